@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HARDY_GUARD_H
+#define HARDY_GUARD_H
+/*
+ * A guard: the policies that protect calls to one dependency, composed in a fixed order, shared by
+ * all its callers. hardy_guard_run() is the ordinary use: it runs a function in the caller's thread.
+ */
+#include <hardy/breaker.h>
+#include <hardy/bulkhead.h>
+#include <hardy/rate.h>
+#include <hardy/retry.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Layers are pointers: NULL = that layer is absent. Everything is copied by hardy_guard_new(). */
+typedef struct hardy_guard_config {
+    size_t size;
+    const char *name;                       /* for logs and statistics; required, 1 to 63 characters */
+    int64_t deadline;                       /* ns for the whole operation; HARDY_NEVER */
+    int64_t timeout;                        /* ns for one attempt; HARDY_NEVER */
+    int64_t timeout_first_content;          /* ns until FIRST_CONTENT; HARDY_NEVER */
+    int64_t timeout_idle;                   /* ns between two BYTES reports; HARDY_NEVER */
+    const hardy_retry_config *retry;        /* NULL: one attempt */
+    const hardy_budget_config *budget;      /* NULL: no budget; ignored without `retry` */
+    const hardy_breaker_config *breaker;    /* NULL: none */
+    bool wait_when_open;                    /* wait for the breaker up to the deadline; false: E_OPEN */
+    const hardy_rate_config *rate;          /* NULL: none */
+    const hardy_bulkhead_config *bulkhead;  /* NULL: none */
+} hardy_guard_config;
+
+HARDY_API void hardy_guard_config_init(hardy_guard_config *config, size_t size);
+
+typedef struct hardy_guard hardy_guard; /* opaque; any number of threads at once */
+
+/* E_INVALID names the field, its value and its range; E_NOMEM. `env` copied, NULL = the system's. */
+HARDY_API HARDY_MUST_USE hardy_status hardy_guard_new(const hardy_guard_config *config,
+                                                      const hardy_env *env, hardy_guard **out,
+                                                      hardy_error *error);
+HARDY_API void hardy_guard_free(hardy_guard *guard); /* NULL is fine; no operation may be running */
+
+/* What the guarded function is told. */
+typedef struct hardy_call {
+    size_t size;
+    uint32_t attempt; /* from 1 */
+    int64_t deadline; /* absolute, on the guard's clock; HARDY_NEVER */
+    void *internal;
+} hardy_call;
+
+/* Whether the attempt should stop: its deadline passed or the operation was cancelled. A thread
+ * cannot be stopped from outside: a long function asks this now and then. */
+HARDY_API bool hardy_call_cancelled(const hardy_call *call);
+
+/* Fills `outcome` (preset to SUCCESS, effect DONE). */
+typedef void (*hardy_function)(void *ctx, const hardy_call *call, hardy_outcome *outcome);
+
+/* Runs `function` under the guard in this thread; returns when it succeeded, when the guard gave
+ * up, or when `deadline` (absolute, HARDY_NEVER) passed. A success that came late is returned as a
+ * success and recorded as slow. `error` tells why, and when it may be tried again. */
+HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function,
+                                                      void *ctx, int64_t deadline,
+                                                      hardy_outcome *outcome, hardy_error *error);
+
+typedef struct hardy_guard_stats {
+    size_t size;
+    hardy_breaker_stats breaker;   /* zero without a breaker */
+    uint64_t operations, attempts, retries, retries_suppressed; /* suppressed: refused by the budget */
+    uint64_t rejected_rate, rejected_slots, timeouts;
+    uint32_t running, waiting;     /* of the bulkhead */
+    double budget_left;            /* tokens; -1 without a budget */
+} hardy_guard_stats;
+HARDY_API void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats);
+
+/* Things that happened, oldest first, from a bounded ring (a full ring drops the oldest and counts
+ * it). Never called back under a lock: whoever wants them asks. */
+typedef enum hardy_event_kind {
+    HARDY_EVENT_STATE = 1, /* breaker changed from `from` to `to` */
+    HARDY_EVENT_RETRY = 2, /* waits `span` before attempt `attempt` */
+    HARDY_EVENT_GIVE_UP = 3
+} hardy_event_kind;
+typedef struct hardy_event {
+    hardy_event_kind kind;
+    int64_t at;
+    hardy_breaker_state from, to;
+    uint32_t attempt;
+    int64_t span;
+    int32_t code;
+    int reason; /* hardy_reason */
+} hardy_event;
+/* Returns how many were written to `events`. */
+HARDY_API size_t hardy_guard_take_events(hardy_guard *guard, hardy_event *events, size_t max);
+
+/* The effective settings, the exact schedule of waits with its worst case, and warnings about
+ * settings that cannot hold together, as text for a person. Writes at most `size` bytes including
+ * the NUL, returns the length the whole text has. */
+HARDY_API size_t hardy_guard_explain(const hardy_guard *guard, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HARDY_OP_H
+#define HARDY_OP_H
+/*
+ * The guarded operation as a step machine: it decides, a driver acts. It reads no clock, does no
+ * I/O and never blocks, so one driver runs it in a thread, another on an event loop, a third in
+ * virtual time.
+ *
+ *     hardy_op_begin(&op, sizeof op, guard, &options, now);
+ *     for (;;) {
+ *         hardy_step step = hardy_op_next(&op, now);
+ *         CALL    start attempt `step.attempt`; report it when it has ended
+ *         STOP    make attempt `step.attempt` end; it keeps its slot until it is reported
+ *         WAIT    come back at `step.until`, after a report, or when `wake` was called
+ *         RESULT  the operation's result is known: hand it on (attempts may still be running)
+ *         DONE    nothing is outstanding: call hardy_op_end()
+ *     }
+ *
+ * Order inside: total deadline > retry and budget > breaker > rate > bulkhead > attempt > call.
+ * A retry looks at the breaker before it waits; the breaker is acquired last, right before CALL.
+ */
+#include <hardy/guard.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Caller-owned storage; at rest it may be moved, between begin and end it may not. */
+typedef struct hardy_op {
+#ifdef __cplusplus
+    alignas(16) uint64_t opaque[128];
+#else
+    _Alignas(16) uint64_t opaque[128];
+#endif
+} hardy_op;
+
+/* Called when a WAIT may be over before its time, from any thread, with a lock of hardy's held:
+ * it sets a flag or posts, and calls nothing of hardy. After it the operation may be gone. */
+typedef struct hardy_wake {
+    void (*fn)(void *ctx);
+    void *ctx;
+} hardy_wake;
+
+typedef struct hardy_op_options {
+    size_t size;
+    hardy_wake wake;    /* fn may be NULL when the guard has no bulkhead and nobody cancels */
+    int64_t deadline;   /* absolute; HARDY_NEVER; the guard's own deadline can only shorten it */
+    uint64_t seed;      /* of the jitter; 0 = drawn from the guard */
+    bool repeatable;    /* this operation may be repeated though its effect is unknown; or'd with the guard's */
+} hardy_op_options;
+
+typedef enum hardy_step_kind {
+    HARDY_STEP_CALL = 1,
+    HARDY_STEP_STOP = 2,
+    HARDY_STEP_WAIT = 3,
+    HARDY_STEP_RESULT = 4,
+    HARDY_STEP_DONE = 5
+} hardy_step_kind;
+
+/* Why an operation waits, or why it ended as it did. */
+typedef enum hardy_reason {
+    HARDY_REASON_NONE = 0,
+    HARDY_REASON_BACKOFF,       /* waits before a retry */
+    HARDY_REASON_RUNNING,       /* waits for an attempt */
+    HARDY_REASON_RATE,          /* waits for, or was refused, a rate slot */
+    HARDY_REASON_SLOTS,         /* waits for, or was refused, a concurrency slot */
+    HARDY_REASON_BREAKER,       /* waits for, or was refused by, the breaker */
+    HARDY_REASON_BUDGET,        /* the retry budget refused the retry */
+    HARDY_REASON_RETRIES,       /* max_retries reached */
+    HARDY_REASON_TOTAL_WAIT,    /* the next wait would pass max_total_wait */
+    HARDY_REASON_RETRY_AFTER,   /* the far side asked for more time than the deadline leaves */
+    HARDY_REASON_DEADLINE,      /* the total deadline passed, or the next wait would pass it */
+    HARDY_REASON_TIMEOUT,       /* an attempt was stopped at its timeout */
+    HARDY_REASON_PERMANENT,     /* the outcome says that trying again would not help */
+    HARDY_REASON_NOT_REPEATABLE,/* the effect is unknown and the operation was not declared repeatable */
+    HARDY_REASON_CANCELLED
+} hardy_reason;
+HARDY_API const char *hardy_reason_text(hardy_reason reason); /* one short English phrase */
+
+typedef struct hardy_step {
+    hardy_step_kind kind;
+    hardy_reason reason;
+    uint32_t attempt;      /* CALL, STOP: number from 1; RESULT, DONE: attempts made */
+    int64_t until;         /* WAIT: when to come back, HARDY_NEVER = only by wake or report */
+    int64_t deadline;      /* CALL: when the attempt will be stopped; HARDY_NEVER */
+    hardy_status status;   /* RESULT: HARDY_OK or the verdict */
+    hardy_outcome outcome; /* RESULT: the last attempt's, as reported; kind IGNORED when none ran */
+    int64_t retry_after;   /* RESULT: ns until it may be tried again, -1 = not known */
+} hardy_step;
+
+typedef enum hardy_progress {
+    HARDY_CONNECTED = 0,
+    HARDY_FIRST_CONTENT = 1, /* commits: nothing is retried any more */
+    HARDY_BYTES = 2
+} hardy_progress;
+
+HARDY_API void hardy_op_options_init(hardy_op_options *options, size_t size);
+/* `guard` borrowed until hardy_op_end(); `options` copied, NULL = defaults. E_INVALID: `size` too
+ * small, or a missing wake where the guard has a bulkhead. */
+HARDY_API HARDY_MUST_USE hardy_status hardy_op_begin(hardy_op *op, size_t size, hardy_guard *guard,
+                                                     const hardy_op_options *options, int64_t now);
+/* Call until WAIT or DONE. */
+HARDY_API hardy_step hardy_op_next(hardy_op *op, int64_t now);
+HARDY_API void hardy_op_report_progress(hardy_op *op, uint32_t attempt, hardy_progress what, int64_t now);
+/* Each CALL is answered by exactly one report, also after a STOP; a second is ignored. */
+HARDY_API void hardy_op_report(hardy_op *op, uint32_t attempt, const hardy_outcome *outcome,
+                               int64_t now);
+/* The only call allowed from another thread. The operation ends with E_CANCELLED; calls wake. */
+HARDY_API void hardy_op_cancel(hardy_op *op);
+/* Leaves every queue and gives everything back; afterwards no wake can arrive. */
+HARDY_API void hardy_op_end(hardy_op *op);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_ATOMIC_H
+#define BASE_ATOMIC_H
+/*
+ * Every atomic of the project goes through here, so that the interleaving explorer can stop a
+ * thread before each of them (it is compiled with HARDY_EXPLORE and defines explore_point()).
+ * Sequentially consistent; a weaker order needs a bench line and a comment at its use.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t atomic_word;
+
+#ifdef HARDY_EXPLORE
+void explore_point(const volatile void *address);
+#define ATOMIC_POINT(a) explore_point(a)
+#else
+#define ATOMIC_POINT(a) ((void)0)
+#endif
+
+static inline uint64_t word_load(const atomic_word *a)
+{
+    ATOMIC_POINT(a);
+    return atomic_load(a);
+}
+
+static inline void word_store(atomic_word *a, uint64_t value)
+{
+    ATOMIC_POINT(a);
+    atomic_store(a, value);
+}
+
+static inline bool word_cas(atomic_word *a, uint64_t *expected, uint64_t desired)
+{
+    ATOMIC_POINT(a);
+    return atomic_compare_exchange_strong(a, expected, desired);
+}
+
+static inline uint64_t word_add(atomic_word *a, uint64_t value)
+{
+    ATOMIC_POINT(a);
+    return atomic_fetch_add(a, value);
+}
+
+static inline uint64_t word_exchange(atomic_word *a, uint64_t value)
+{
+    ATOMIC_POINT(a);
+    return atomic_exchange(a, value);
+}
+#endif

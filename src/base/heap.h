@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_HEAP_H
+#define BASE_HEAP_H
+/* An intrusive binary heap ordered by (at, sequence): equal times leave in the order they came, so
+ * that a run repeats exactly. */
+#include <hardy/status.h>
+#include <stdbool.h>
+
+struct heap_node {
+    int64_t at;
+    uint64_t sequence;
+    size_t index; /* 0 = not in a heap, else position + 1 */
+};
+struct heap {
+    struct heap_node **nodes;
+    size_t count, cap;
+    uint64_t sequence;
+};
+void heap_init(struct heap *h);
+void heap_free(struct heap *h); /* the array; nodes are the caller's */
+hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at); /* E_NOMEM */
+void heap_remove(struct heap *h, struct heap_node *node); /* nothing when not in it */
+struct heap_node *heap_min(const struct heap *h);         /* NULL = empty */
+static inline bool heap_contains(const struct heap_node *n) { return n->index != 0; }
+#endif

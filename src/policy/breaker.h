@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef POLICY_BREAKER_H
+#define POLICY_BREAKER_H
+/*
+ * The breaker over relocatable words, so that the same code serves one process and, over mapped
+ * memory, all processes of a host. All zero = closed, never used.
+ *
+ * The decision is one word (state, successes of the trials, generation, until); each trial is one
+ * word (generation, lease). Times in the words are milliseconds, rounded up.
+ */
+#include "base/atomic.h"
+#include <hardy/breaker.h>
+
+#define BREAKER_TRIALS 8
+#define BREAKER_RING 64
+#define BREAKER_SHARDS 8
+
+struct breaker_shard {
+    _Alignas(64) atomic_word calls;
+    atomic_word failures; /* successes = calls finished - failures, see breaker.c */
+    atomic_word successes;
+    atomic_word rejected;
+};
+struct breaker_words {
+    _Alignas(64) atomic_word decision;
+    atomic_word ramp;        /* admitted since closing, while paced */
+    atomic_word consecutive; /* failures in a row, with their generation */
+    atomic_word opened;      /* how often */
+    atomic_word ring_next;
+    atomic_word trials[BREAKER_TRIALS];
+    atomic_word ring[BREAKER_RING]; /* (ms, generation) of the last failures */
+    struct breaker_shard shards[BREAKER_SHARDS];
+};
+
+/* A change of state this call made; from == to: none. */
+struct breaker_change {
+    hardy_breaker_state from, to;
+};
+
+/* Would a call be admitted? Changes nothing. *retry_at: absolute, when to ask again. */
+bool breaker_peek(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
+                  int64_t *retry_at);
+/* `lease`: how long a trial may take, at least c->trial_lease. `change` may be NULL. */
+bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
+                     int64_t lease, hardy_permit *permit, int64_t *retry_at,
+                     struct breaker_change *change);
+void breaker_record(struct breaker_words *w, const hardy_breaker_config *c, hardy_permit *permit,
+                    hardy_outcome_class outcome, int64_t now, struct breaker_change *change);
+void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t until, int64_t now);
+void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
+                   hardy_breaker_stats *stats);
+hardy_status breaker_check(const hardy_breaker_config *c, hardy_error *error);
+#endif

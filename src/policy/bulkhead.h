@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef POLICY_BULKHEAD_H
+#define POLICY_BULKHEAD_H
+/*
+ * Concurrency slots of one process: one word {waiting, used}; a mutex only while somebody waits; a
+ * FIFO of nodes inside the waiting operations. A permit is handed over to the first waiter, which
+ * is told by its wake, called under the mutex.
+ */
+#include "base/atomic.h"
+#include <hardy/bulkhead.h>
+#include <pthread.h>
+
+struct bulkhead_waiter {
+    struct bulkhead_waiter *next, *prev;
+    void (*wake)(void *ctx);
+    void *ctx;
+    _Atomic int state; /* 0 idle, 1 queued, 2 granted */
+};
+struct bulkhead {
+    hardy_bulkhead_config config;
+    atomic_word word;
+    pthread_mutex_t lock;
+    struct bulkhead_waiter *head, *tail;
+};
+enum bulkhead_answer { BULKHEAD_GRANTED, BULKHEAD_QUEUED, BULKHEAD_FULL };
+
+hardy_status bulkhead_init(struct bulkhead *b, const hardy_bulkhead_config *c, hardy_error *error);
+void bulkhead_destroy(struct bulkhead *b);
+enum bulkhead_answer bulkhead_acquire(struct bulkhead *b, struct bulkhead_waiter *w);
+bool bulkhead_granted(const struct bulkhead_waiter *w);
+void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w); /* gives up waiting, or a grant not used */
+void bulkhead_release(struct bulkhead *b);
+void bulkhead_counts(const struct bulkhead *b, uint32_t *used, uint32_t *waiting);
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef POLICY_GCRA_H
+#define POLICY_GCRA_H
+/* The rate limit over one relocatable word: the theoretical arrival time. Zero = never used. */
+#include "base/atomic.h"
+#include <hardy/rate.h>
+
+struct gcra_words {
+    _Alignas(64) atomic_word arrival; /* nanoseconds on the host's monotonic clock */
+};
+/* Reserves n events; *at = when they may be used. False, and nothing taken, when *at would be after
+ * `latest`; then *at says when that would have been (HARDY_NEVER: n is above the burst). */
+bool gcra_reserve(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now,
+                  int64_t latest, int64_t *at);
+/* Gives an unused reservation back as far as nobody reserved after it. */
+void gcra_return(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now);
+double gcra_available(const struct gcra_words *w, const hardy_rate_config *c, int64_t now);
+hardy_status rate_check(const hardy_rate_config *c, hardy_error *error);
+#endif
