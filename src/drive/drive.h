@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DRIVE_DRIVE_H
+#define DRIVE_DRIVE_H
+/*
+ * The event-loop driver of a guarded operation: owns the operation and its one timer, calls back to
+ * start and stop attempts, and tells the result.
+ */
+#include "io/loop.h"
+#include <hardy/op.h>
+
+struct drive;
+struct drive_events {
+    /* Start attempt `attempt`; answer with drive_report(), later or at once. */
+    void (*call)(void *ctx, struct drive *d, uint32_t attempt, int64_t deadline);
+    /* Make the attempt end; still report it when it has. */
+    void (*stop)(void *ctx, struct drive *d, uint32_t attempt);
+    void (*waiting)(void *ctx, struct drive *d, const hardy_step *step); /* for progress; may be NULL */
+    void (*result)(void *ctx, struct drive *d, const hardy_step *step);
+    void (*done)(void *ctx, struct drive *d); /* nothing outstanding; the drive is freed after it */
+};
+/* `guard` and `events` borrowed until done. */
+hardy_status drive_start(struct loop *loop, hardy_guard *guard, const hardy_op_options *options,
+                         const struct drive_events *events, void *ctx, struct drive **out,
+                         hardy_error *error);
+void drive_report(struct drive *d, uint32_t attempt, const hardy_outcome *outcome);
+void drive_report_progress(struct drive *d, uint32_t attempt, hardy_progress what);
+void drive_cancel(struct drive *d); /* the loop's thread */
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+/*
+ * The event loop: time, timers, streams, processes, work off the loop. Two implementations,
+ * loop_uv (the kernel's) and loop_sim (virtual time, one seed, faults); code above cannot tell.
+ *
+ * One thread runs a loop; only loop_post() may be called from others. Callbacks come from
+ * loop_run(), never from inside the call that asked for them. After a *_stop or *_close call no
+ * further callback comes for that handle, but for the one the call itself announces.
+ */
+#include "base/heap.h"
+#include <hardy/env.h>
+
+struct loop;
+
+struct loop *loop_uv_new(hardy_error *error); /* NULL = failed */
+void loop_free(struct loop *loop);            /* every handle must be closed or stopped */
+
+int64_t loop_now(struct loop *loop);  /* monotonic, cached for one turn, never goes back */
+int64_t loop_wall(struct loop *loop); /* since the epoch */
+uint64_t loop_random(struct loop *loop);
+hardy_env loop_env(struct loop *loop); /* now, wall and random of this loop, for guards */
+
+/* Runs until loop_stop() or until nothing is left that could call back. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+/* --- timers: caller-owned, one shot ------------------------------------------------------- */
+struct loop_timer {
+    struct heap_node node;
+    void (*fn)(struct loop_timer *timer);
+    void *ctx;
+};
+void loop_timer_init(struct loop_timer *timer, void (*fn)(struct loop_timer *), void *ctx);
+/* (Re)arms at an absolute time; HARDY_NEVER stops it; a time past fires on the next turn. */
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t at);
+void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
+
+/* --- posts: run fn on the loop's thread; from any thread; caller-owned until it has run ----- */
+struct loop_post {
+    struct loop_post *next;
+    void (*fn)(struct loop_post *post);
+    void *ctx;
+};
+void loop_post(struct loop *loop, struct loop_post *post);
+/* Keeps loop_run() alive while something outside (a store thread) will post. Counted. */
+void loop_hold(struct loop *loop);
+void loop_release(struct loop *loop);
+
+/* --- work: fn in a thread pool, then done on the loop ---------------------------------------- */
+struct loop_work {
+    void (*fn)(struct loop_work *work);
+    void (*done)(struct loop_work *work);
+    void *ctx;
+    void *internal;
+};
+hardy_status loop_work(struct loop *loop, struct loop_work *work);
+
+/* --- signals ------------------------------------------------------------------------------- */
+struct loop_signal;
+struct loop_signal *loop_signal_start(struct loop *loop, int signum,
+                                      void (*fn)(void *ctx, int signum), void *ctx);
+void loop_signal_stop(struct loop_signal *signal);
+
+/* --- byte streams over TCP ------------------------------------------------------------------ */
+enum close_reason { /* why a stream ended; text for logs and labels by close_reason_text() */
+    CLOSE_LOCAL,    /* this side closed it */
+    CLOSE_EOF,      /* the far side finished */
+    CLOSE_REFUSED,
+    CLOSE_RESET,
+    CLOSE_UNREACHABLE,
+    CLOSE_RESOLVE,  /* the name has no address */
+    CLOSE_TIMEOUT,
+    CLOSE_TOO_LARGE,
+    CLOSE_PROTOCOL,
+    CLOSE_TLS,
+    CLOSE_SHUTDOWN,
+    CLOSE_ERROR
+};
+const char *close_reason_text(enum close_reason reason);
+
+struct stream;
+struct stream_events {
+    void (*connected)(void *ctx, struct stream *s);
+    void (*data)(void *ctx, struct stream *s, const char *data, size_t len); /* borrowed for the call */
+    void (*drained)(void *ctx, struct stream *s); /* everything written has left; may be NULL */
+    /* The last callback; the stream is gone when it returns. `detail` is a text, borrowed. EOF comes
+     * here too: half-closed streams are not kept. */
+    void (*closed)(void *ctx, struct stream *s, enum close_reason reason, const char *detail);
+};
+/* Resolves and connects, trying each address; TCP_NODELAY. `events` borrowed for the stream's life.
+ * Failures come through `closed`. NULL only without memory. */
+struct stream *stream_connect(struct loop *loop, const char *host, uint16_t port,
+                              const struct stream_events *events, void *ctx);
+/* Copied. Returns false when the stream is closing. Bytes not yet sent are counted. */
+bool stream_write(struct stream *s, const void *data, size_t len);
+size_t stream_unsent(const struct stream *s);
+void stream_read_pause(struct stream *s);
+void stream_read_resume(struct stream *s);
+/* Sends what is pending when `reason` is CLOSE_LOCAL, then closes; else at once. `closed` follows. */
+void stream_close(struct stream *s, enum close_reason reason);
+/* Gives the stream another owner, in the middle of its life (TLS, a connection pool). */
+void stream_set_events(struct stream *s, const struct stream_events *events, void *ctx);
+const char *stream_peer(const struct stream *s); /* "127.0.0.1:80", borrowed */
+
+struct listener;
+struct listener_events {
+    /* A new connection: set its events with stream_set_events() before returning. */
+    void (*accepted)(void *ctx, struct stream *s);
+};
+/* `port` 0 picks a free one. NULL and `error` on failure, naming the address. */
+struct listener *listener_open(struct loop *loop, const char *host, uint16_t port,
+                               const struct listener_events *events, void *ctx, hardy_error *error);
+uint16_t listener_port(const struct listener *l);
+void listener_close(struct listener *l);
+
+/* --- child processes -------------------------------------------------------------------------- */
+enum process_group {
+    PROCESS_GROUP_NEW = 0,  /* its own process group, ended as a whole */
+    PROCESS_GROUP_SAME = 1, /* stays in ours: for a command that uses our terminal */
+    PROCESS_SESSION_NEW = 2 /* its own session: it outlives us */
+};
+enum process_stdin { PROCESS_STDIN_NULL = 0, PROCESS_STDIN_INHERIT = 1, PROCESS_STDIN_FD = 2 };
+struct process;
+struct process_options {
+    const char *const *argv; /* NULL-terminated; argv[0] looked up in PATH */
+    const char *const *env;  /* NULL-terminated "K=V"; NULL = ours */
+    const char *cwd;         /* NULL = ours */
+    enum process_group group;
+    enum process_stdin stdin_mode;
+    int stdin_fd;                /* with PROCESS_STDIN_FD */
+    bool capture_stdout, capture_stderr; /* through `output`; else inherited, or the fd below */
+    int stdout_fd, stderr_fd;            /* -1 = ours; the child's copy, ours stays the caller's */
+    const int *keep_fds;    /* further descriptors handed on as 3, 4, ... */
+    size_t keep_count;
+};
+struct process_events {
+    /* A piece of output; fd 1 or 2; borrowed for the call. May be NULL when nothing is captured. */
+    void (*output)(void *ctx, struct process *p, int fd, const char *data, size_t len);
+    /* The process itself ended (not necessarily its descendants); what it had written was
+     * delivered. `signal` 0 = it exited with `code`. The last callback but for process_free. */
+    void (*exited)(void *ctx, struct process *p, int code, int signal);
+};
+void process_options_init(struct process_options *o);
+/* E_NOT_FOUND (127): no such command; E_READONLY (126): not executable; names the command. */
+hardy_status process_start(struct loop *loop, const struct process_options *options,
+                           const struct process_events *events, void *ctx, struct process **out,
+                           hardy_error *error);
+int process_pid(const struct process *p);
+void process_signal(struct process *p, int signum); /* its whole group or session's first group */
+void process_pause_output(struct process *p, bool pause); /* back-pressure */
+void process_free(struct process *p); /* after exited; or before: forgets it, without killing */
+
+/* Everything below `pid` except `pid` itself, also what has made its own group or session: sends
+ * `signum` to each. Needs PR_SET_CHILD_SUBREAPER to have been set early. Returns how many. */
+size_t process_signal_below(int pid, int signum);
+#endif

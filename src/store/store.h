@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+/*
+ * The store: rows (kind, key) -> fence and value, changed only by batches of conditional row
+ * operations. A batch is applied whole or not at all; a failed condition undoes its batch only.
+ * When `done` is called with HARDY_OK the batch is on stable storage.
+ *
+ * Implementations: sqlite.c (one store thread, group commit, under the writer lease of lease.h) and
+ * memory.c (the reference).
+ *
+ * Every row carries a fence: a number its owner knows. Writers name the fence they expect, so that
+ * an owner that was taken over cannot write any more.
+ */
+#include "base/buf.h"
+#include <hardy/env.h>
+
+struct store;
+
+enum store_op_kind {
+    STORE_INSERT,  /* the row must not exist */
+    STORE_UPDATE,  /* the row must exist with fence == if_fence; becomes `fence` */
+    STORE_PUT,     /* whether it exists or not */
+    STORE_DELETE,  /* with fence == if_fence, or STORE_ANY_FENCE; a missing row is fine */
+    STORE_REQUIRE  /* changes nothing; the row must exist with fence == if_fence */
+};
+#define STORE_ANY_FENCE (-1)
+
+struct store_op {
+    enum store_op_kind kind;
+    const char *row_kind; /* "action", "run", "step", ...; at most 32 bytes; copied by submit */
+    const char *key;      /* UTF-8, at most 512 bytes; copied */
+    int64_t if_fence;
+    int64_t fence;        /* the row's new fence */
+    const void *value;    /* copied; UTF-8 JSON by convention; at most 16 MiB */
+    size_t len;
+    int64_t expires;      /* wall, 0 = never: retention removes it afterwards */
+};
+
+struct store_row { /* strings are malloc'd, taken; store_row_free() */
+    char *kind, *key;
+    int64_t fence;
+    char *value; /* NUL-terminated behind len */
+    size_t len;
+    int64_t changed; /* wall of the last write */
+    int64_t expires;
+};
+void store_row_free(struct store_row *row);
+
+struct store_options {
+    const char *path;    /* of the database file; NULL = memory */
+    bool create;         /* make it when it is not there */
+    bool read_only;      /* no store thread, no write; batches are refused with E_READONLY */
+    int64_t (*wall)(void *ctx); /* NULL = the kernel's */
+    void *wall_ctx;
+    const char *purpose; /* written into the lock file beside the pid: "exec", "run" */
+    const char *vfs;     /* SQLite VFS to use, NULL = default (fault injection in tests) */
+};
+
+/* E_NOT_FOUND (not there, and create is false), E_CORRUPT (not a database, or damaged: the file is
+ * left untouched), E_NEWER (schema), E_READONLY, E_NOSPACE, E_IO, E_UNSUPPORTED (network file
+ * system). `error` names the path. */
+hardy_status store_open(const struct store_options *options, struct store **out,
+                        hardy_error *error);
+/* Waits for the batches already submitted (at most some seconds), then closes. */
+void store_close(struct store *store);
+
+/* Called once for each batch, on the store's thread (sqlite) or in submit (memory). `failed` = the
+ * index of the operation whose condition did not hold, -1 = none. E_EXISTS: an insert found its row;
+ * E_FENCED: a fence did not match, or the row is missing; E_IO / E_NOSPACE: nothing was stored. */
+typedef void (*store_done)(void *ctx, hardy_status status, int failed, const hardy_error *error);
+/* Copies everything, returns at once; the order of submission is the order of application. */
+void store_submit(struct store *store, const struct store_op *ops, size_t count, store_done done,
+                  void *ctx);
+/* The same, waiting until `deadline` (monotonic): for code that is not on a loop. E_DEADLINE: the
+ * batch may still be applied later; the error names who holds the writer lease. */
+hardy_status store_apply(struct store *store, const struct store_op *ops, size_t count,
+                         int64_t deadline, int *failed, hardy_error *error);
+
+/* Reads see everything that was acknowledged before. E_NOT_FOUND. Any thread. */
+hardy_status store_get(struct store *store, const char *kind, const char *key,
+                       struct store_row *out, hardy_error *error);
+/* Rows of a kind whose key starts with `prefix` ("" = all), in byte order of keys, after `after`
+ * (NULL = from the start), at most `limit`. `fn` returns false to stop. The row is borrowed. */
+hardy_status store_scan(struct store *store, const char *kind, const char *prefix,
+                        const char *after, size_t limit, bool (*fn)(void *ctx, const struct store_row *row),
+                        void *ctx, hardy_error *error);
+
+/* For doctor: path, schema version, bytes of file and log, row count by kind, SQLite version,
+ * synchronous as read back, integrity ("ok" or the first complaint). As JSON into `out`. */
+hardy_status store_describe(struct store *store, bool check, struct buf *out, hardy_error *error);
+#endif
