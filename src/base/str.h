@@ -12,6 +12,8 @@ char *str_format(const char *format, ...) HARDY_PRINTF(1, 2); /* malloc'd; NULL 
 /* Copies with truncation, always terminated; false when it was cut. */
 bool str_copy(char *out, size_t size, const char *s);
 bool str_valid_utf8(const char *s, size_t len);
+/* Bytes of the well-formed character at the front, 0 when there is none. */
+size_t str_utf8_length(const char *s, size_t len);
 /* Names of guards, checks, steps: [A-Za-z0-9][A-Za-z0-9._-]{0,62}. */
 bool str_valid_name(const char *s);
 /* The candidate nearest to `word` by edit distance, NULL when none is near enough to be meant. */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALLEST 64
+
+void buf_init(struct buf *b, size_t max) { *b = (struct buf){.max = max}; }
+
+void buf_free(struct buf *b) {
+    free(b->data);
+    buf_init(b, b->max);
+}
+
+void buf_reset(struct buf *b) {
+    b->len = 0;
+    b->failed = false;
+    if (b->data) {
+        b->data[0] = '\0';
+    }
+}
+
+/* Room for `more` bytes and the NUL behind them. */
+static bool reserve(struct buf *b, size_t more) {
+    if (more > b->max - b->len) {
+        b->failed = true;
+        return false;
+    }
+    size_t need = b->len + more + 1;
+    if (need <= b->cap) {
+        return true;
+    }
+    size_t cap = b->cap < SMALLEST ? SMALLEST : b->cap;
+    while (cap < need) {
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    }
+    char *data = realloc(b->data, cap);
+    if (!data) {
+        b->failed = true;
+        return false;
+    }
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+bool buf_append(struct buf *b, const void *data, size_t len) {
+    if (!reserve(b, len)) {
+        return false;
+    }
+    if (len > 0) {
+        memcpy(b->data + b->len, data, len);
+    }
+    b->len += len;
+    b->data[b->len] = '\0';
+    return true;
+}
+
+bool buf_puts(struct buf *b, const char *text) { return buf_append(b, text, strlen(text)); }
+
+bool buf_putc(struct buf *b, char c) { return buf_append(b, &c, 1); }
+
+bool buf_vprintf(struct buf *b, const char *format, va_list args) {
+    va_list again;
+    va_copy(again, args);
+    size_t space = b->cap - b->len;
+    int len = vsnprintf(b->data ? b->data + b->len : NULL, space, format, args);
+    bool ok = len >= 0;
+    if (ok && (size_t)len >= space) {
+        ok = reserve(b, (size_t)len);
+        if (ok) {
+            vsnprintf(b->data + b->len, (size_t)len + 1, format, again);
+        }
+    } else if (ok && (size_t)len > b->max - b->len) {
+        ok = false;
+    }
+    va_end(again);
+    if (!ok) {
+        b->failed = true;
+        if (b->data && b->cap > b->len) {
+            b->data[b->len] = '\0';
+        }
+        return false;
+    }
+    b->len += (size_t)len;
+    return true;
+}
+
+bool buf_printf(struct buf *b, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    bool ok = buf_vprintf(b, format, args);
+    va_end(args);
+    return ok;
+}
+
+void buf_consume(struct buf *b, size_t len) {
+    if (len >= b->len) {
+        len = b->len;
+    }
+    if (len == 0) {
+        return;
+    }
+    memmove(b->data, b->data + len, b->len - len + 1);
+    b->len -= len;
+}
+
+char *buf_take(struct buf *b) {
+    char *data = b->data ? b->data : calloc(1, 1);
+    buf_init(b, b->max);
+    return data;
+}
