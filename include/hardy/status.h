@@ -14,11 +14,11 @@
 #if defined(__GNUC__)
 #define HARDY_API __attribute__((visibility("default")))
 #define HARDY_MUST_USE __attribute__((warn_unused_result))
-#define HARDY_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define HARDY_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define HARDY_API
 #define HARDY_MUST_USE
-#define HARDY_PRINTF(format, first)
+#define HARDY_PRINTF(text, first)
 #endif
 
 #ifdef __cplusplus

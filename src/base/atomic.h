@@ -19,32 +19,27 @@ void explore_point(const volatile void *address);
 #define ATOMIC_POINT(a) ((void)0)
 #endif
 
-static inline uint64_t word_load(const atomic_word *a)
-{
+static inline uint64_t word_load(const atomic_word *a) {
     ATOMIC_POINT(a);
     return atomic_load(a);
 }
 
-static inline void word_store(atomic_word *a, uint64_t value)
-{
+static inline void word_store(atomic_word *a, uint64_t value) {
     ATOMIC_POINT(a);
     atomic_store(a, value);
 }
 
-static inline bool word_cas(atomic_word *a, uint64_t *expected, uint64_t desired)
-{
+static inline bool word_cas(atomic_word *a, uint64_t *expected, uint64_t desired) {
     ATOMIC_POINT(a);
     return atomic_compare_exchange_strong(a, expected, desired);
 }
 
-static inline uint64_t word_add(atomic_word *a, uint64_t value)
-{
+static inline uint64_t word_add(atomic_word *a, uint64_t value) {
     ATOMIC_POINT(a);
     return atomic_fetch_add(a, value);
 }
 
-static inline uint64_t word_exchange(atomic_word *a, uint64_t value)
-{
+static inline uint64_t word_exchange(atomic_word *a, uint64_t value) {
     ATOMIC_POINT(a);
     return atomic_exchange(a, value);
 }

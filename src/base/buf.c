@@ -7,7 +7,9 @@
 
 #define SMALLEST 64
 
-void buf_init(struct buf *b, size_t max) { *b = (struct buf){.max = max}; }
+void buf_init(struct buf *b, size_t max) {
+    *b = (struct buf){.max = max};
+}
 
 void buf_free(struct buf *b) {
     free(b->data);
@@ -29,12 +31,19 @@ static bool reserve(struct buf *b, size_t more) {
         return false;
     }
     size_t need = b->len + more + 1;
+    if (need == 0) {
+        b->failed = true;
+        return false;
+    }
     if (need <= b->cap) {
         return true;
     }
     size_t cap = b->cap < SMALLEST ? SMALLEST : b->cap;
     while (cap < need) {
         cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    }
+    if (cap > b->max && b->max < SIZE_MAX) {
+        cap = b->max + 1;
     }
     char *data = realloc(b->data, cap);
     if (!data) {
@@ -58,9 +67,13 @@ bool buf_append(struct buf *b, const void *data, size_t len) {
     return true;
 }
 
-bool buf_puts(struct buf *b, const char *text) { return buf_append(b, text, strlen(text)); }
+bool buf_puts(struct buf *b, const char *text) {
+    return buf_append(b, text, strlen(text));
+}
 
-bool buf_putc(struct buf *b, char c) { return buf_append(b, &c, 1); }
+bool buf_putc(struct buf *b, char c) {
+    return buf_append(b, &c, 1);
+}
 
 bool buf_vprintf(struct buf *b, const char *format, va_list args) {
     va_list again;

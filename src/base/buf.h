@@ -17,7 +17,7 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_free(struct buf *b); /* ready for use again with the same maximum */
+void buf_free(struct buf *b);  /* ready for use again with the same maximum */
 void buf_reset(struct buf *b); /* empties, keeps the memory */
 bool buf_append(struct buf *b, const void *data, size_t len);
 bool buf_puts(struct buf *b, const char *text);
@@ -25,5 +25,6 @@ bool buf_putc(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *format, ...) HARDY_PRINTF(2, 3);
 bool buf_vprintf(struct buf *b, const char *format, va_list args);
 void buf_consume(struct buf *b, size_t len); /* drops bytes at the front */
-char *buf_take(struct buf *b);               /* the string, malloc'd, taken; "" rather than NULL; NULL = no memory */
+char *
+buf_take(struct buf *b); /* the string, malloc'd, taken; "" rather than NULL; NULL = no memory */
 #endif

@@ -16,7 +16,9 @@ static int64_t read_clock(clockid_t id) {
     return (int64_t)t.tv_sec * HARDY_SECOND + t.tv_nsec;
 }
 
-int64_t clock_now(void) { return read_clock(CLOCK_BOOTTIME); }
+int64_t clock_now(void) {
+    return read_clock(CLOCK_BOOTTIME);
+}
 
 /*
  * The kernel has no coarse CLOCK_BOOTTIME. The coarse monotonic clock tells cheaply whether a tick
@@ -33,7 +35,9 @@ int64_t clock_now_coarse(void) {
     return now;
 }
 
-int64_t clock_wall(void) { return read_clock(CLOCK_REALTIME); }
+int64_t clock_wall(void) {
+    return read_clock(CLOCK_REALTIME);
+}
 
 int64_t time_add(int64_t time, int64_t span) {
     int64_t sum;
@@ -60,7 +64,9 @@ int64_t time_scale(int64_t span, double factor) {
     return product == product ? (int64_t)product : 0;
 }
 
-int64_t hardy_time_add(int64_t time, int64_t span) { return time_add(time, span); }
+int64_t hardy_time_add(int64_t time, int64_t span) {
+    return time_add(time, span);
+}
 
 void clock_format_wall(int64_t wall, char *out) {
     int64_t seconds = wall / HARDY_SECOND;
@@ -73,10 +79,11 @@ void clock_format_wall(int64_t wall, char *out) {
     struct tm parts;
     gmtime_r(&at, &parts);
     /* An int64_t of nanoseconds ends in the year 2262: four digits are enough. */
-    snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(parts.tm_year + 1900) % 10000,
-             (unsigned)(parts.tm_mon + 1) % 100, (unsigned)parts.tm_mday % 100,
-             (unsigned)parts.tm_hour % 100, (unsigned)parts.tm_min % 100,
-             (unsigned)parts.tm_sec % 100, (unsigned)(rest / HARDY_MILLISECOND) % 1000);
+    snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+             (unsigned)(parts.tm_year + 1900) % 10000, (unsigned)(parts.tm_mon + 1) % 100,
+             (unsigned)parts.tm_mday % 100, (unsigned)parts.tm_hour % 100,
+             (unsigned)parts.tm_min % 100, (unsigned)parts.tm_sec % 100,
+             (unsigned)(rest / HARDY_MILLISECOND) % 1000);
 }
 
 static int64_t system_now(void *ctx) {

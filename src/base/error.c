@@ -113,7 +113,9 @@ void error_prefix(hardy_error *error, const char *format, ...) {
         return;
     }
     size_t used = (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
-    snprintf(text + used, sizeof text - used, ": %s", error->message);
+    if (str_copy(text + used, sizeof text - used, ": ")) {
+        str_copy(text + used + 2, sizeof text - used - 2, error->message);
+    }
     tidy(text, sizeof text);
     memcpy(error->message, text, sizeof text);
 }

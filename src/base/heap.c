@@ -2,7 +2,9 @@
 #include "base/heap.h"
 #include <stdlib.h>
 
-void heap_init(struct heap *h) { *h = (struct heap){0}; }
+void heap_init(struct heap *h) {
+    *h = (struct heap){0};
+}
 
 void heap_free(struct heap *h) {
     for (size_t i = 0; i < h->count; i++) {
@@ -87,4 +89,6 @@ void heap_remove(struct heap *h, struct heap_node *node) {
     }
 }
 
-struct heap_node *heap_min(const struct heap *h) { return h->count > 0 ? h->nodes[0] : NULL; }
+struct heap_node *heap_min(const struct heap *h) {
+    return h->count > 0 ? h->nodes[0] : NULL;
+}

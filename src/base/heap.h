@@ -21,5 +21,7 @@ void heap_free(struct heap *h); /* the array; nodes are the caller's */
 hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at); /* E_NOMEM */
 void heap_remove(struct heap *h, struct heap_node *node); /* nothing when not in it */
 struct heap_node *heap_min(const struct heap *h);         /* NULL = empty */
-static inline bool heap_contains(const struct heap_node *n) { return n->index != 0; }
+static inline bool heap_contains(const struct heap_node *n) {
+    return n->index != 0;
+}
 #endif

@@ -29,6 +29,9 @@ void json_out_bool(struct json_out *j, bool value);
 void json_out_null(struct json_out *j);
 void json_out_raw(struct json_out *j, const char *json); /* an already serialised value */
 
+/* A string with its quotes and escapes (RFC 8785's choice of them), outside any structure. */
+void json_put_quoted(struct buf *to, const char *s, size_t len);
+
 /* RFC 8785 canonical form of a JSON text: members sorted by UTF-16 code units, ES6 numbers, no
  * white space. Duplicate names, lone surrogates and integers beyond +-(2^53-1) are refused, for two
  * different texts must never become one key. Appends to `out`. */

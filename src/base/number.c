@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST 1000
-
-static bool digit(char c) { return c >= '0' && c <= '9'; }
+static bool digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 static size_t digits(const char *text, size_t from, size_t len) {
     size_t i = from;
@@ -41,9 +41,9 @@ size_t number_scan(const char *text, size_t len, bool zeros) {
 }
 
 double number_value(const char *text, size_t len) {
-    char copy[LONGEST + 1];
-    if (len > LONGEST) {
-        len = LONGEST;
+    char copy[NUMBER_LONGEST + 1];
+    if (len > NUMBER_LONGEST) {
+        len = NUMBER_LONGEST;
     }
     memcpy(copy, text, len);
     copy[len] = '\0';
@@ -77,8 +77,8 @@ static void shortest(double value, struct decimal *out) {
         out->digits[out->count] = '\0';
         out->exponent = atoi(e + 1);
         char plain[48];
-        int len = snprintf(plain, sizeof plain, "%se%d", out->digits,
-                           out->exponent - (out->count - 1));
+        int len =
+            snprintf(plain, sizeof plain, "%se%d", out->digits, out->exponent - (out->count - 1));
         if (number_value(plain, (size_t)len) == value) {
             break;
         }

@@ -21,8 +21,10 @@ hardy_status parse_rate(const char *text, struct rate *out, hardy_error *error);
 
 /* Bytes: "65536", "64KiB", "1MiB", "2GiB", "10kB", "1MB". */
 hardy_status parse_size(const char *text, uint64_t *out, hardy_error *error);
-hardy_status parse_integer(const char *text, int64_t min, int64_t max, int64_t *out, hardy_error *error);
-hardy_status parse_number(const char *text, double min, double max, double *out, hardy_error *error);
+hardy_status parse_integer(const char *text, int64_t min, int64_t max, int64_t *out,
+                           hardy_error *error);
+hardy_status parse_number(const char *text, double min, double max, double *out,
+                          hardy_error *error);
 hardy_status parse_bool(const char *text, bool *out, hardy_error *error); /* true false */
 
 /* The shortest exact way to write a duration ("1m30s", "250ms", "0s"); `out` holds 48 bytes. */

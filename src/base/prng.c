@@ -19,7 +19,9 @@ void prng_seed(struct prng *p, uint64_t seed) {
     }
 }
 
-static uint64_t rotate(uint64_t x, int by) { return (x << by) | (x >> (64 - by)); }
+static uint64_t rotate(uint64_t x, int by) {
+    return (x << by) | (x >> (64 - by));
+}
 
 uint64_t prng_next(struct prng *p) {
     uint64_t result = rotate(p->s[1] * 5, 7) * 9;
@@ -47,7 +49,9 @@ uint64_t prng_below(struct prng *p, uint64_t bound) {
     return (uint64_t)(product >> 64);
 }
 
-double prng_unit(struct prng *p) { return (double)(prng_next(p) >> 11) * 0x1p-53; }
+double prng_unit(struct prng *p) {
+    return (double)(prng_next(p) >> 11) * 0x1p-53;
+}
 
 int64_t prng_range(uint64_t random, int64_t low, int64_t high) {
     if (high <= low) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <hardy/hardy.h>
 
-const char *hardy_version(void) { return HARDY_VERSION; }
+const char *hardy_version(void) {
+    return HARDY_VERSION;
+}
 
 const char *hardy_status_text(hardy_status status) {
     switch (status) {

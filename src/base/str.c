@@ -7,13 +7,17 @@
 
 #define LONGEST_WORD 64
 
-bool str_eq(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+bool str_eq(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
 
 bool str_starts(const char *s, const char *prefix) {
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-char *str_dup(const char *s) { return s ? strdup(s) : NULL; }
+char *str_dup(const char *s) {
+    return s ? strdup(s) : NULL;
+}
 
 char *str_ndup(const char *s, size_t len) {
     char *copy = malloc(len + 1);

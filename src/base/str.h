@@ -4,9 +4,9 @@
 #include <hardy/status.h>
 #include <stdbool.h>
 
-bool str_eq(const char *a, const char *b);       /* NULL equals only NULL */
+bool str_eq(const char *a, const char *b); /* NULL equals only NULL */
 bool str_starts(const char *s, const char *prefix);
-char *str_dup(const char *s);                    /* NULL for NULL or no memory */
+char *str_dup(const char *s); /* NULL for NULL or no memory */
 char *str_ndup(const char *s, size_t len);
 char *str_format(const char *format, ...) HARDY_PRINTF(1, 2); /* malloc'd; NULL = no memory */
 /* Copies with truncation, always terminated; false when it was cut. */
