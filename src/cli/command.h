@@ -2,12 +2,22 @@
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 /*
- * A subcommand is a record: help, completion and the manual's synopsis come from it. main.c only
- * dispatches. Options are rows too, parsed by options.c (the one option parser, on getopt_long).
+ * A subcommand is a record: help and the manual come from it, main.c only dispatches. Its options
+ * are rows too, parsed by options.c. To add a subcommand: a file NAME.c with a record
+ * `command_NAME`, and a line in commands.c.
+ *
+ *     static int run(struct options *o) {
+ *         int id;
+ *         while ((id = options_next(o)) > 0) {
+ *             if (id == OPT_FOR) { ... o->value ... }
+ *         }
+ *         if (id < 0) {
+ *             return o->exit; // --help was answered, or the mistake was told
+ *         }
+ *         ... o->argc operands in o->argv ...
+ *     }
  */
-#include <hardy/status.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include "cli/options.h"
 
 enum exit_code {
     EXIT_DONE = 0,
@@ -20,30 +30,28 @@ enum exit_code {
     EXIT_OPEN = 69,
     EXIT_PASSING = 75,
     EXIT_DEADLINE = 124,
+    EXIT_REFUSED = 125, /* `hardy exec` and `hardy wrap`: instead of 1 and 2 */
+    EXIT_CANNOT_RUN = 126,
+    EXIT_NO_COMMAND = 127,
     EXIT_INTERRUPTED = 130
 };
 
-struct option_row {
-    const char *name;  /* "retries" */
-    char letter;       /* 0 = none */
-    const char *value; /* metavariable, "N"; NULL = a switch */
-    const char *help;
-};
-struct globals { /* options every command takes */
-    const char *config, *state;
-    bool json, quiet, help;
-    int verbose;
-    const char *log_level, *color;
-};
 struct command {
     const char *name;
     const char *alias;    /* the other number: "guard" for "guards"; NULL */
-    const char *synopsis; /* "NAME [--for 10m]", one line a form, separated by \n */
-    const char *summary;  /* one line */
-    const char *examples; /* lines to type */
-    const char *details;  /* paragraphs, may be NULL */
-    int (*run)(const struct command *self, int argc, char **argv); /* returns the exit code */
+    const char *synopsis; /* what follows the name, "NAME [--for 10m]"; a line for each form */
+    const char *summary;  /* one line, without a full stop */
+    const char *details;  /* paragraphs separated by an empty line; NULL */
+    const char
+        *examples; /* lines to type; each is run by a test, but for those that end in "# not run" */
+    const struct option_row *options;       /* ended by a row without a name; NULL: none */
+    const struct option_row *(*more)(void); /* rows that are computed; NULL */
+    int (*run)(struct options *o);          /* returns the exit code */
+    int usage_exit;                         /* for a wrong command line; 0: EXIT_USAGE */
+    bool runs_command; /* operands are another command: options end at the first of them */
     bool hidden;
 };
-extern const struct command *const commands[]; /* NULL-terminated */
+extern const struct command *const commands[]; /* NULL-terminated, as `hardy --help` lists them */
+const struct command *command_find(const char *name); /* by name or alias; NULL */
+const char *command_nearest(const char *name);        /* NULL: none is near */
 #endif
