@@ -26,9 +26,14 @@ enum bulkhead_answer { BULKHEAD_GRANTED, BULKHEAD_QUEUED, BULKHEAD_FULL };
 
 hardy_status bulkhead_init(struct bulkhead *b, const hardy_bulkhead_config *c, hardy_error *error);
 void bulkhead_destroy(struct bulkhead *b);
+/* `w` (wake and ctx set by the caller) is touched only when the answer is QUEUED; then it stays
+ * where it is until granted or left. */
 enum bulkhead_answer bulkhead_acquire(struct bulkhead *b, struct bulkhead_waiter *w);
+/* Whether a queued waiter holds its slot now. */
 bool bulkhead_granted(const struct bulkhead_waiter *w);
-void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w); /* gives up waiting, or a grant not used */
+/* Ends a QUEUED answer that was not used: leaves the queue, or releases the slot when it was
+ * granted meanwhile. Afterwards no wake arrives. */
+void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w);
 void bulkhead_release(struct bulkhead *b);
 void bulkhead_counts(const struct bulkhead *b, uint32_t *used, uint32_t *waiting);
 #endif

@@ -9,11 +9,13 @@ struct gcra_words {
     _Alignas(64) atomic_word arrival; /* nanoseconds on the host's monotonic clock */
 };
 /* Reserves n events; *at = when they may be used. False, and nothing taken, when *at would be after
- * `latest`; then *at says when that would have been (HARDY_NEVER: n is above the burst). */
+ * `latest`; then *at says when that would have been (HARDY_NEVER: n is above the burst). *mark (may
+ * be NULL) names the reservation for gcra_return(). */
 bool gcra_reserve(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now,
-                  int64_t latest, int64_t *at);
-/* Gives an unused reservation back as far as nobody reserved after it. */
-void gcra_return(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now);
+                  int64_t latest, int64_t *at, uint64_t *mark);
+/* Gives an unused reservation of n events back, if nobody has reserved since: a later one was
+ * given its time on the strength of this one, and would be joined there by a third. */
+void gcra_return(struct gcra_words *w, const hardy_rate_config *c, double n, uint64_t mark);
 double gcra_available(const struct gcra_words *w, const hardy_rate_config *c, int64_t now);
 hardy_status rate_check(const hardy_rate_config *c, hardy_error *error);
 #endif
