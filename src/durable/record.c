@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "durable/record.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_ENCODED = 16 << 20 };
+
+static const char *const state_words[] = {"pending", "running", "done", "failed", "in_doubt"};
+
+const char *record_state_text(enum record_state state) {
+    return state_words[state];
+}
+
+void record_init(struct record *r) {
+    memset(r, 0, sizeof *r);
+}
+
+void record_free(struct record *r) {
+    free(r->row_kind);
+    free(r->key);
+    free(r->name);
+    free(r->output);
+    free(r->detail);
+    free(r->idempotency_key);
+    free(r->params);
+    record_init(r);
+}
+
+hardy_status record_fingerprint(const char *scope, const char *name, const char *params,
+                                char out[65], hardy_error *error) {
+    struct buf canonical;
+    buf_init(&canonical, MAX_ENCODED);
+    hardy_status status = json_canonical(params, strlen(params), &canonical, error);
+    if (status == HARDY_OK) {
+        struct sha256 hash;
+        sha256_init(&hash);
+        sha256_add_part(&hash, scope, strlen(scope));
+        sha256_add_part(&hash, name, strlen(name));
+        sha256_add_part(&hash, canonical.data, canonical.len);
+        sha256_done_hex(&hash, out);
+    }
+    buf_free(&canonical);
+    return status;
+}
+
+/* Times are written as decimal strings of nanoseconds: a JSON number would lose the last digits. */
+static void put_time(struct json_out *j, const char *key, int64_t time) {
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)time);
+    json_out_key(j, key);
+    json_out_string(j, text);
+}
+
+/* Bytes that are not UTF-8 would not come back from a JSON string as they were. */
+static void encode_output(struct json_out *j, const struct record *r) {
+    if (!r->output)
+        return;
+    if (str_valid_utf8(r->output, r->output_len)) {
+        json_out_key(j, "output");
+        json_out_stringn(j, r->output, r->output_len);
+        return;
+    }
+    char *hex = malloc(2 * r->output_len + 1);
+    if (!hex) {
+        j->to->failed = true;
+        return;
+    }
+    str_hex(r->output, r->output_len, hex);
+    json_out_key(j, "output_hex");
+    json_out_string(j, hex);
+    free(hex);
+}
+
+void record_encode(const struct record *r, struct buf *out) {
+    struct json_out j;
+    json_out_init(&j, out, 0);
+    json_out_object(&j);
+    json_out_key(&j, "name");
+    json_out_string(&j, r->name);
+    json_out_key(&j, "state");
+    json_out_string(&j, record_state_text(r->state));
+    json_out_key(&j, "fingerprint");
+    json_out_string(&j, r->fingerprint);
+    json_out_key(&j, "idempotency_key");
+    json_out_string(&j, r->idempotency_key);
+    json_out_key(&j, "attempt");
+    json_out_int(&j, r->attempt);
+    json_out_key(&j, "boot");
+    json_out_string(&j, r->boot);
+    put_time(&j, "created", r->created);
+    put_time(&j, "started", r->started);
+    put_time(&j, "ended", r->ended);
+    json_out_key(&j, "code");
+    json_out_int(&j, r->code);
+    json_out_key(&j, "signal");
+    json_out_int(&j, r->signal);
+    json_out_key(&j, "timed_out");
+    json_out_bool(&j, r->timed_out);
+    json_out_key(&j, "truncated");
+    json_out_bool(&j, r->truncated);
+    json_out_key(&j, "detail");
+    json_out_string(&j, r->detail);
+    if (r->params) {
+        json_out_key(&j, "params");
+        json_out_raw(&j, r->params);
+    }
+    encode_output(&j, r);
+    json_out_object_end(&j);
+}
+
+static int64_t get_time(const json_t *o, const char *key) {
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+static char *get_text(const json_t *o, const char *key) {
+    return str_dup(json_string_value(json_object_get(o, key)));
+}
+
+static void decode_output(const json_t *o, struct record *out) {
+    const json_t *text = json_object_get(o, "output");
+    const json_t *hex = json_object_get(o, "output_hex");
+    size_t len = hex ? json_string_length(hex) / 2 : json_string_length(text);
+    if (!json_is_string(hex ? hex : text))
+        return;
+    out->output = malloc(len + 1);
+    if (!out->output)
+        return;
+    out->output_len = len;
+    out->output[len] = '\0';
+    if (!hex) {
+        memcpy(out->output, json_string_value(text), len);
+        return;
+    }
+    for (size_t i = 0; i < len; i++) {
+        char pair[3] = {json_string_value(hex)[2 * i], json_string_value(hex)[2 * i + 1], '\0'};
+        out->output[i] = (char)strtoul(pair, NULL, 16);
+    }
+}
+
+hardy_status record_decode(const struct store_row *row, struct record *out, hardy_error *error) {
+    json_error_t why;
+    json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    record_init(out);
+    if (!json_is_object(o)) {
+        json_decref(o);
+        return fail(error, HARDY_E_CORRUPT, NULL, "the record %s %s is not a JSON object",
+                    row->kind, row->key);
+    }
+    out->row_kind = str_dup(row->kind);
+    out->key = str_dup(row->key);
+    out->fence = row->fence;
+    out->expires = row->expires;
+    out->name = get_text(o, "name");
+    const char *state = json_string_value(json_object_get(o, "state"));
+    bool known = false;
+    for (size_t i = 0; i < sizeof state_words / sizeof *state_words; i++)
+        if (str_eq(state, state_words[i])) {
+            out->state = (enum record_state)i;
+            known = true;
+        }
+    const char *text = json_string_value(json_object_get(o, "fingerprint"));
+    str_copy(out->fingerprint, sizeof out->fingerprint, text ? text : "");
+    text = json_string_value(json_object_get(o, "boot"));
+    str_copy(out->boot, sizeof out->boot, text ? text : "");
+    out->idempotency_key = get_text(o, "idempotency_key");
+    out->attempt = (uint32_t)json_integer_value(json_object_get(o, "attempt"));
+    out->created = get_time(o, "created");
+    out->started = get_time(o, "started");
+    out->ended = get_time(o, "ended");
+    out->code = (int)json_integer_value(json_object_get(o, "code"));
+    out->signal = (int)json_integer_value(json_object_get(o, "signal"));
+    out->timed_out = json_is_true(json_object_get(o, "timed_out"));
+    out->truncated = json_is_true(json_object_get(o, "truncated"));
+    out->detail = get_text(o, "detail");
+    const json_t *params = json_object_get(o, "params");
+    if (params)
+        out->params = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
+    decode_output(o, out);
+    json_decref(o);
+    if (!known || !out->row_kind || !out->key || !out->name) {
+        record_free(out);
+        return fail(error, HARDY_E_CORRUPT, NULL,
+                    "the record %s %s lacks its name or a known state", row->kind, row->key);
+    }
+    return HARDY_OK;
+}
+
+hardy_status record_load(struct store *store, const char *row_kind, const char *key,
+                         struct record *out, hardy_error *error) {
+    struct store_row row;
+    record_init(out);
+    hardy_status status = store_get(store, row_kind, key, &row, error);
+    if (status != HARDY_OK)
+        return status;
+    status = record_decode(&row, out, error);
+    store_row_free(&row);
+    return status;
+}
+
+void record_op(const struct record *r, int64_t before, struct buf *value, struct store_op *op) {
+    record_encode(r, value);
+    *op = (struct store_op){.kind = before < 0 ? STORE_INSERT : STORE_UPDATE,
+                            .row_kind = r->row_kind,
+                            .key = r->key,
+                            .if_fence = before,
+                            .fence = r->fence,
+                            .value = value->data,
+                            .len = value->len,
+                            .expires = r->expires};
+}
+
+static void put_wall(struct json_out *j, const char *key, int64_t wall) {
+    char text[40];
+    json_out_key(j, key);
+    if (wall == 0) {
+        json_out_null(j);
+        return;
+    }
+    clock_format_wall(wall, text);
+    json_out_string(j, text);
+}
+
+/* The output as its reader wants it: JSON when it is an object or array, else text. */
+static void put_output(struct json_out *j, const struct record *r) {
+    json_out_key(j, "output");
+    if (!r->output) {
+        json_out_null(j);
+        return;
+    }
+    size_t start = strspn(r->output, " \t\r\n");
+    if ((r->output[start] == '{' || r->output[start] == '[') &&
+        json_check(r->output, r->output_len, NULL) == HARDY_OK)
+        json_out_raw(j, r->output);
+    else
+        json_out_stringn(j, r->output, r->output_len);
+}
+
+void record_to_json(const struct record *r, struct json_out *j) {
+    json_out_object(j);
+    json_out_key(j, "name");
+    json_out_string(j, r->name);
+    json_out_key(j, "key");
+    json_out_string(j, r->key);
+    json_out_key(j, "state");
+    json_out_string(j, record_state_text(r->state));
+    json_out_key(j, "attempts");
+    json_out_int(j, r->attempt);
+    put_wall(j, "started", r->started);
+    put_wall(j, "ended", r->ended);
+    json_out_key(j, "code");
+    if (r->ended)
+        json_out_int(j, r->code);
+    else
+        json_out_null(j);
+    if (r->signal) {
+        json_out_key(j, "signal");
+        json_out_int(j, r->signal);
+    }
+    if (r->detail) {
+        json_out_key(j, "detail");
+        json_out_string(j, r->detail);
+    }
+    if (r->truncated) {
+        json_out_key(j, "truncated");
+        json_out_bool(j, true);
+    }
+    if (r->idempotency_key) {
+        json_out_key(j, "idempotency_key");
+        json_out_string(j, r->idempotency_key);
+    }
+    if (r->params) {
+        json_out_key(j, "params");
+        json_out_raw(j, r->params);
+    }
+    put_output(j, r);
+    json_out_object_end(j);
+}
+
+static enum record_next in_doubt_next(enum in_doubt_policy policy) {
+    switch (policy) {
+    case IN_DOUBT_RERUN:
+        return NEXT_RUN;
+    case IN_DOUBT_PROBE:
+        return NEXT_PROBE;
+    case IN_DOUBT_FAIL:
+        return NEXT_FAIL;
+    case IN_DOUBT_ASK:
+        break;
+    }
+    return NEXT_ASK;
+}
+
+enum record_next record_decide(const struct record *r, const char *fingerprint,
+                               enum record_world world, enum in_doubt_policy policy) {
+    if (r->state == RECORD_PENDING)
+        return world == WORLD_RUNNING ? NEXT_ATTACH : NEXT_RUN;
+    if (!str_eq(r->fingerprint, fingerprint))
+        return NEXT_MISMATCH;
+    switch (r->state) {
+    case RECORD_DONE:
+        return NEXT_REPLAY;
+    case RECORD_FAILED:
+        return world == WORLD_RUNNING ? NEXT_ATTACH : NEXT_RUN;
+    case RECORD_IN_DOUBT:
+        return world == WORLD_RUNNING ? NEXT_ATTACH : in_doubt_next(policy);
+    case RECORD_STARTED:
+    case RECORD_PENDING:
+        break;
+    }
+    switch (world) {
+    case WORLD_RUNNING:
+        return NEXT_ATTACH;
+    case WORLD_ENDED:
+        return NEXT_COLLECT;
+    case WORLD_NEVER_RAN:
+        return NEXT_RUN;
+    case WORLD_LOST:
+        break;
+    }
+    return in_doubt_next(policy);
+}
+
+enum record_next record_after_probe(enum probe_answer answer) {
+    switch (answer) {
+    case PROBE_DONE:
+        return NEXT_COLLECT;
+    case PROBE_NOT_DONE:
+        return NEXT_RUN;
+    case PROBE_UNKNOWN:
+        break;
+    }
+    return NEXT_ASK;
+}
