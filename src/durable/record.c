@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "durable/record.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/sha256.h"
