@@ -139,17 +139,24 @@ apt() {
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y -o Dpkg::Use-Pty=0 \
         -o Acquire::Retries=3 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
         -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef \
-        -o Dpkg::Options::=--force-confold "$@" </dev/null >&2
+        -o Dpkg::Options::=--force-confold "$@" </dev/null >&2 9>&-
 }
 
 has_candidate() {
-    apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    local known
+    known=$(apt-cache policy "$1" 2>/dev/null)
+    [[ $known == *Candidate:* && $known != *"Candidate: (none)"* ]]
 }
 
 # The part that needs root.
 install_as_root() {
     local package service updated='' lists_old=''
     local -a had=()
+    # Two at once would each take the other's policy for what was there before.
+    exec 9>/run/lock/hardy-packages && flock -w 900 9 || {
+        say "hardy: another installation holds /run/lock/hardy-packages since 15 minutes; nothing was installed"
+        return 1
+    }
     for service in "${services[@]}"; do
         [ -e "/etc/init.d/$service" ] && had+=("$service")
     done
