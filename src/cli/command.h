@@ -42,8 +42,7 @@ struct command {
     const char *synopsis; /* what follows the name, "NAME [--for 10m]"; a line for each form */
     const char *summary;  /* one line, without a full stop */
     const char *details;  /* paragraphs separated by an empty line; NULL */
-    const char
-        *examples; /* lines to type; each is run by a test, but for those that end in "# not run" */
+    const char *examples; /* lines to type; a test runs each without "# needs" in it */
     const struct option_row *options;       /* ended by a row without a name; NULL: none */
     const struct option_row *(*more)(void); /* rows that are computed; NULL */
     int (*run)(struct options *o);          /* returns the exit code */
@@ -53,5 +52,6 @@ struct command {
 };
 extern const struct command *const commands[]; /* NULL-terminated, as `hardy --help` lists them */
 const struct command *command_find(const char *name); /* by name or alias; NULL */
-const char *command_nearest(const char *name);        /* NULL: none is near */
+/* Tells that there is no such command, and which was perhaps meant; returns the exit code. */
+int command_unknown(const struct options *o, const char *name);
 #endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/help.h"
+
+extern const struct command command_doctor;
+extern const struct command command_exec;
+extern const struct command command_guards;
+extern const struct command command_validate;
+
+const struct command *const commands[] = {
+    &command_exec,
+    &command_guards,
+    &command_validate,
+    &command_doctor,
+    &command_help,
+    &command_manual,
+    NULL,
+};
+
+const struct command *command_find(const char *name) {
+    for (size_t i = 0; commands[i]; i++) {
+        if (str_eq(commands[i]->name, name) ||
+            (commands[i]->alias && str_eq(commands[i]->alias, name))) {
+            return commands[i];
+        }
+    }
+    return NULL;
+}
+
+int command_unknown(const struct options *o, const char *name) {
+    const char *names[sizeof commands / sizeof *commands];
+    size_t count = 0;
+    for (size_t i = 0; commands[i]; i++) {
+        if (!commands[i]->hidden) {
+            names[count++] = commands[i]->name;
+        }
+    }
+    const char *nearest = str_nearest(name, names, count);
+    return nearest ? options_wrong(o, "unknown command \"%s\", did you mean \"%s\"?", name, nearest)
+                   : options_wrong(o, "unknown command \"%s\"", name);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The manual page man/hardy.1, written from the table of commands: `hardy __man > man/hardy.1`. */
+#include "cli/command.h"
+#include "cli/help.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Text between macros: nothing in it may be read as a request or an escape. */
+static void text(const char *s, size_t len) {
+    bool fresh = true;
+    for (size_t i = 0; i < len; i++) {
+        if (fresh && (s[i] == '.' || s[i] == '\'')) {
+            fputs("\\&", stdout);
+        }
+        if (s[i] == '\\') {
+            fputs("\\e", stdout);
+        } else if (s[i] == '-') {
+            fputs("\\-", stdout);
+        } else {
+            putchar(s[i]);
+        }
+        fresh = s[i] == '\n';
+    }
+}
+
+static void line(const char *s, size_t len) {
+    text(s, len);
+    putchar('\n');
+}
+
+/* Paragraphs separated by empty lines. */
+static void paragraphs(const char *s) {
+    bool due = true;
+    while (*s) {
+        size_t len = strcspn(s, "\n");
+        if (len == 0) {
+            due = true;
+        } else {
+            if (due) {
+                puts(".Pp");
+            }
+            due = false;
+            while (*s == ' ') {
+                s++;
+                len--;
+            }
+            line(s, len);
+        }
+        s += len + (s[len] == '\n');
+    }
+}
+
+static void literal(const char *s) {
+    puts(".Bd -literal -offset indent");
+    while (*s) {
+        size_t len = strcspn(s, "\n");
+        line(s, len);
+        s += len + (s[len] == '\n');
+    }
+    puts(".Ed");
+}
+
+static void rows(const struct option_row *row) {
+    for (; row && row->name; row++) {
+        fputs(".It ", stdout);
+        if (row->letter) {
+            printf("Fl %c , ", row->letter);
+        }
+        fputs("Fl Fl ", stdout);
+        text(row->name, strlen(row->name));
+        if (row->value) {
+            fputs(" Ar \\&", stdout);
+            text(row->value, strlen(row->value));
+        }
+        putchar('\n');
+        line(row->help, strlen(row->help));
+    }
+}
+
+static void forms(const struct command *command) {
+    const char *form = command->synopsis;
+    do {
+        size_t len = strcspn(form, "\n");
+        printf(".Nm\n.Cm %s\n", command->name);
+        if (len) {
+            line(form, len);
+        }
+        form += len + (form[len] == '\n');
+        if (*form) {
+            puts(".Pp");
+        }
+    } while (*form);
+}
+
+static void one(const struct command *command) {
+    printf(".Ss %s\n", command->name);
+    forms(command);
+    puts(".Pp");
+    text(command->summary, strlen(command->summary));
+    puts(".");
+    const struct option_row *more = command->more ? command->more() : NULL;
+    if (command->options || more) {
+        puts(".Bl -tag -width Ds");
+        rows(command->options);
+        rows(more);
+        puts(".El");
+    }
+    if (command->details) {
+        paragraphs(command->details);
+    }
+    if (command->examples) {
+        puts(".Pp\nExamples:");
+        literal(command->examples);
+    }
+}
+
+static int run_manual(struct options *o) {
+    if (options_next(o) < 0) {
+        return o->exit;
+    }
+    puts(".\\\" SPDX-License-Identifier: Apache-2.0\n"
+         ".\\\" Made by `hardy __man` from the table of commands.\n"
+         ".Dd November 23, 2026\n.Dt HARDY 1\n.Os\n"
+         ".Sh NAME\n.Nm hardy\n.Nd keep commands and agents working while what they need fails\n"
+         ".Sh SYNOPSIS\n.Nm\n.Ar COMMAND\n.Op Ar OPTIONS\n.Op Ar ARGUMENTS\n"
+         ".Sh DESCRIPTION\n.Nm\n"
+         "runs and supervises what depends on services that fail: with retries, circuit breakers,\n"
+         "limits and deadlines.\n"
+         "Results go to standard output, everything else to standard error.\n.Pp\n"
+         "These options are understood by every command:\n.Bl -tag -width Ds");
+    rows(global_rows);
+    puts(".El\n.Sh COMMANDS");
+    for (size_t i = 0; commands[i]; i++) {
+        if (!commands[i]->hidden) {
+            one(commands[i]);
+        }
+    }
+    puts(
+        ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n"
+        ".It Ev HARDY_CONFIG\nThe configuration file, when\n.Fl Fl config\nis not given.\n"
+        "Else\n.Pa ./hardy.yaml ,\n.Pa $XDG_CONFIG_HOME/hardy/hardy.yaml\nand\n"
+        ".Pa /etc/hardy/hardy.yaml\nare looked for.\n"
+        ".It Ev HARDY_STATE\nWhere state is kept, when\n.Fl Fl state\nis not given.\n"
+        "Else the configuration's\n.Cm state ,\n.Pa $STATE_DIRECTORY/hardy.db\nand\n"
+        ".Pa $XDG_STATE_HOME/hardy/hardy.db\nare used.\n"
+        ".It Ev NO_COLOR\nNo colours when it is set and not empty.\n.El\n"
+        ".Sh EXIT STATUS\n"
+        "Of every command but\n.Cm exec :\n.Bl -tag -width Ds\n"
+        ".It 0\nDone.\n"
+        ".It 1\nIt failed and trying again would not help, or the state cannot be used.\n"
+        ".It 2\nA wrong command line or configuration.\n"
+        ".It 130\nInterrupted.\n.El\n.Pp\n"
+        "Of\n.Cm exec :\n"
+        "the command's own status, 128 + N when signal N ended it, or\n.Bl -tag -width Ds\n"
+        ".It 69\nThe circuit breaker is open.\n"
+        ".It 75\nA passing failure, and the retries are used up.\n"
+        ".It 124\nThe deadline passed.\n"
+        ".It 125\nRefused: command line, configuration, state, or other settings under this name.\n"
+        ".It 126\nThe command cannot be run.\n"
+        ".It 127\nThere is no such command.\n.El\n"
+        ".Sh SEE ALSO\n.Xr timeout 1");
+    return EXIT_DONE;
+}
+
+const struct command command_manual = {
+    .name = "__man",
+    .synopsis = "",
+    .summary = "Prints the manual page",
+    .run = run_manual,
+    .hidden = true,
+};
