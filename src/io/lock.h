@@ -14,9 +14,15 @@
 int lock_open(const char *path, hardy_error *error);
 /* Write lock on one byte. E_RUNNING: somebody else holds it. */
 hardy_status lock_try(int fd, int64_t byte, hardy_error *error);
+/* Tries again until it is taken or `span` nanoseconds have passed (E_RUNNING): for locks that are
+ * held for microseconds, by callers that must not hang on a stopped process. */
+hardy_status lock_wait_for(int fd, int64_t byte, int64_t span, hardy_error *error);
+/* Read lock on one byte: any number hold it at once, nobody can write-lock it meanwhile. E_RUNNING:
+ * somebody holds the write lock. */
+hardy_status lock_share(int fd, int64_t byte, hardy_error *error);
 /* Waits in the kernel, without a limit: only for threads whose callers have their own deadline. */
 hardy_status lock_wait(int fd, int64_t byte, hardy_error *error);
 void lock_release(int fd, int64_t byte);
-/* Whether somebody else holds it now; `pid` (may be NULL) = 0 when the kernel does not tell. */
+/* Whether somebody else holds it now, either way; `pid` (may be NULL) = 0 when the kernel does not tell. */
 bool lock_held(int fd, int64_t byte);
 #endif
