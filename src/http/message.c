@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/message.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void http_headers_init(struct http_headers *h, size_t max_count, size_t max_bytes) {
+    *h = (struct http_headers){.max_count = max_count};
+    buf_init(&h->bytes, max_bytes);
+}
+
+void http_headers_free(struct http_headers *h) {
+    buf_free(&h->bytes);
+    free(h->fields);
+    h->fields = NULL;
+    h->count = h->cap = 0;
+}
+
+void http_headers_reset(struct http_headers *h) {
+    buf_reset(&h->bytes);
+    h->count = 0;
+}
+
+bool http_is_token(const char *text, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c)) {
+            return false;
+        }
+    }
+    return len > 0;
+}
+
+static bool is_value(const char *text, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t name_len,
+                               const char *value, size_t value_len) {
+    while (value_len > 0 && is_blank(*value)) {
+        value++;
+        value_len--;
+    }
+    while (value_len > 0 && is_blank(value[value_len - 1])) {
+        value_len--;
+    }
+    if (!http_is_token(name, name_len) || !is_value(value, value_len)) {
+        return HARDY_E_INVALID;
+    }
+    if (h->count >= h->max_count || name_len + value_len + 2 > h->bytes.max - h->bytes.len) {
+        return HARDY_E_TOO_LARGE;
+    }
+    if (h->count == h->cap) {
+        size_t cap = h->cap ? h->cap * 2 : 16;
+        struct http_field *fields = realloc(h->fields, cap * sizeof *fields);
+        if (!fields) {
+            return HARDY_E_NOMEM;
+        }
+        h->fields = fields;
+        h->cap = cap;
+    }
+    size_t start = h->bytes.len;
+    if (!buf_append(&h->bytes, name, name_len) || !buf_putc(&h->bytes, '\0') ||
+        !buf_append(&h->bytes, value, value_len) || !buf_putc(&h->bytes, '\0')) {
+        h->bytes.len = start;
+        h->bytes.failed = false;
+        return HARDY_E_NOMEM;
+    }
+    h->fields[h->count++] = (struct http_field){.name = start, .value = start + name_len + 1};
+    return HARDY_OK;
+}
+
+hardy_status http_headers_add(struct http_headers *h, const char *name, const char *value) {
+    return http_headers_addn(h, name, strlen(name), value, strlen(value));
+}
+
+const char *http_headers_name_at(const struct http_headers *h, size_t i) {
+    return h->bytes.data + h->fields[i].name;
+}
+
+const char *http_headers_value_at(const struct http_headers *h, size_t i) {
+    return h->bytes.data + h->fields[i].value;
+}
+
+const char *http_headers_get(const struct http_headers *h, const char *name) {
+    for (size_t i = 0; i < h->count; i++) {
+        if (strcasecmp(http_headers_name_at(h, i), name) == 0) {
+            return http_headers_value_at(h, i);
+        }
+    }
+    return NULL;
+}
+
+size_t http_headers_count(const struct http_headers *h, const char *name) {
+    size_t found = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        found += strcasecmp(http_headers_name_at(h, i), name) == 0;
+    }
+    return found;
+}
+
+static bool lists_token(const char *value, const char *token) {
+    size_t token_len = strlen(token);
+    while (*value) {
+        value += strspn(value, ", \t");
+        size_t len = strcspn(value, ",");
+        size_t word = len;
+        while (word > 0 && is_blank(value[word - 1])) {
+            word--;
+        }
+        if (word == token_len && strncasecmp(value, token, word) == 0) {
+            return true;
+        }
+        value += len;
+    }
+    return false;
+}
+
+bool http_headers_has_token(const struct http_headers *h, const char *name, const char *token) {
+    for (size_t i = 0; i < h->count; i++) {
+        if (strcasecmp(http_headers_name_at(h, i), name) == 0 &&
+            lists_token(http_headers_value_at(h, i), token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool http_header_write(struct buf *out, const char *name, const char *value) {
+    return buf_puts(out, name) && buf_append(out, ": ", 2) && buf_puts(out, value) &&
+           buf_append(out, "\r\n", 2);
+}
+
+bool http_headers_write(const struct http_headers *h, struct buf *out) {
+    for (size_t i = 0; i < h->count; i++) {
+        if (!http_header_write(out, http_headers_name_at(h, i), http_headers_value_at(h, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_one_of(const char *text, const char *const *list, size_t count, bool cased) {
+    for (size_t i = 0; i < count; i++) {
+        if ((cased ? strcmp(text, list[i]) : strcasecmp(text, list[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+#define IS_ONE_OF(text, list, cased) is_one_of(text, list, sizeof(list) / sizeof *(list), cased)
+
+bool http_is_framing(const char *name) {
+    static const char *const framing[] = {"connection", "content-length",  "keep-alive",
+                                          "te",         "trailer",         "transfer-encoding",
+                                          "upgrade",    "proxy-connection"};
+    return IS_ONE_OF(name, framing, false);
+}
+
+bool http_is_idempotent(const char *method) {
+    static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+    return IS_ONE_OF(method, methods, true);
+}
+
+const char *http_status_text(int status) {
+    static const struct {
+        int status;
+        const char *text;
+    } texts[] = {{200, "OK"},
+                 {201, "Created"},
+                 {202, "Accepted"},
+                 {204, "No Content"},
+                 {206, "Partial Content"},
+                 {301, "Moved Permanently"},
+                 {302, "Found"},
+                 {303, "See Other"},
+                 {304, "Not Modified"},
+                 {307, "Temporary Redirect"},
+                 {308, "Permanent Redirect"},
+                 {400, "Bad Request"},
+                 {401, "Unauthorized"},
+                 {402, "Payment Required"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {406, "Not Acceptable"},
+                 {408, "Request Timeout"},
+                 {409, "Conflict"},
+                 {410, "Gone"},
+                 {411, "Length Required"},
+                 {412, "Precondition Failed"},
+                 {413, "Content Too Large"},
+                 {414, "URI Too Long"},
+                 {415, "Unsupported Media Type"},
+                 {417, "Expectation Failed"},
+                 {421, "Misdirected Request"},
+                 {422, "Unprocessable Content"},
+                 {425, "Too Early"},
+                 {428, "Precondition Required"},
+                 {429, "Too Many Requests"},
+                 {431, "Request Header Fields Too Large"},
+                 {500, "Internal Server Error"},
+                 {501, "Not Implemented"},
+                 {502, "Bad Gateway"},
+                 {503, "Service Unavailable"},
+                 {504, "Gateway Timeout"},
+                 {505, "HTTP Version Not Supported"},
+                 {529, "Overloaded"}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (texts[i].status == status) {
+            return texts[i].text;
+        }
+    }
+    return "";
+}

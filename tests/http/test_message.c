@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* URLs, header lists, queries, and the waiting times headers tell. */
+#include "http/message.h"
+#include "http/url.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void expect_url(const char *text, bool tls, const char *host, unsigned port, bool ip,
+                       const char *target, const char *authority) {
+    struct http_url u;
+    char formatted[HTTP_AUTHORITY_SIZE];
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (http_url_parse(text, &u, &error) != HARDY_OK) {
+        fail_msg("%s: %s", text, error.message);
+    }
+    assert_int_equal(u.tls, tls);
+    assert_string_equal(u.authority.host, host);
+    assert_int_equal(u.authority.port, port);
+    assert_int_equal(u.authority.ip, ip);
+    assert_string_equal(u.target, target);
+    http_authority_format(&u.authority, http_url_default_port(&u), formatted);
+    assert_string_equal(formatted, authority);
+    http_url_free(&u);
+}
+
+static void test_url(void **state) {
+    (void)state;
+    expect_url("http://Example.COM", false, "example.com", 80, false, "/", "example.com");
+    expect_url("HTTPS://a.b:443/x/%41?q=1&r=%20", true, "a.b", 443, false, "/x/%41?q=1&r=%20",
+               "a.b");
+    expect_url("http://a?q", false, "a", 80, false, "/?q", "a");
+    expect_url("http://127.0.0.1:8080/", false, "127.0.0.1", 8080, true, "/", "127.0.0.1:8080");
+    expect_url("https://[::1]:9/", true, "::1", 9, true, "/", "[::1]:9");
+    expect_url("https://[FE80::1]/", true, "fe80::1", 443, true, "/", "[fe80::1]");
+    expect_url("http://my_host-1:65535/", false, "my_host-1", 65535, false, "/", "my_host-1:65535");
+
+    static const char *const bad[] = {
+        "",
+        "a.b",
+        "ftp://a",
+        "http:/a",
+        "http://",
+        "http:///x",
+        "http://:80/",
+        "http://a:/",
+        "http://a:0/",
+        "http://a:65536/",
+        "http://a:+80/",
+        "http://a:80x/",
+        "http://a:8 0/",
+        "http://user@a/",
+        "http://user:word@a/",
+        "http://a/#x",
+        "http://a#x",
+        "http://a b/",
+        " http://a/",
+        "http://a/b c",
+        "http://a/\n",
+        "http://a\r\nX: y/",
+        "http://a/%4",
+        "http://a/%zz",
+        "http://a/\"",
+        "http://a/{}",
+        "http://a/\xc3\xa4",
+        "http://\xc3\xa4/",
+        "http://a..b/",
+        "http://.a/",
+        "http://a./",
+        "http://a\\b/",
+        "http://127.1/",
+        "http://1.2.3.256/",
+        "http://2130706433/",
+        "http://a.1/",
+        "http://::1/",
+        "http://[::1/",
+        "http://[::1]x/",
+        "http://[fe80::1%25eth0]/",
+        "http://[127.0.0.1]/",
+        "http://[]/",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct http_url u;
+        hardy_error error;
+        hardy_error_init(&error, sizeof error);
+        if (http_url_parse(bad[i], &u, &error) != HARDY_E_SYNTAX) {
+            fail_msg("\"%s\" was accepted as host %s", bad[i], u.authority.host);
+        }
+        assert_true(error.message[0] != '\0');
+        assert_null(strstr(error.message, "word")); /* a password is not repeated */
+    }
+    char label[80];
+    memset(label, 'a', sizeof label);
+    memcpy(label, "http://", 7);
+    label[7 + 63] = '\0';
+    expect_url(label, false, label + 7, 80, false, "/", label + 7);
+    label[7 + 63] = 'a';
+    label[7 + 64] = '\0';
+    struct http_url u;
+    assert_int_equal(http_url_parse(label, &u, NULL), HARDY_E_SYNTAX);
+    static char long_text[HTTP_URL_MAX + 20];
+    memset(long_text, 'a', sizeof long_text - 1);
+    memcpy(long_text, "http://a/", 9);
+    assert_int_equal(http_url_parse(long_text, &u, NULL), HARDY_E_TOO_LARGE);
+}
+
+static void test_query(void **state) {
+    (void)state;
+    struct buf out;
+    buf_init(&out, 1000);
+    assert_true(http_query_escape(&out, "up{job=\"x y\"} > 0&\xc3\xa4~"));
+    assert_string_equal(out.data, "up%7Bjob%3D%22x%20y%22%7D%20%3E%200%26%C3%A4~");
+    static const struct {
+        const char *query, *name, *value;
+    } rows[] = {{"for=10m&x=1", "for", "10m"},
+                {"for=10m&x=1", "x", "1"},
+                {"xfor=1&for=2", "for", "2"},
+                {"for", "for", ""},
+                {"a&for=&b", "for", ""},
+                {"for=1&for=2", "for", "1"},
+                {"q=a%20b+c%2b", "q", "a b c+"},
+                {"q=1&fort=2", "for", NULL},
+                {"", "for", NULL},
+                {"for=%0", "for", NULL},
+                {"for=%00", "for", NULL},
+                {"for=%zz", "for", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        buf_reset(&out);
+        buf_puts(&out, "");
+        assert_int_equal(http_query_get(rows[i].query, rows[i].name, &out), rows[i].value != NULL);
+        if (rows[i].value) {
+            assert_string_equal(out.data, rows[i].value);
+        }
+    }
+    buf_free(&out);
+}
+
+static void test_headers(void **state) {
+    (void)state;
+    struct http_headers h;
+    http_headers_init(&h, 4, 64);
+    assert_null(http_headers_get(&h, "a"));
+    assert_int_equal(http_headers_add(&h, "Accept", " \t x , Y\t"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "b", ""), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "ACCEPT", "z"), HARDY_OK);
+    assert_string_equal(http_headers_get(&h, "accept"), "x , Y");
+    assert_string_equal(http_headers_get(&h, "B"), "");
+    assert_int_equal(http_headers_count(&h, "accept"), 2);
+    assert_true(http_headers_has_token(&h, "accept", "y"));
+    assert_true(http_headers_has_token(&h, "accept", "Z"));
+    assert_false(http_headers_has_token(&h, "accept", "x , y"));
+    assert_false(http_headers_has_token(&h, "accept", ""));
+    struct buf out;
+    buf_init(&out, 1000);
+    assert_true(http_headers_write(&h, &out));
+    assert_string_equal(out.data, "Accept: x , Y\r\nb: \r\nACCEPT: z\r\n");
+    /* Nothing that would begin another line or end the head. */
+    assert_int_equal(http_headers_add(&h, "c", "x\r\nEvil: 1"), HARDY_E_INVALID);
+    assert_int_equal(http_headers_add(&h, "c", "x\n"), HARDY_E_INVALID);
+    assert_int_equal(http_headers_addn(&h, "c", 1, "x\0y", 3), HARDY_E_INVALID);
+    assert_int_equal(http_headers_add(&h, "c d", "x"), HARDY_E_INVALID);
+    assert_int_equal(http_headers_add(&h, "c:", "x"), HARDY_E_INVALID);
+    assert_int_equal(http_headers_add(&h, "", "x"), HARDY_E_INVALID);
+    /* Bytes and count are bounded, and a refused field leaves nothing behind. */
+    assert_int_equal(http_headers_add(&h, "d", "0123456789012345678901234567890123456789"),
+                     HARDY_E_TOO_LARGE);
+    assert_int_equal(http_headers_add(&h, "e", "1"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "f", "1"), HARDY_E_TOO_LARGE);
+    assert_string_equal(http_headers_name_at(&h, 3), "e");
+    assert_int_equal(h.count, 4);
+    http_headers_reset(&h);
+    assert_int_equal(h.count, 0);
+    assert_int_equal(http_headers_add(&h, "f", "1"), HARDY_OK);
+    assert_string_equal(http_headers_get(&h, "f"), "1");
+    buf_free(&out);
+    http_headers_free(&h);
+    assert_true(http_is_framing("Transfer-Encoding"));
+    assert_false(http_is_framing("retry-after"));
+    assert_true(http_is_idempotent("PUT"));
+    assert_false(http_is_idempotent("POST"));
+    assert_false(http_is_idempotent("get"));
+}
+
+static void test_retry_after(void **state) {
+    (void)state;
+    /* Sun, 06 Nov 1994 08:49:30.5 GMT */
+    const int64_t wall = INT64_C(784111770500) * HARDY_MILLISECOND;
+    const int64_t later = 6500 * HARDY_MILLISECOND;
+    static const struct {
+        const char *name, *value;
+        int64_t wait;
+    } rows[] = {
+        {"Retry-After", "120", 120 * HARDY_SECOND},
+        {"Retry-After", "0", 0},
+        {"Retry-After", "1.5", 1500 * HARDY_MILLISECOND},
+        {"retry-after-ms", "250", 250 * HARDY_MILLISECOND},
+        {"retry-after-ms", "0.5", 500 * HARDY_MICROSECOND},
+        {"retry-after", "99999999999999999999", HARDY_NEVER},
+        {"retry-after", "-1", 0},
+        {"retry-after", "soon", 0},
+        {"retry-after", "12 s", 0},
+        {"retry-after", "", 0},
+        {"retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", -1},
+        {"retry-after", "Sunday, 06-Nov-94 08:49:37 GMT", -1},
+        {"retry-after", "Sun Nov  6 08:49:37 1994", -1},
+        {"retry-after", "Wed, 16 Nov 1994 08:49:37 GMT", -2},
+        {"retry-after", "Wed Nov 16 08:49:37 1994", -2},
+        {"retry-after", "Sun, 06 Nov 1994 08:49:20 GMT", 0}, /* passed */
+        {"retry-after", "Sun, 06 Nov 0001 08:49:20 GMT", 0},
+        {"retry-after", "Fri, 31 Dec 9999 23:59:59 GMT", HARDY_NEVER},
+        {"retry-after", "Sun, 06 Nov 1994 08:49:37 CET", 0},
+        {"retry-after", "Sun, 06 Nov 1994 08:49:37", 0},
+        {"retry-after", "Sun, 06 Now 1994 08:49:37 GMT", 0},
+        {"retry-after", "Sun, 06 Nov 1994 24:49:37 GMT", 0},
+        {"retry-after", "Sun, 6 Nov 1994 08:49:37 GMT", 0},
+        {"retry-after", ",", 0},
+        {"retry-after", "a", 0},
+    };
+    struct http_headers h;
+    http_headers_init(&h, 4, 1000);
+    assert_int_equal(http_retry_after(&h, wall), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        http_headers_reset(&h);
+        assert_int_equal(http_headers_add(&h, rows[i].name, rows[i].value), HARDY_OK);
+        int64_t wait = rows[i].wait;
+        wait = wait == -1 ? later : wait == -2 ? later + 10 * HARDY_DAY : wait;
+        if (http_retry_after(&h, wall) != wait) {
+            fail_msg("%s: %lld", rows[i].value, (long long)http_retry_after(&h, wall));
+        }
+    }
+    /* The finer one counts. */
+    http_headers_reset(&h);
+    assert_int_equal(http_headers_add(&h, "retry-after", "2"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "retry-after-ms", "1700"), HARDY_OK);
+    assert_int_equal(http_retry_after(&h, wall), 1700 * HARDY_MILLISECOND);
+    http_headers_free(&h);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_url),
+        cmocka_unit_test(test_query),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_retry_after),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
