@@ -64,7 +64,7 @@ typedef struct hardy_breaker_stats {
     uint64_t times_opened;
 } hardy_breaker_stats;
 
-/* `config` copied; `env` copied. E_INVALID names the field out of range, E_NOMEM. */
+/* `config` copied. E_INVALID names the field out of range, E_NOMEM. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_breaker_new(const hardy_breaker_config *config,
                                                         hardy_breaker **out, hardy_error *error);
 HARDY_API void hardy_breaker_free(hardy_breaker *breaker); /* NULL is fine; no permit may be out */

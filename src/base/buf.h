@@ -23,7 +23,7 @@ bool buf_append(struct buf *b, const void *data, size_t len);
 bool buf_puts(struct buf *b, const char *text);
 bool buf_putc(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *format, ...) HARDY_PRINTF(2, 3);
-bool buf_vprintf(struct buf *b, const char *format, va_list args);
+bool buf_vprintf(struct buf *b, const char *format, va_list args) HARDY_PRINTF(2, 0);
 void buf_consume(struct buf *b, size_t len); /* drops bytes at the front */
 char *
 buf_take(struct buf *b); /* the string, malloc'd, taken; "" rather than NULL; NULL = no memory */

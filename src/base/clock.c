@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/prng.h"
+#include "base/thread.h"
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
-
-/* A shared library's thread-local variable costs a function call unless its place is fixed. */
-#define FAST_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 
 static int64_t read_clock(clockid_t id) {
     struct timespec t = {0};
@@ -26,7 +24,7 @@ int64_t clock_now(void) {
  * never older than one tick, and right again at once after the machine slept.
  */
 int64_t clock_now_coarse(void) {
-    static FAST_LOCAL int64_t tick, now;
+    static THREAD_FAST_LOCAL int64_t tick, now;
     int64_t current = read_clock(CLOCK_MONOTONIC_COARSE);
     if (current != tick || now == 0) {
         tick = current;
@@ -99,8 +97,8 @@ static int64_t system_wall(void *ctx) {
 /* One stream a thread, seeded by the kernel, anew in a forked child: two processes that draw the
  * same jitter retry at the same instant. */
 static uint64_t system_random(void *ctx) {
-    static FAST_LOCAL struct prng stream;
-    static FAST_LOCAL pid_t owner;
+    static THREAD_FAST_LOCAL struct prng stream;
+    static THREAD_FAST_LOCAL pid_t owner;
     (void)ctx;
     pid_t self = getpid();
     if (owner != self) {

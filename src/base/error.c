@@ -36,6 +36,7 @@ static void tidy(char *text, size_t size) {
     }
 }
 
+HARDY_PRINTF(4, 0)
 static void fill(hardy_error *error, hardy_status status, const char *where, const char *format,
                  va_list args) {
     error->status = status;

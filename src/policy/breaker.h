@@ -6,7 +6,8 @@
  * memory, all processes of a host. All zero = closed, never used.
  *
  * The decision is one word (state, successes of the trials, generation, until); each trial is one
- * word (generation, lease). Times in the words are milliseconds, rounded up.
+ * word (generation, lease). Times in the words are milliseconds, rounded up; `now` is below
+ * 2^41 ms (69 years), later times are never.
  */
 #include "base/atomic.h"
 #include <hardy/breaker.h>
@@ -16,16 +17,16 @@
 #define BREAKER_SHARDS 8
 
 struct breaker_shard {
-    _Alignas(64) atomic_word calls;
-    atomic_word failures; /* successes = calls finished - failures, see breaker.c */
-    atomic_word successes;
+    _Alignas(64) atomic_word calls; /* admitted */
+    atomic_word successes, failures;
     atomic_word rejected;
 };
 struct breaker_words {
-    _Alignas(64) atomic_word decision;
-    atomic_word ramp;        /* admitted since closing, while paced */
-    atomic_word consecutive; /* failures in a row, with their generation */
-    atomic_word opened;      /* how often */
+    _Alignas(64)
+        atomic_word decision; /* on its own line: admission of a closed breaker reads it only */
+    _Alignas(64) atomic_word ramp; /* admitted since closing, while paced, with the generation */
+    atomic_word consecutive;       /* failures in a row, with their generation */
+    atomic_word opened;            /* how often */
     atomic_word ring_next;
     atomic_word trials[BREAKER_TRIALS];
     atomic_word ring[BREAKER_RING]; /* (ms, generation) of the last failures */
@@ -40,12 +41,14 @@ struct breaker_change {
 /* Would a call be admitted? Changes nothing. *retry_at: absolute, when to ask again. */
 bool breaker_peek(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                   int64_t *retry_at);
-/* `lease`: how long a trial may take, at least c->trial_lease. `change` may be NULL. */
+/* `lease`: how long a trial may take; c->trial_lease when that is longer. `change` may be NULL. */
 bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                      int64_t lease, hardy_permit *permit, int64_t *retry_at,
                      struct breaker_change *change);
 void breaker_record(struct breaker_words *w, const hardy_breaker_config *c, hardy_permit *permit,
                     hardy_outcome_class outcome, int64_t now, struct breaker_change *change);
+/* HARDY_FORCED_OPEN, HARDY_DISABLED, HARDY_CLOSED; HARDY_OPEN forces open, HARDY_HALF_OPEN does
+ * nothing. After `until` the breaker is closed. */
 void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t until, int64_t now);
 void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                    hardy_breaker_stats *stats);

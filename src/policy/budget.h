@@ -9,9 +9,12 @@
 struct budget_words {
     _Alignas(64) atomic_word balance;
 };
-void budget_deposit(struct budget_words *w, const hardy_budget_config *c, int64_t now); /* a first attempt */
-bool budget_withdraw(struct budget_words *w, const hardy_budget_config *c, int64_t now); /* a retry */
-void budget_refund(struct budget_words *w, const hardy_budget_config *c, int64_t now);   /* it was not used */
+void budget_deposit(struct budget_words *w, const hardy_budget_config *c,
+                    int64_t now); /* a first attempt */
+bool budget_withdraw(struct budget_words *w, const hardy_budget_config *c,
+                     int64_t now); /* a retry */
+void budget_refund(struct budget_words *w, const hardy_budget_config *c,
+                   int64_t now); /* it was not used */
 double budget_left(const struct budget_words *w, const hardy_budget_config *c, int64_t now);
 hardy_status budget_check(const hardy_budget_config *c, hardy_error *error);
 #endif

@@ -12,9 +12,10 @@
 
 struct bulkhead_waiter {
     struct bulkhead_waiter *next, *prev;
+    struct bulkhead *queue;
     void (*wake)(void *ctx);
     void *ctx;
-    _Atomic int state; /* 0 idle, 1 queued, 2 granted */
+    atomic_word state; /* 0 idle, 1 queued, 2 granted */
 };
 struct bulkhead {
     hardy_bulkhead_config config;
@@ -29,11 +30,12 @@ void bulkhead_destroy(struct bulkhead *b);
 /* `w` (wake and ctx set by the caller) is touched only when the answer is QUEUED; then it stays
  * where it is until granted or left. */
 enum bulkhead_answer bulkhead_acquire(struct bulkhead *b, struct bulkhead_waiter *w);
-/* Whether a queued waiter holds its slot now. */
+/* Whether a queued waiter holds its slot now. Once true, no wake arrives any more. */
 bool bulkhead_granted(const struct bulkhead_waiter *w);
 /* Ends a QUEUED answer that was not used: leaves the queue, or releases the slot when it was
  * granted meanwhile. Afterwards no wake arrives. */
 void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w);
 void bulkhead_release(struct bulkhead *b);
 void bulkhead_counts(const struct bulkhead *b, uint32_t *used, uint32_t *waiting);
+hardy_status bulkhead_check(const hardy_bulkhead_config *c, hardy_error *error);
 #endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/thread.h"
+#include "base/prng.h"
+#include <stdatomic.h>
+#include <stdint.h>
+
+THREAD_FAST_LOCAL unsigned thread_number_known;
+
+unsigned thread_number_draw(void) {
+    static atomic_uint next;
+    /* The loader puts `next` somewhere else in each process. */
+    unsigned start = (unsigned)prng_mix((uint64_t)(uintptr_t)&next);
+    unsigned number = start + atomic_fetch_add(&next, 1);
+    thread_number_known = number ? number : 1;
+    return thread_number_known;
+}
