@@ -9,7 +9,7 @@
 hardy_status file_read(const char *path, struct buf *out, hardy_error *error);
 /* The last `max` bytes of a file that may be growing. */
 hardy_status file_read_tail(const char *path, size_t max, struct buf *out, hardy_error *error);
-/* Writes `path`.tmp.PID and renames it: readers see the old file or the new one. `sync`: also
+/* Writes `path`.tmp.PID.N and renames it: readers see the old file or the new one. `sync`: also
  * fsync of the file and its directory. Mode 0600. */
 hardy_status file_write(const char *path, const void *data, size_t len, bool sync,
                         hardy_error *error);
@@ -19,7 +19,7 @@ hardy_status file_remove(const char *path, hardy_error *error); /* not there is 
 /* Whether the path lies on a network file system (NFS, CIFS, 9p, FUSE ...); a path that does not
  * exist yet is judged by its directory. */
 bool file_on_network(const char *path);
-/* An anonymous temporary file (O_TMPFILE, else unlinked) in $TMPDIR's place given by `dir`. */
+/* An anonymous temporary file in the directory `dir`, for reading and writing; -1 on failure. */
 int file_temporary(const char *dir, hardy_error *error);
 /* The kernel's boot id as 36 characters; "" when there is none. */
 void file_boot_id(char out[37]);

@@ -23,6 +23,6 @@ hardy_status lock_share(int fd, int64_t byte, hardy_error *error);
 /* Waits in the kernel, without a limit: only for threads whose callers have their own deadline. */
 hardy_status lock_wait(int fd, int64_t byte, hardy_error *error);
 void lock_release(int fd, int64_t byte);
-/* Whether somebody else holds it now, either way; `pid` (may be NULL) = 0 when the kernel does not tell. */
+/* Whether another open file description holds it now, either way. */
 bool lock_held(int fd, int64_t byte);
 #endif

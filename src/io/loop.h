@@ -14,23 +14,30 @@
 
 struct loop;
 
-struct loop *loop_uv_new(hardy_error *error); /* NULL = failed */
-void loop_free(struct loop *loop);            /* every handle must be closed or stopped */
+/* The program ignores SIGPIPE before it makes a loop: a peer that has gone is an error of a write,
+ * not the program's end. NULL = failed. */
+struct loop *loop_uv_new(hardy_error *error);
+/* Waits for work that runs. Streams and listeners that are left are closed without a callback,
+ * processes forgotten; timers, posts and what hangs on them are their owners'. */
+void loop_free(struct loop *loop);
 
-int64_t loop_now(struct loop *loop);  /* monotonic, cached for one turn, never goes back */
+/* Monotonic, cached for one turn, never goes back. The host's CLOCK_BOOTTIME on the kernel's loop,
+ * so that other processes understand it. */
+int64_t loop_now(struct loop *loop);
 int64_t loop_wall(struct loop *loop); /* since the epoch */
 uint64_t loop_random(struct loop *loop);
 hardy_env loop_env(struct loop *loop); /* now, wall and random of this loop, for guards */
 
 /* Runs until loop_stop() or until nothing is left that could call back. */
 void loop_run(struct loop *loop);
-void loop_stop(struct loop *loop);
+void loop_stop(struct loop *loop); /* loop_run() returns after this turn; may be run again */
 
 /* --- timers: caller-owned, one shot ------------------------------------------------------- */
 struct loop_timer {
     struct heap_node node;
     void (*fn)(struct loop_timer *timer);
     void *ctx;
+    bool outside; /* private to the simulation: not the program's, see sim.h */
 };
 void loop_timer_init(struct loop_timer *timer, void (*fn)(struct loop_timer *), void *ctx);
 /* (Re)arms at an absolute time; HARDY_NEVER stops it; a time past fires on the next turn. */
@@ -42,6 +49,7 @@ struct loop_post {
     struct loop_post *next;
     void (*fn)(struct loop_post *post);
     void *ctx;
+    bool outside; /* private, as in loop_timer */
 };
 void loop_post(struct loop *loop, struct loop_post *post);
 /* Keeps loop_run() alive while something outside (a store thread) will post. Counted. */
@@ -54,14 +62,25 @@ struct loop_work {
     void (*done)(struct loop_work *work);
     void *ctx;
     void *internal;
+    bool outside; /* private, as in loop_timer */
 };
+/* `fn` must end by itself: it cannot be stopped. E_NOMEM. */
 hardy_status loop_work(struct loop *loop, struct loop_work *work);
 
 /* --- signals ------------------------------------------------------------------------------- */
 struct loop_signal;
+/* Does not keep loop_run() alive. NULL only without memory. */
 struct loop_signal *loop_signal_start(struct loop *loop, int signum,
                                       void (*fn)(void *ctx, int signum), void *ctx);
 void loop_signal_stop(struct loop_signal *signal);
+
+/* --- descriptors: calls back while `fd` is readable (or hung up) ------------------------------ */
+struct loop_watch;
+/* Borrowed until loop_watch_stop(), after which the caller may close it at once. Pipes, sockets,
+ * pidfds; no regular files. NULL: cannot be watched (regular file, no memory, a simulated loop). */
+struct loop_watch *loop_watch_start(struct loop *loop, int fd, void (*fn)(void *ctx), void *ctx);
+void loop_watch_pause(struct loop_watch *watch, bool pause);
+void loop_watch_stop(struct loop_watch *watch); /* NULL is fine */
 
 /* --- byte streams over TCP ------------------------------------------------------------------ */
 enum close_reason { /* why a stream ended; text for logs and labels by close_reason_text() */
@@ -84,32 +103,40 @@ struct stream;
 struct stream_events {
     void (*connected)(void *ctx, struct stream *s);
     void (*data)(void *ctx, struct stream *s, const char *data, size_t len); /* borrowed for the call */
-    void (*drained)(void *ctx, struct stream *s); /* everything written has left; may be NULL */
+    /* Everything written has left. Only after stream_unsent() was above 0: not for a write that left
+     * at once. May be NULL. */
+    void (*drained)(void *ctx, struct stream *s);
     /* The last callback; the stream is gone when it returns. `detail` is a text, borrowed. EOF comes
      * here too: half-closed streams are not kept. */
     void (*closed)(void *ctx, struct stream *s, enum close_reason reason, const char *detail);
 };
-/* Resolves and connects, trying each address; TCP_NODELAY. `events` borrowed for the stream's life.
- * Failures come through `closed`. NULL only without memory. */
+/* Resolves and connects, trying each address, the next after 250 ms while the ones before are still
+ * silent; TCP_NODELAY. No time limit but the kernel's: close it when yours has passed. `events`
+ * borrowed for the stream's life. Failures come through `closed`. NULL only without memory. */
 struct stream *stream_connect(struct loop *loop, const char *host, uint16_t port,
                               const struct stream_events *events, void *ctx);
-/* Copied. Returns false when the stream is closing. Bytes not yet sent are counted. */
+/* Copied; also before it is connected. Returns false when the stream is closing. Bytes not yet sent
+ * are counted; beyond STREAM_UNSENT_MAX the stream is closed with CLOSE_TOO_LARGE. */
+#define STREAM_UNSENT_MAX ((size_t)256 << 20)
 bool stream_write(struct stream *s, const void *data, size_t len);
 size_t stream_unsent(const struct stream *s);
 void stream_read_pause(struct stream *s);
 void stream_read_resume(struct stream *s);
-/* Sends what is pending when `reason` is CLOSE_LOCAL, then closes; else at once. `closed` follows. */
+/* Sends what is pending when `reason` is CLOSE_LOCAL (10 seconds at most), then closes; else at
+ * once. No data comes any more, only `closed`. A second call with another reason hurries it up. */
 void stream_close(struct stream *s, enum close_reason reason);
 /* Gives the stream another owner, in the middle of its life (TLS, a connection pool). */
 void stream_set_events(struct stream *s, const struct stream_events *events, void *ctx);
-const char *stream_peer(const struct stream *s); /* "127.0.0.1:80", borrowed */
+/* "127.0.0.1:80", "[::1]:80", the name as given while it connects; borrowed. */
+const char *stream_peer(const struct stream *s);
 
 struct listener;
 struct listener_events {
     /* A new connection: set its events with stream_set_events() before returning. */
     void (*accepted)(void *ctx, struct stream *s);
 };
-/* `port` 0 picks a free one. NULL and `error` on failure, naming the address. */
+/* `port` 0 picks a free one; a name is resolved at once (E_NOT_FOUND). NULL and `error` on failure,
+ * naming the address: E_EXISTS in use, E_READONLY not permitted. */
 struct listener *listener_open(struct loop *loop, const char *host, uint16_t port,
                                const struct listener_events *events, void *ctx, hardy_error *error);
 uint16_t listener_port(const struct listener *l);
@@ -124,7 +151,8 @@ enum process_group {
 enum process_stdin { PROCESS_STDIN_NULL = 0, PROCESS_STDIN_INHERIT = 1, PROCESS_STDIN_FD = 2 };
 struct process;
 struct process_options {
-    const char *const *argv; /* NULL-terminated; argv[0] looked up in PATH */
+    const char *const *argv; /* NULL-terminated; argv[0] looked up in the child's PATH */
+    const char *path;        /* the file to execute; NULL = as argv[0] says */
     const char *const *env;  /* NULL-terminated "K=V"; NULL = ours */
     const char *cwd;         /* NULL = ours */
     enum process_group group;
@@ -132,7 +160,7 @@ struct process_options {
     int stdin_fd;                /* with PROCESS_STDIN_FD */
     bool capture_stdout, capture_stderr; /* through `output`; else inherited, or the fd below */
     int stdout_fd, stderr_fd;            /* -1 = ours; the child's copy, ours stays the caller's */
-    const int *keep_fds;    /* further descriptors handed on as 3, 4, ... */
+    const int *keep_fds;    /* further descriptors handed on as 3, 4, ... (at most 8) */
     size_t keep_count;
 };
 struct process_events {
@@ -143,16 +171,25 @@ struct process_events {
     void (*exited)(void *ctx, struct process *p, int code, int signal);
 };
 void process_options_init(struct process_options *o);
-/* E_NOT_FOUND (127): no such command; E_READONLY (126): not executable; names the command. */
+/* The child starts with default signals (an ignored SIGHUP stays ignored: nohup), an empty mask, and
+ * no descriptor of ours but those named. A file without "#!" runs under /bin/sh, as everywhere.
+ * E_NOT_FOUND (127): no such command; E_READONLY (126): not executable; E_INVALID: no such cwd;
+ * E_TOO_LARGE: arguments; E_NOMEM: no memory, no process slot; each names the command. */
 hardy_status process_start(struct loop *loop, const struct process_options *options,
                            const struct process_events *events, void *ctx, struct process **out,
                            hardy_error *error);
 int process_pid(const struct process *p);
-void process_signal(struct process *p, int signum); /* its whole group or session's first group */
+/* Its whole group (also what is left of it after it exited); itself with PROCESS_GROUP_SAME. */
+void process_signal(struct process *p, int signum);
 void process_pause_output(struct process *p, bool pause); /* back-pressure */
-void process_free(struct process *p); /* after exited; or before: forgets it, without killing */
+/* After exited; or before: forgets it, without killing. Its descriptors are closed. */
+void process_free(struct process *p);
+/* From now on this process adopts what children leave behind (PR_SET_CHILD_SUBREAPER) and the loop
+ * reaps it: no other code of the program may wait for children. */
+void process_adopt_orphans(struct loop *loop);
 
 /* Everything below `pid` except `pid` itself, also what has made its own group or session: sends
- * `signum` to each. Needs PR_SET_CHILD_SUBREAPER to have been set early. Returns how many. */
+ * `signum` (0: only counts) to each. What was orphaned is found only below a subreaper. Returns how
+ * many there were; zombies do not count. */
 size_t process_signal_below(int pid, int signum);
 #endif
