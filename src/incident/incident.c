@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "incident/incident.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const state_words[] = {"received", "gathered", "analysed",  "acting",
+                                          "acted",    "resolved", "escalated", "in_doubt"};
+static const char *const last_words[] = {"none", "remedy_done", "remedy_failed", "not_verified"};
+
+const char *incident_state_text(enum incident_state state) {
+    return state_words[state];
+}
+
+bool incident_open(const struct incident *i) {
+    return i->state != INCIDENT_RESOLVED && i->state != INCIDENT_ESCALATED;
+}
+
+void incident_free(struct incident *i) {
+    free(i->id);
+    free(i->service);
+    free(i->summary);
+    free(i->severity);
+    free(i->evidence);
+    free(i->cause);
+    free(i->rule);
+    free(i->action);
+    free(i->outcome);
+    memset(i, 0, sizeof *i);
+}
+
+static void put(struct json_out *j, const char *key, const char *text) {
+    json_out_key(j, key);
+    json_out_string(j, text);
+}
+
+static void put_time(struct json_out *j, const char *key, int64_t time) {
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)time);
+    put(j, key, text);
+}
+
+void incident_encode(const struct incident *i, struct buf *out) {
+    struct json_out j;
+    json_out_init(&j, out, 0);
+    json_out_object(&j);
+    put(&j, "service", i->service);
+    put(&j, "summary", i->summary);
+    put(&j, "severity", i->severity);
+    put(&j, "state", incident_state_text(i->state));
+    put_time(&j, "created", i->created);
+    put_time(&j, "ended", i->ended);
+    json_out_key(&j, "round");
+    json_out_int(&j, i->round);
+    put(&j, "cause", i->cause);
+    put(&j, "rule", i->rule);
+    json_out_key(&j, "confidence");
+    json_out_double(&j, i->confidence);
+    put(&j, "action", i->action);
+    put(&j, "last", last_words[i->last]);
+    put(&j, "outcome", i->outcome);
+    json_out_key(&j, "events");
+    json_out_int(&j, i->events);
+    json_out_key(&j, "evidence");
+    if (i->evidence)
+        json_out_raw(&j, i->evidence);
+    else
+        json_out_null(&j);
+    json_out_object_end(&j);
+}
+
+static char *get(const json_t *o, const char *key) {
+    return str_dup(json_string_value(json_object_get(o, key)));
+}
+
+static int64_t get_time(const json_t *o, const char *key) {
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+static int word_index(const char *word, const char *const *words, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(word, words[i]))
+            return (int)i;
+    return -1;
+}
+
+hardy_status incident_decode(const struct store_row *row, struct incident *out,
+                             hardy_error *error) {
+    json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES, NULL);
+    memset(out, 0, sizeof *out);
+    int state = word_index(json_string_value(json_object_get(o, "state")), state_words,
+                           sizeof state_words / sizeof *state_words);
+    int last = word_index(json_string_value(json_object_get(o, "last")), last_words,
+                          sizeof last_words / sizeof *last_words);
+    out->id = str_dup(row->key);
+    out->fence = row->fence;
+    out->service = get(o, "service");
+    out->summary = get(o, "summary");
+    out->severity = get(o, "severity");
+    out->state = (enum incident_state)(state < 0 ? 0 : state);
+    out->last = (enum incident_last)(last < 0 ? 0 : last);
+    out->created = get_time(o, "created");
+    out->ended = get_time(o, "ended");
+    out->round = (uint32_t)json_integer_value(json_object_get(o, "round"));
+    out->cause = get(o, "cause");
+    out->rule = get(o, "rule");
+    out->confidence = json_number_value(json_object_get(o, "confidence"));
+    out->action = get(o, "action");
+    out->outcome = get(o, "outcome");
+    out->events = (uint32_t)json_integer_value(json_object_get(o, "events"));
+    json_t *evidence = json_object_get(o, "evidence");
+    if (evidence && !json_is_null(evidence))
+        out->evidence = json_dumps(evidence, JSON_COMPACT);
+    json_decref(o);
+    if (state < 0 || !out->id || !out->service || !out->severity) {
+        incident_free(out);
+        return fail(error, HARDY_E_CORRUPT, NULL, "the record of incident %s cannot be read",
+                    row->key);
+    }
+    return HARDY_OK;
+}
+
+hardy_status incident_load(struct store *store, const char *id, struct incident *out,
+                           hardy_error *error) {
+    struct store_row row;
+    memset(out, 0, sizeof *out);
+    hardy_status status = store_get(store, "incident", id, &row, error);
+    if (status != HARDY_OK)
+        return status;
+    status = incident_decode(&row, out, error);
+    store_row_free(&row);
+    return status;
+}
+
+struct search {
+    const char *service;
+    struct incident *out;
+    hardy_error *error;
+    hardy_status status;
+};
+
+static bool match_open(void *ctx, const struct store_row *row) {
+    struct search *search = ctx;
+    struct incident i;
+    search->status = incident_decode(row, &i, search->error);
+    if (search->status != HARDY_OK)
+        return false;
+    if (incident_open(&i) && str_eq(i.service, search->service)) {
+        *search->out = i;
+        return false;
+    }
+    incident_free(&i);
+    search->status = HARDY_E_NOT_FOUND;
+    return true;
+}
+
+hardy_status incident_find_open(struct store *store, const char *service, struct incident *out,
+                                hardy_error *error) {
+    struct search search = {service, out, error, HARDY_E_NOT_FOUND};
+    memset(out, 0, sizeof *out);
+    hardy_status status =
+        store_scan(store, "incident", "", NULL, SIZE_MAX, match_open, &search, error);
+    return status == HARDY_OK ? search.status : status;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "incident/process.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "io/file.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PROC = 64 << 10, MAX_PROCESSES = 256 };
+
+struct process_line {
+    long pid, rss_kib;
+    char name[64], state;
+};
+
+/* A value of /proc/PID/status, such as the one behind "State:". */
+static const char *field(const char *status, const char *name) {
+    const char *at = strstr(status, name);
+    if (!at)
+        return "";
+    at += strlen(name);
+    return at + strspn(at, " \t");
+}
+
+static bool read_process(long pid, struct process_line *out) {
+    char path[64];
+    struct buf text;
+    buf_init(&text, MAX_PROC);
+    snprintf(path, sizeof path, "/proc/%ld/status", pid);
+    bool there = file_read(path, &text, NULL) == HARDY_OK && text.data;
+    if (there) {
+        const char *name = field(text.data, "Name:");
+        char *copy = str_ndup(name, strcspn(name, "\n"));
+        *out = (struct process_line){.pid = pid,
+                                     .state = *field(text.data, "\nState:"),
+                                     .rss_kib = strtol(field(text.data, "\nVmRSS:"), NULL, 10)};
+        str_copy(out->name, sizeof out->name, copy ? copy : "");
+        free(copy);
+    }
+    buf_free(&text);
+    return there;
+}
+
+static size_t read_tree(long pid, struct process_line *lines) {
+    char path[64];
+    struct buf children;
+    size_t count = 0;
+    if (!read_process(pid, &lines[count]))
+        return 0;
+    count++;
+    buf_init(&children, MAX_PROC);
+    snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", pid, pid);
+    if (file_read(path, &children, NULL) == HARDY_OK && children.data) {
+        char *at = children.data;
+        for (long child = strtol(at, &at, 10); child > 0 && count < MAX_PROCESSES;
+             child = strtol(at, &at, 10))
+            count += read_process(child, &lines[count]);
+    }
+    buf_free(&children);
+    return count;
+}
+
+static void write_evidence(const char *why, long pid, const struct process_line *lines,
+                           size_t count, struct buf *out) {
+    struct json_out j;
+    int64_t stopped = 0, zombie = 0;
+    for (size_t i = 0; i < count; i++) {
+        stopped += lines[i].state == 'T' || lines[i].state == 't';
+        zombie += lines[i].state == 'Z';
+    }
+    json_out_init(&j, out, 0);
+    json_out_object(&j);
+    json_out_key(&j, "running");
+    json_out_bool(&j, count > 0 && lines[0].state != 'Z');
+    json_out_key(&j, "reason");
+    json_out_string(&j, why);
+    json_out_key(&j, "pid");
+    json_out_int(&j, pid);
+    json_out_key(&j, "count");
+    json_out_int(&j, (int64_t)count);
+    json_out_key(&j, "stopped");
+    json_out_int(&j, stopped);
+    json_out_key(&j, "zombie");
+    json_out_int(&j, zombie);
+    json_out_key(&j, "processes");
+    json_out_array(&j);
+    for (size_t i = 0; i < count; i++) {
+        char state[2] = {lines[i].state, '\0'};
+        json_out_object(&j);
+        json_out_key(&j, "pid");
+        json_out_int(&j, lines[i].pid);
+        json_out_key(&j, "name");
+        json_out_string(&j, lines[i].name);
+        json_out_key(&j, "state");
+        json_out_string(&j, state);
+        json_out_key(&j, "rss_kib");
+        json_out_int(&j, lines[i].rss_kib);
+        json_out_object_end(&j);
+    }
+    json_out_array_end(&j);
+    json_out_object_end(&j);
+}
+
+hardy_status process_evidence(const char *pid_file, struct buf *out, hardy_error *error) {
+    struct buf text;
+    buf_init(&text, 64);
+    hardy_status status = file_read(pid_file, &text, error);
+    if (status == HARDY_E_NOT_FOUND) {
+        write_evidence("there is no pid file", 0, NULL, 0, out);
+        buf_free(&text);
+        return HARDY_OK;
+    }
+    char *end = text.data;
+    long pid = status == HARDY_OK && text.data ? strtol(text.data, &end, 10) : 0;
+    if (status == HARDY_OK && (pid <= 0 || end[strspn(end, " \t\r\n")] != '\0'))
+        status = fail(error, HARDY_E_SYNTAX, pid_file, "holds no process id");
+    if (status == HARDY_OK) {
+        struct process_line *lines = calloc(MAX_PROCESSES, sizeof *lines);
+        if (!lines) {
+            status = fail(error, HARDY_E_NOMEM, pid_file, "no memory to read its processes");
+        } else {
+            size_t count = read_tree(pid, lines);
+            write_evidence(count ? NULL : "the process of the pid file is gone", pid, lines, count,
+                           out);
+        }
+        free(lines);
+    }
+    buf_free(&text);
+    return status;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+#include "base/str.h"
+#include "config/template.h"
+#include "incident/incident.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static const char *const automation_words[] = {"inherit", "observe", "act", NULL};
+static const char *const in_doubt_words[] = {"ask", "probe", "rerun", "fail", NULL};
+static const char *const severity_words[] = {"critical", "high", "medium", "low", NULL};
+
+static const struct schema_key source_keys[] = {
+    {.name = "name",
+     .kind = SCHEMA_NAME,
+     .offset = offsetof(struct source_settings, name),
+     .help = "of the component in the evidence"},
+    {.name = "http",
+     .kind = SCHEMA_STRING,
+     .offset = offsetof(struct source_settings, http),
+     .help = "URL to read: JSON, nginx's stub_status, or text"},
+    {.name = "file",
+     .kind = SCHEMA_STRING,
+     .offset = offsetof(struct source_settings, file),
+     .help = "file whose last lines are read"},
+    {.name = "process",
+     .kind = SCHEMA_STRING,
+     .offset = offsetof(struct source_settings, process),
+     .help = "pid file: states of that process and of its children"},
+    {.name = "command",
+     .kind = SCHEMA_COMMAND,
+     .offset = offsetof(struct source_settings, command),
+     .help = "command whose standard output is read"},
+    {.name = "tail",
+     .kind = SCHEMA_SIZE,
+     .offset = offsetof(struct source_settings, tail),
+     .def = "8KiB",
+     .min = "1",
+     .max = "1MiB",
+     .help = "bytes read from the end of a file"},
+    {.name = "timeout",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct source_settings, timeout),
+     .def = "5s",
+     .min = "1ms",
+     .max = "5m",
+     .help = "time this source may take"},
+    {.name = "critical",
+     .kind = SCHEMA_BOOL,
+     .offset = offsetof(struct source_settings, critical),
+     .def = "false",
+     .help = "without it the evidence counts as failed"},
+    {.name = "weight",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct source_settings, weight),
+     .def = "1",
+     .min = "0.001",
+     .max = "1000",
+     .help = "share in the degradation level"},
+    {.name = "static",
+     .kind = SCHEMA_STRING,
+     .offset = offsetof(struct source_settings, fixed),
+     .help = "JSON that stands in when nothing else comes"},
+    {.name = "cache",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct source_settings, cache),
+     .def = "0s",
+     .max = "7d",
+     .help = "how old the last good answer may be that stands in; 0s = none"},
+};
+static const struct schema_section source_section = {"source", source_keys, COUNT(source_keys),
+                                                     sizeof(struct source_settings)};
+
+static const struct schema_key rule_keys[] = {
+    {.name = "name",
+     .kind = SCHEMA_NAME,
+     .offset = offsetof(struct rule_settings, name),
+     .required = true,
+     .help = "of the rule"},
+    {.name = "when",
+     .kind = SCHEMA_STRING,
+     .offset = offsetof(struct rule_settings, when),
+     .required = true,
+     .help = "condition over evidence.SOURCE... and incident.service"},
+    {.name = "cause",
+     .kind = SCHEMA_STRING,
+     .offset = offsetof(struct rule_settings, cause),
+     .required = true,
+     .help = "what it means, a sentence for people"},
+    {.name = "confidence",
+     .kind = SCHEMA_NUMBER,
+     .offset = offsetof(struct rule_settings, confidence),
+     .def = "0.5",
+     .min = "0",
+     .max = "1",
+     .help = "how sure the rule is"},
+    {.name = "actions",
+     .kind = SCHEMA_STRINGS,
+     .offset = offsetof(struct rule_settings, actions),
+     .help = "remedies in the order they are tried; none = tell a person"},
+};
+static const struct schema_section rule_section = {"rule", rule_keys, COUNT(rule_keys),
+                                                   sizeof(struct rule_settings)};
+
+static const struct schema_key action_keys[] = {
+    {.name = "name",
+     .kind = SCHEMA_NAME,
+     .offset = offsetof(struct action_settings, name),
+     .help = "of the action"},
+    {.name = "run",
+     .kind = SCHEMA_COMMAND,
+     .offset = offsetof(struct action_settings, run),
+     .required = true,
+     .help = "the remedy; idempotent if it can be"},
+    {.name = "probe",
+     .kind = SCHEMA_COMMAND,
+     .offset = offsetof(struct action_settings, probe),
+     .help = "asked when nobody knows how it ended: exit 0 done, 1 not done"},
+    {.name = "in_doubt",
+     .kind = SCHEMA_ENUM,
+     .offset = offsetof(struct action_settings, in_doubt),
+     .words = in_doubt_words,
+     .def = "ask",
+     .help = "what then: ask, probe, rerun or fail"},
+    {.name = "timeout",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct action_settings, timeout),
+     .def = "1m",
+     .min = "100ms",
+     .max = "1d",
+     .help = "time the remedy may take"},
+    {.name = "automation",
+     .kind = SCHEMA_ENUM,
+     .offset = offsetof(struct action_settings, automation),
+     .words = automation_words,
+     .def = "inherit",
+     .help = "observe: only propose it; act: carry it out"},
+};
+static const struct schema_section action_section = {"action", action_keys, COUNT(action_keys),
+                                                     sizeof(struct action_settings)};
+
+static const struct schema_key verify_keys[] = {
+    {.name = "passes",
+     .kind = SCHEMA_UNSIGNED,
+     .offset = offsetof(struct verify_settings, passes),
+     .def = "3",
+     .min = "1",
+     .max = "1000",
+     .help = "good answers of the check in a row"},
+    {.name = "window",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct verify_settings, window),
+     .def = "15m",
+     .min = "100ms",
+     .max = "1d",
+     .help = "time within which they must come"},
+};
+static const struct schema_section verify_section = {"verify", verify_keys, COUNT(verify_keys),
+                                                     sizeof(struct verify_settings)};
+
+static const struct schema_key service_keys[] = {
+    {.name = "name",
+     .kind = SCHEMA_NAME,
+     .offset = offsetof(struct service_settings, name),
+     .help = "of the service"},
+    {.name = "check",
+     .kind = SCHEMA_NAME,
+     .offset = offsetof(struct service_settings, check),
+     .required = true,
+     .help = "the check that opens an incident and verifies its repair"},
+    {.name = "severity",
+     .kind = SCHEMA_ENUM,
+     .offset = offsetof(struct service_settings, severity),
+     .words = severity_words,
+     .def = "high",
+     .help = "of incidents opened by the check"},
+    {.name = "gather_deadline",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct service_settings, gather_deadline),
+     .def = "20s",
+     .min = "10ms",
+     .max = "10m",
+     .help = "time for all sources together"},
+    {.name = "sources",
+     .kind = SCHEMA_NAMED,
+     .offset = offsetof(struct service_settings, sources),
+     .section = &source_section,
+     .help = "where evidence comes from"},
+    {.name = "rules",
+     .kind = SCHEMA_LIST,
+     .offset = offsetof(struct service_settings, rules),
+     .section = &rule_section,
+     .help = "the first whose condition holds names the cause"},
+    {.name = "actions",
+     .kind = SCHEMA_NAMED,
+     .offset = offsetof(struct service_settings, actions),
+     .section = &action_section,
+     .help = "remedies by name"},
+    {.name = "verify",
+     .kind = SCHEMA_MAP,
+     .offset = offsetof(struct service_settings, verify),
+     .section = &verify_section,
+     .help = "when a repair counts"},
+    {.name = "max_attempts",
+     .kind = SCHEMA_UNSIGNED,
+     .offset = offsetof(struct service_settings, max_attempts),
+     .def = "5",
+     .min = "1",
+     .max = "100",
+     .help = "remedies tried before a person is called"},
+    {.name = "pause",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct service_settings, pause),
+     .def = "10s",
+     .min = "0s",
+     .max = "1h",
+     .help = "before the second attempt; then doubled"},
+    {.name = "escalate",
+     .kind = SCHEMA_STRINGS,
+     .offset = offsetof(struct service_settings, escalate),
+     .help = "names under notify:"},
+    {.name = "automation",
+     .kind = SCHEMA_ENUM,
+     .offset = offsetof(struct service_settings, automation),
+     .words = automation_words,
+     .def = "inherit",
+     .help = "observe or act, for this service"},
+};
+static const struct schema_section service_section = {"service", service_keys, COUNT(service_keys),
+                                                      sizeof(struct service_settings)};
+
+static const struct schema_key incident_keys[] = {
+    {.name = "services",
+     .kind = SCHEMA_NAMED,
+     .offset = offsetof(struct incident_settings, services),
+     .section = &service_section,
+     .help = "services by name"},
+};
+const struct schema_section incident_section = {"incidents", incident_keys, COUNT(incident_keys),
+                                                sizeof(struct incident_settings)};
+
+const struct service_settings *incident_service(const struct incident_settings *all,
+                                                const char *name) {
+    const struct service_settings *list = all->services.items;
+    for (size_t i = 0; i < all->services.count; i++)
+        if (str_eq(list[i].name, name))
+            return &list[i];
+    return NULL;
+}
+
+const struct action_settings *incident_action(const struct service_settings *s, const char *name) {
+    const struct action_settings *list = s->actions.items;
+    for (size_t i = 0; i < s->actions.count; i++)
+        if (str_eq(list[i].name, name))
+            return &list[i];
+    return NULL;
+}
+
+const struct rule_settings *incident_rule(const struct service_settings *s, const char *name) {
+    const struct rule_settings *list = s->rules.items;
+    for (size_t i = 0; i < s->rules.count; i++)
+        if (str_eq(list[i].name, name))
+            return &list[i];
+    return NULL;
+}
+
+bool incident_may_act(const struct incident_settings *all, const struct service_settings *s,
+                      const struct action_settings *a) {
+    if (a->automation != AUTOMATION_INHERIT)
+        return a->automation == AUTOMATION_ACT;
+    if (s->automation != AUTOMATION_INHERIT)
+        return s->automation == AUTOMATION_ACT;
+    return all->automation == AUTOMATION_ACT;
+}
+
+/* The node of one key on the way, for errors that point at a place. */
+static const struct yaml_node *below(const struct yaml_node *node, const char *a, const char *b) {
+    const struct yaml_node *next = node ? yaml_get(node, a) : NULL;
+    return next && b ? yaml_get(next, b) : next;
+}
+
+static hardy_status check_source(const struct yaml_node *node, const struct source_settings *s,
+                                 hardy_error *error) {
+    int kinds =
+        (s->http != NULL) + (s->file != NULL) + (s->process != NULL) + (s->command.argv != NULL);
+    if (kinds != 1)
+        return yaml_fail(node, error,
+                         "source `%s` has %s; one of http, file, process, command is needed",
+                         s->name, kinds ? "several kinds" : "no kind");
+    return HARDY_OK;
+}
+
+static bool known(void *ctx, const char *path) {
+    (void)ctx;
+    return str_starts(path, "evidence.") || str_starts(path, "incident.");
+}
+
+static hardy_status check_rule(const struct yaml_node *node, const struct service_settings *s,
+                               const struct rule_settings *r, hardy_error *error) {
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    hardy_status status = template_check_truth(r->when, known, NULL, &why);
+    if (status != HARDY_OK)
+        return yaml_fail(node, error, "rule `%s`: when: %s", r->name, why.message);
+    for (size_t i = 0; i < r->actions.count; i++)
+        if (!incident_action(s, r->actions.items[i]))
+            return yaml_fail(node, error,
+                             "rule `%s` names the action `%s`, which is not under actions:",
+                             r->name, r->actions.items[i]);
+    return HARDY_OK;
+}
+
+static hardy_status check_service(const struct yaml_node *node, const struct service_settings *s,
+                                  hardy_error *error) {
+    const struct source_settings *sources = s->sources.items;
+    const struct rule_settings *rules = s->rules.items;
+    const struct action_settings *actions = s->actions.items;
+    for (size_t i = 0; i < s->sources.count; i++) {
+        hardy_status status =
+            check_source(below(node, "sources", sources[i].name), &sources[i], error);
+        if (status != HARDY_OK)
+            return status;
+    }
+    const struct yaml_node *list = below(node, "rules", NULL);
+    for (size_t i = 0; i < s->rules.count; i++) {
+        hardy_status status = check_rule(list->items[i], s, &rules[i], error);
+        if (status != HARDY_OK)
+            return status;
+    }
+    for (size_t i = 0; i < s->actions.count; i++)
+        if (actions[i].in_doubt == IN_DOUBT_PROBE && !actions[i].probe.argv)
+            return yaml_fail(below(node, "actions", actions[i].name), error,
+                             "action `%s` says in_doubt: probe and has no probe", actions[i].name);
+    return HARDY_OK;
+}
+
+static hardy_status read_automation(const struct config *config, int *out, hardy_error *error) {
+    const struct yaml_node *node = config_section(config, "automation");
+    *out = AUTOMATION_OBSERVE;
+    if (!node)
+        return HARDY_OK;
+    if (node->kind == YAML_SCALAR && str_eq(node->text, "act"))
+        *out = AUTOMATION_ACT;
+    else if (node->kind != YAML_SCALAR || !str_eq(node->text, "observe"))
+        return yaml_fail(node, error, "automation: `%s` is not one of observe, act",
+                         node->kind == YAML_SCALAR ? node->text : "(not a word)");
+    return HARDY_OK;
+}
+
+hardy_status incident_settings_read(const struct config *config, struct incident_settings *out,
+                                    hardy_error *error) {
+    const struct yaml_node *node = config_section(config, "incidents");
+    hardy_status status = schema_read(&incident_section, node, out, error);
+    if (status != HARDY_OK)
+        return status;
+    status = read_automation(config, &out->automation, error);
+    const struct service_settings *list = out->services.items;
+    for (size_t i = 0; status == HARDY_OK && i < out->services.count; i++)
+        status = check_service(below(node, "services", list[i].name), &list[i], error);
+    return status;
+}
+
+void incident_settings_free(struct incident_settings *s) {
+    schema_free(&incident_section, s);
+}
+
+const char *incident_severity_text(int severity) {
+    return severity_words[severity];
+}
