@@ -3,7 +3,8 @@
 #define HARDY_GUARD_H
 /*
  * A guard: the policies that protect calls to one dependency, composed in a fixed order, shared by
- * all its callers. hardy_guard_run() is the ordinary use: it runs a function in the caller's thread.
+ * all its callers. hardy_guard_run() is the ordinary use: it runs a function in the caller's
+ * thread.
  */
 #include <hardy/breaker.h>
 #include <hardy/bulkhead.h>
@@ -17,24 +18,28 @@ extern "C" {
 /* Layers are pointers: NULL = that layer is absent. Everything is copied by hardy_guard_new(). */
 typedef struct hardy_guard_config {
     size_t size;
-    const char *name;                       /* for logs and statistics; required, 1 to 63 characters */
-    int64_t deadline;                       /* ns for the whole operation; HARDY_NEVER */
-    int64_t timeout;                        /* ns for one attempt; HARDY_NEVER */
-    int64_t timeout_first_content;          /* ns until FIRST_CONTENT; HARDY_NEVER */
-    int64_t timeout_idle;                   /* ns between two BYTES reports; HARDY_NEVER */
-    const hardy_retry_config *retry;        /* NULL: one attempt */
-    const hardy_budget_config *budget;      /* NULL: no budget; ignored without `retry` */
-    const hardy_breaker_config *breaker;    /* NULL: none */
-    bool wait_when_open;                    /* wait for the breaker up to the deadline; false: E_OPEN */
-    const hardy_rate_config *rate;          /* NULL: none */
-    const hardy_bulkhead_config *bulkhead;  /* NULL: none */
+    const char *name;                /* for logs and statistics; required, 1 to 63 characters */
+    int64_t deadline;                /* ns for the whole operation; HARDY_NEVER */
+    int64_t timeout;                 /* ns for one attempt; HARDY_NEVER */
+    int64_t timeout_first_content;   /* ns until FIRST_CONTENT; HARDY_NEVER */
+    int64_t timeout_idle;            /* ns between two BYTES reports; HARDY_NEVER */
+    const hardy_retry_config *retry; /* NULL: one attempt */
+    const hardy_budget_config
+        *budget; /* the default one; NULL: no budget; ignored without `retry` */
+    const hardy_breaker_config *breaker; /* NULL: none */
+    bool wait_when_open;           /* wait for the breaker up to the deadline; false: E_OPEN */
+    const hardy_rate_config *rate; /* NULL: none */
+    const hardy_bulkhead_config *bulkhead; /* NULL: none */
 } hardy_guard_config;
 
+/* No layer but the retry budget, which is there unless it is taken away: without one, no backoff
+ * brings a system back from an outage that its own retries keep up. */
 HARDY_API void hardy_guard_config_init(hardy_guard_config *config, size_t size);
 
 typedef struct hardy_guard hardy_guard; /* opaque; any number of threads at once */
 
-/* E_INVALID names the field, its value and its range; E_NOMEM. `env` copied, NULL = the system's. */
+/* E_INVALID names the field, its value and its range; E_NOMEM. `env` copied, NULL = the system's.
+ */
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_new(const hardy_guard_config *config,
                                                       const hardy_env *env, hardy_guard **out,
                                                       hardy_error *error);
@@ -48,8 +53,8 @@ typedef struct hardy_call {
     void *internal;
 } hardy_call;
 
-/* Whether the attempt should stop: its deadline passed or the operation was cancelled. A thread
- * cannot be stopped from outside: a long function asks this now and then. */
+/* Whether the attempt should stop, because its deadline passed. A thread cannot be stopped from
+ * outside: a long function asks this now and then. Only inside the function it was given to. */
 HARDY_API bool hardy_call_cancelled(const hardy_call *call);
 
 /* Fills `outcome` (preset to SUCCESS, effect DONE). */
@@ -57,27 +62,40 @@ typedef void (*hardy_function)(void *ctx, const hardy_call *call, hardy_outcome 
 
 /* Runs `function` under the guard in this thread; returns when it succeeded, when the guard gave
  * up, or when `deadline` (absolute, HARDY_NEVER) passed. A success that came late is returned as a
- * success and recorded as slow. `error` tells why, and when it may be tried again. */
+ * success and recorded as slow. `outcome` (may be NULL): the last attempt's, kind IGNORED when
+ * nothing was called. `error` tells why, and when it may be tried again. What each status means
+ * here is told in op.h. Does not allocate. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function,
                                                       void *ctx, int64_t deadline,
                                                       hardy_outcome *outcome, hardy_error *error);
 
 typedef struct hardy_guard_stats {
     size_t size;
-    hardy_breaker_stats breaker;   /* zero without a breaker */
-    uint64_t operations, attempts, retries, retries_suppressed; /* suppressed: refused by the budget */
+    hardy_breaker_stats breaker; /* zero without a breaker */
+    uint64_t operations, attempts, retries,
+        retries_suppressed; /* suppressed: refused by the budget */
     uint64_t rejected_rate, rejected_slots, timeouts;
-    uint32_t running, waiting;     /* of the bulkhead */
-    double budget_left;            /* tokens; -1 without a budget */
+    uint32_t running, waiting; /* of the bulkhead */
+    double budget_left;        /* tokens; -1 without a budget */
+    double rate_left;          /* calls that need not wait for a rate slot; -1 without a rate */
+    uint64_t events_dropped;   /* from the ring below, before they were taken */
 } hardy_guard_stats;
+/* `stats->size` is set by the caller. An operation is counted when its first attempt starts, or
+ * when it ends without one. */
 HARDY_API void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats);
+
+/* The breaker by hand, as hardy_breaker_force(); `until` absolute, HARDY_NEVER. Any thread.
+ * E_INVALID: the guard has no breaker, or `state` is one that only the breaker itself takes. */
+HARDY_API HARDY_MUST_USE hardy_status hardy_guard_force(hardy_guard *guard,
+                                                        hardy_breaker_state state, int64_t until);
 
 /* Things that happened, oldest first, from a bounded ring (a full ring drops the oldest and counts
  * it). Never called back under a lock: whoever wants them asks. */
 typedef enum hardy_event_kind {
-    HARDY_EVENT_STATE = 1, /* breaker changed from `from` to `to` */
-    HARDY_EVENT_RETRY = 2, /* waits `span` before attempt `attempt` */
-    HARDY_EVENT_GIVE_UP = 3
+    HARDY_EVENT_STATE = 1,  /* breaker changed from `from` to `to` */
+    HARDY_EVENT_RETRY = 2,  /* waits `span` before attempt `attempt` */
+    HARDY_EVENT_GIVE_UP = 3 /* ended without success after `attempt` attempts; refusals before the
+                             * first are counted, not told */
 } hardy_event_kind;
 typedef struct hardy_event {
     hardy_event_kind kind;
@@ -88,7 +106,7 @@ typedef struct hardy_event {
     int32_t code;
     int reason; /* hardy_reason */
 } hardy_event;
-/* Returns how many were written to `events`. */
+/* Returns how many were written to `events`. Any thread. */
 HARDY_API size_t hardy_guard_take_events(hardy_guard *guard, hardy_event *events, size_t max);
 
 /* The effective settings, the exact schedule of waits with its worst case, and warnings about

@@ -18,6 +18,22 @@
  *
  * Order inside: total deadline > retry and budget > breaker > rate > bulkhead > attempt > call.
  * A retry looks at the breaker before it waits; the breaker is acquired last, right before CALL.
+ * The concurrency slot is held from CALL to the report, not during a backoff. A stopped attempt is
+ * waited for before the next one starts, so an operation never has two.
+ *
+ * The verdicts of RESULT (reason), and what became of the last attempt in `outcome`:
+ *
+ *     OK           it succeeded, perhaps late
+ *     E_FAILED     a permanent failure, or an IGNORED outcome (PERMANENT); a failure whose effect
+ * is DONE and that was not declared repeatable (NOT_REPEATABLE) E_IN_DOUBT   a failure whose effect
+ * is UNKNOWN and that was not declared repeatable (NOT_REPEATABLE) E_EXHAUSTED  a passing failure
+ * that is not tried again: RETRIES, TOTAL_WAIT, RETRY_AFTER, or NOT_REPEATABLE after its first
+ * content was handed on E_TIMEOUT    the only attempt there was to be was stopped at its timeout
+ * (TIMEOUT) E_BUDGET     a passing failure; the retry budget refused the retry (BUDGET) E_OPEN,
+ * E_LIMITED, E_FULL    hardy refused the first attempt or the next one (BREAKER, RATE, SLOTS); a
+ * full queue or a rate slot is not asked for again, only an open breaker where `wait_when_open`
+ * says so E_DEADLINE   it passed (DEADLINE, or what was waited for: BREAKER, SLOTS), or the next
+ * wait would have passed it; an attempt still running has effect UNKNOWN E_CANCELLED  CANCELLED
  */
 #include <hardy/guard.h>
 
@@ -43,10 +59,11 @@ typedef struct hardy_wake {
 
 typedef struct hardy_op_options {
     size_t size;
-    hardy_wake wake;    /* fn may be NULL when the guard has no bulkhead and nobody cancels */
-    int64_t deadline;   /* absolute; HARDY_NEVER; the guard's own deadline can only shorten it */
-    uint64_t seed;      /* of the jitter; 0 = drawn from the guard */
-    bool repeatable;    /* this operation may be repeated though its effect is unknown; or'd with the guard's */
+    hardy_wake wake;  /* fn may be NULL when the guard has no bulkhead and nobody cancels */
+    int64_t deadline; /* absolute; HARDY_NEVER; the guard's own deadline can only shorten it */
+    uint64_t seed;    /* of the jitter; 0 = drawn from the guard */
+    bool repeatable;  /* this operation may be repeated though its effect is unknown; or'd with the
+                         guard's */
 } hardy_op_options;
 
 typedef enum hardy_step_kind {
@@ -60,19 +77,20 @@ typedef enum hardy_step_kind {
 /* Why an operation waits, or why it ended as it did. */
 typedef enum hardy_reason {
     HARDY_REASON_NONE = 0,
-    HARDY_REASON_BACKOFF,       /* waits before a retry */
-    HARDY_REASON_RUNNING,       /* waits for an attempt */
-    HARDY_REASON_RATE,          /* waits for, or was refused, a rate slot */
-    HARDY_REASON_SLOTS,         /* waits for, or was refused, a concurrency slot */
-    HARDY_REASON_BREAKER,       /* waits for, or was refused by, the breaker */
-    HARDY_REASON_BUDGET,        /* the retry budget refused the retry */
-    HARDY_REASON_RETRIES,       /* max_retries reached */
-    HARDY_REASON_TOTAL_WAIT,    /* the next wait would pass max_total_wait */
-    HARDY_REASON_RETRY_AFTER,   /* the far side asked for more time than the deadline leaves */
-    HARDY_REASON_DEADLINE,      /* the total deadline passed, or the next wait would pass it */
-    HARDY_REASON_TIMEOUT,       /* an attempt was stopped at its timeout */
-    HARDY_REASON_PERMANENT,     /* the outcome says that trying again would not help */
-    HARDY_REASON_NOT_REPEATABLE,/* the effect is unknown and the operation was not declared repeatable */
+    HARDY_REASON_BACKOFF,        /* waits before a retry */
+    HARDY_REASON_RUNNING,        /* waits for an attempt */
+    HARDY_REASON_RATE,           /* waits for, or was refused, a rate slot */
+    HARDY_REASON_SLOTS,          /* waits for, or was refused, a concurrency slot */
+    HARDY_REASON_BREAKER,        /* waits for, or was refused by, the breaker */
+    HARDY_REASON_BUDGET,         /* the retry budget refused the retry */
+    HARDY_REASON_RETRIES,        /* max_retries reached */
+    HARDY_REASON_TOTAL_WAIT,     /* the next wait would pass max_total_wait */
+    HARDY_REASON_RETRY_AFTER,    /* the far side asked for more time than the deadline leaves */
+    HARDY_REASON_DEADLINE,       /* the total deadline passed, or the next wait would pass it */
+    HARDY_REASON_TIMEOUT,        /* an attempt was stopped at its timeout */
+    HARDY_REASON_PERMANENT,      /* the outcome says that trying again would not help */
+    HARDY_REASON_NOT_REPEATABLE, /* the effect is unknown and the operation was not declared
+                                    repeatable */
     HARDY_REASON_CANCELLED
 } hardy_reason;
 HARDY_API const char *hardy_reason_text(hardy_reason reason); /* one short English phrase */
@@ -85,7 +103,8 @@ typedef struct hardy_step {
     int64_t deadline;      /* CALL: when the attempt will be stopped; HARDY_NEVER */
     hardy_status status;   /* RESULT: HARDY_OK or the verdict */
     hardy_outcome outcome; /* RESULT: the last attempt's, as reported; kind IGNORED when none ran */
-    int64_t retry_after;   /* RESULT: ns until it may be tried again, -1 = not known */
+    int64_t retry_after;   /* RESULT: ns until it may be tried again, -1 = not known; also after
+                              E_EXHAUSTED */
 } hardy_step;
 
 typedef enum hardy_progress {
@@ -101,13 +120,16 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_op_begin(hardy_op *op, size_t size, 
                                                      const hardy_op_options *options, int64_t now);
 /* Call until WAIT or DONE. */
 HARDY_API hardy_step hardy_op_next(hardy_op *op, int64_t now);
-HARDY_API void hardy_op_report_progress(hardy_op *op, uint32_t attempt, hardy_progress what, int64_t now);
+HARDY_API void hardy_op_report_progress(hardy_op *op, uint32_t attempt, hardy_progress what,
+                                        int64_t now);
 /* Each CALL is answered by exactly one report, also after a STOP; a second is ignored. */
 HARDY_API void hardy_op_report(hardy_op *op, uint32_t attempt, const hardy_outcome *outcome,
                                int64_t now);
-/* The only call allowed from another thread. The operation ends with E_CANCELLED; calls wake. */
+/* The only call allowed from another thread; the operation must last until it returns. Ends it with
+ * E_CANCELLED, unless a success was reported before that was told; calls wake. */
 HARDY_API void hardy_op_cancel(hardy_op *op);
-/* Leaves every queue and gives everything back; afterwards no wake can arrive. */
+/* Leaves every queue and gives everything back; afterwards no wake can arrive. Before DONE: the
+ * operation is abandoned, and a running attempt is taken to have taught nothing. */
 HARDY_API void hardy_op_end(hardy_op *op);
 
 #ifdef __cplusplus

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GUARD_GUARD_H
+#define GUARD_GUARD_H
+/*
+ * The program's door to a guard: policies over words that live elsewhere (mapped memory shared by
+ * the processes of a host), and what the guard was made of.
+ */
+#include "policy/breaker.h"
+#include "policy/budget.h"
+#include "policy/gcra.h"
+#include <hardy/op.h>
+
+/* Borrowed until hardy_guard_free(). A NULL member: the guard keeps words of its own. */
+struct guard_words {
+    struct breaker_words *breaker;
+    struct gcra_words *rate;
+    struct budget_words *budget;
+};
+
+/* hardy_guard_new() over given words; `words` NULL = all its own. */
+HARDY_MUST_USE hardy_status guard_new_over(const hardy_guard_config *config, const hardy_env *env,
+                                           const struct guard_words *words, hardy_guard **out,
+                                           hardy_error *error);
+
+/* The effective settings, borrowed for the guard's life: layers point at the guard's copies. */
+const hardy_guard_config *guard_config(const hardy_guard *guard);
+const char *guard_name(const hardy_guard *guard);
+/* The words in use; a member is NULL where the guard has no such layer. */
+struct guard_words guard_words_of(hardy_guard *guard);
+#endif

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guarded operation. From the outside in: total deadline, retry with its budget, breaker, rate,
+ * slots, attempt. A phase is what the operation waits for; whatever is known without waiting is
+ * passed through in one call of hardy_op_next().
+ *
+ * What is taken on the way in (rate slot, concurrency slot, budget token) is given back on every
+ * way out that did not use it, in one place: conclude().
+ */
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/prng.h"
+#include "base/thread.h"
+#include "guard/state.h"
+#include "policy/backoff.h"
+#include <string.h>
+
+/* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
+#define LEASE_SLACK HARDY_SECOND
+/* The words of the breaker count milliseconds: looking again earlier shows the same. */
+#define BREAKER_GRAIN HARDY_MILLISECOND
+
+enum phase {
+    PHASE_ADMIT,   /* asks the breaker, then for a rate slot */
+    PHASE_OPEN,    /* waits for the breaker */
+    PHASE_RATE,    /* has a rate slot, which may lie ahead */
+    PHASE_SLOT,    /* in the queue for a concurrency slot */
+    PHASE_START,   /* has everything but the breaker's permit */
+    PHASE_RUNNING, /* an attempt runs */
+    PHASE_BACKOFF,
+    PHASE_OVER /* the verdict is known; an attempt may still run */
+};
+
+struct op {
+    hardy_guard *guard;
+    hardy_wake wake;
+    atomic_word cancelled;
+    int64_t deadline;     /* of the whole operation */
+    int64_t start_before; /* the next attempt starts before this, or not at all */
+    int64_t until;        /* what the phase waits for */
+    int64_t seen;         /* the last `now`, for hardy_op_end(), which is not told */
+    int64_t attempt_end, content_end, idle_end; /* when the running attempt is stopped */
+    int64_t ended;                              /* when the last attempt ended */
+    int64_t waited;                             /* between attempts, so far */
+    int64_t previous;                           /* the wait before */
+    int64_t retry_after;
+    uint64_t seed; /* of the jitter; 0 = not drawn yet */
+    uint64_t mark; /* of the rate reservation */
+    hardy_permit permit;
+    /* Where a whole operation counts as one failure: the permit of the attempt that failed last,
+     * kept until it is known whether another attempt follows. */
+    hardy_permit owed;
+    hardy_outcome last;
+    struct bulkhead_waiter waiter;
+    uint32_t attempt; /* number of the last one started */
+    enum phase phase;
+    hardy_status status;
+    hardy_reason reason;
+    bool repeatable, committed;
+    bool reserved, queued, slot, token; /* taken and not used yet: rate, queue, slot, budget */
+    bool running, stopped, timed_out, told;
+};
+_Static_assert(sizeof(struct op) <= sizeof(hardy_op), "hardy_op has room for an operation");
+_Static_assert(_Alignof(struct op) <= _Alignof(hardy_op), "hardy_op is aligned for an operation");
+
+static struct op *op_of(hardy_op *storage) {
+    return (struct op *)storage;
+}
+
+const char *hardy_reason_text(hardy_reason reason) {
+    switch (reason) {
+    case HARDY_REASON_NONE:
+        return "nothing to say";
+    case HARDY_REASON_BACKOFF:
+        return "waiting before a retry";
+    case HARDY_REASON_RUNNING:
+        return "waiting for an attempt";
+    case HARDY_REASON_RATE:
+        return "rate limit";
+    case HARDY_REASON_SLOTS:
+        return "concurrency slots";
+    case HARDY_REASON_BREAKER:
+        return "circuit breaker";
+    case HARDY_REASON_BUDGET:
+        return "retry budget is used up";
+    case HARDY_REASON_RETRIES:
+        return "retries are used up";
+    case HARDY_REASON_TOTAL_WAIT:
+        return "the next wait would pass max_total_wait";
+    case HARDY_REASON_RETRY_AFTER:
+        return "the far side asked for more time than there is";
+    case HARDY_REASON_DEADLINE:
+        return "deadline";
+    case HARDY_REASON_TIMEOUT:
+        return "an attempt was stopped at its timeout";
+    case HARDY_REASON_PERMANENT:
+        return "trying again would not help";
+    case HARDY_REASON_NOT_REPEATABLE:
+        return "not known to be repeatable";
+    case HARDY_REASON_CANCELLED:
+        return "cancelled";
+    }
+    return "unknown reason";
+}
+
+void hardy_op_options_init(hardy_op_options *options, size_t size) {
+    hardy_op_options full = {.size = size < sizeof full ? size : sizeof full,
+                             .deadline = HARDY_NEVER};
+    memset(options, 0, size);
+    memcpy(options, &full, full.size);
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+hardy_status hardy_op_begin(hardy_op *storage, size_t size, hardy_guard *guard,
+                            const hardy_op_options *options, int64_t now) {
+    hardy_op_options given;
+    if (size < sizeof(struct op)) {
+        return HARDY_E_INVALID;
+    }
+    hardy_op_options_init(&given, sizeof given);
+    if (options != NULL) {
+        if (options->size < sizeof options->size || options->size > sizeof given) {
+            return HARDY_E_INVALID;
+        }
+        memcpy(&given, options, options->size);
+    }
+    if (guard->config.bulkhead != NULL && given.wake.fn == NULL) {
+        return HARDY_E_INVALID;
+    }
+    struct op *op = op_of(storage);
+    memset(op, 0, sizeof *op);
+    op->guard = guard;
+    op->wake = given.wake;
+    op->deadline = least(given.deadline, time_add(now, guard->config.deadline));
+    op->start_before = op->deadline;
+    op->seen = now;
+    op->seed = given.seed;
+    op->last.kind = HARDY_IGNORED;
+    op->repeatable =
+        given.repeatable || (guard->config.retry != NULL && guard->config.retry->repeatable);
+    op->phase = PHASE_ADMIT;
+    op->retry_after = -1;
+    return HARDY_OK;
+}
+
+/* --- ending ------------------------------------------------------------------------------- */
+
+/* Gives back what was taken for an attempt that does not start now. */
+static void give_back(struct op *op) {
+    hardy_guard *g = op->guard;
+    if (op->queued) {
+        bulkhead_leave(&g->bulkhead, &op->waiter);
+        op->queued = false;
+    }
+    if (op->slot && !op->running) {
+        bulkhead_release(&g->bulkhead);
+        op->slot = false;
+    }
+    if (op->reserved) {
+        gcra_return(g->words.rate, g->config.rate, 1, op->mark);
+        op->reserved = false;
+    }
+}
+
+static void conclude(struct op *op, hardy_status status, hardy_reason reason, int64_t retry_after,
+                     int64_t now) {
+    give_back(op);
+    if (op->token) {
+        budget_refund(op->guard->words.budget, op->guard->config.budget, now);
+        op->token = false;
+    }
+    op->phase = PHASE_OVER;
+    op->status = status;
+    op->reason = reason;
+    op->retry_after = retry_after;
+}
+
+/* The breaker learns `kind` from a permit and has it back. */
+static void record(struct op *op, hardy_permit *permit, hardy_outcome_class kind, int64_t now) {
+    struct breaker_change change = {0};
+    breaker_record(op->guard->words.breaker, op->guard->config.breaker, permit, kind, now, &change);
+    guard_note_change(op->guard, &change, now);
+}
+
+static void settle_owed(struct op *op, hardy_outcome_class kind, int64_t now) {
+    if (op->owed.kind != 0) {
+        record(op, &op->owed, kind, now);
+        op->owed.kind = 0;
+    }
+}
+
+static hardy_step tell_result(struct op *op, int64_t now) {
+    hardy_guard *g = op->guard;
+    op->told = true;
+    /* Attempts failed and no other followed: whatever kept it from following, it was a failure. */
+    settle_owed(op, HARDY_FAILURE, now);
+    if (op->attempt == 0) {
+        word_count(&g->refused);
+    } else if (op->status != HARDY_OK) {
+        ring_put(&g->ring, &(hardy_event){.kind = HARDY_EVENT_GIVE_UP,
+                                          .at = now,
+                                          .attempt = op->attempt,
+                                          .code = op->last.code,
+                                          .reason = (int)op->reason});
+    }
+    return (hardy_step){.kind = HARDY_STEP_RESULT,
+                        .reason = op->reason,
+                        .attempt = op->attempt,
+                        .status = op->status,
+                        .outcome = op->last,
+                        .retry_after = op->retry_after};
+}
+
+/* --- admission ---------------------------------------------------------------------------- */
+
+/* The breaker refused: wait for it where that is asked for and can be of use. */
+static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
+    give_back(op);
+    if (!op->guard->config.wait_when_open || retry_at >= op->start_before) {
+        int64_t after = retry_at == HARDY_NEVER ? -1 : retry_at > now ? retry_at - now : 0;
+        conclude(op, HARDY_E_OPEN, HARDY_REASON_BREAKER, after, now);
+        return;
+    }
+    op->phase = PHASE_OPEN;
+    op->until = retry_at > now ? retry_at : time_add(now, BREAKER_GRAIN);
+}
+
+static void admit(struct op *op, int64_t now) {
+    hardy_guard *g = op->guard;
+    int64_t at = now;
+    if (g->config.breaker != NULL && !breaker_peek(g->words.breaker, g->config.breaker, now, &at)) {
+        meet_open(op, at, now);
+        return;
+    }
+    if (g->config.rate != NULL) {
+        int64_t latest = g->config.rate->reject            ? now
+                         : op->start_before == HARDY_NEVER ? HARDY_NEVER
+                                                           : op->start_before - 1;
+        if (!gcra_reserve(g->words.rate, g->config.rate, 1, now, latest, &at, &op->mark)) {
+            word_count(&g->rejected_rate);
+            conclude(op, HARDY_E_LIMITED, HARDY_REASON_RATE, at > now ? at - now : 0, now);
+            return;
+        }
+        op->reserved = true;
+    }
+    op->phase = PHASE_RATE;
+    op->until = at;
+}
+
+static void ask_slot(struct op *op, int64_t now) {
+    hardy_guard *g = op->guard;
+    op->phase = PHASE_START;
+    if (g->config.bulkhead == NULL) {
+        return;
+    }
+    op->waiter = (struct bulkhead_waiter){.wake = op->wake.fn, .ctx = op->wake.ctx};
+    switch (bulkhead_acquire(&g->bulkhead, &op->waiter)) {
+    case BULKHEAD_GRANTED:
+        op->slot = true;
+        return;
+    case BULKHEAD_QUEUED:
+        op->queued = true;
+        op->phase = PHASE_SLOT;
+        return;
+    case BULKHEAD_FULL:
+        word_count(&g->rejected_slots);
+        conclude(op, HARDY_E_FULL, HARDY_REASON_SLOTS, -1, now);
+        return;
+    }
+}
+
+/* Who granted the slot may still be about to call `wake`, with the lock held. This operation can be
+ * over and gone in no time, so it lets that happen first. */
+static void accept_slot(struct op *op) {
+    mutex_lock(&op->guard->bulkhead.lock);
+    mutex_unlock(&op->guard->bulkhead.lock);
+    op->queued = false;
+    op->slot = true;
+    op->phase = PHASE_START;
+}
+
+/* The breaker's permit is taken last, so that no wait makes it stale. False: refused. */
+static bool start(struct op *op, int64_t now) {
+    hardy_guard *g = op->guard;
+    const hardy_guard_config *c = &g->config;
+    int64_t end = least(time_add(now, c->timeout), op->deadline);
+    if (c->breaker != NULL) {
+        struct breaker_change change = {0};
+        int64_t retry_at = now;
+        int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
+        bool admitted = breaker_acquire(g->words.breaker, c->breaker, now, lease, &op->permit,
+                                        &retry_at, &change);
+        guard_note_change(g, &change, now);
+        if (!admitted) {
+            meet_open(op, retry_at, now);
+            return false;
+        }
+    }
+    settle_owed(op, HARDY_IGNORED, now);
+    op->phase = PHASE_RUNNING;
+    op->running = true;
+    op->stopped = op->timed_out = op->committed = false;
+    op->reserved = op->token = false; /* used */
+    op->attempt_end = end;
+    op->content_end = time_add(now, c->timeout_first_content);
+    op->idle_end = HARDY_NEVER;
+    if (op->attempt++ == 0) {
+        word_count(&g->shards[thread_number() % GUARD_SHARDS].started);
+        if (c->budget != NULL) {
+            budget_deposit(g->words.budget, c->budget, now);
+        }
+    } else {
+        word_count(&g->retries);
+        op->waited = time_add(op->waited, now - op->ended);
+    }
+    return true;
+}
+
+/* --- retry -------------------------------------------------------------------------------- */
+
+/* What a failure that is not followed by another attempt amounts to. */
+static hardy_status unrepeated(const struct op *op) {
+    if (op->last.effect == HARDY_EFFECT_NONE || op->repeatable) {
+        return HARDY_E_EXHAUSTED;
+    }
+    return op->last.effect == HARDY_EFFECT_UNKNOWN ? HARDY_E_IN_DOUBT : HARDY_E_FAILED;
+}
+
+/* The wait before the next attempt, at most `longest` where the far side named a floor. */
+static int64_t next_wait(struct op *op, int64_t floor, int64_t longest) {
+    const hardy_retry_config *r = op->guard->config.retry;
+    if (op->seed == 0) {
+        op->seed = guard_draw_seed(op->guard);
+    }
+    uint64_t random = prng_mix(op->seed ^ prng_mix(op->attempt));
+    uint32_t retry = op->attempt - 1;
+    if (floor <= 0) {
+        return hardy_backoff(r, retry, op->previous, random);
+    }
+    /* Drawn from above the floor only, over what this retry's backoff would have spread, and at
+     * least over one base_delay: who was told the same time must not come back at the same time. */
+    hardy_retry_config plain = *r;
+    plain.jitter = HARDY_JITTER_NONE;
+    int64_t cap = hardy_backoff(&plain, retry, op->previous, 0);
+    if (r->jitter == HARDY_JITTER_NONE) {
+        return cap > floor ? cap : floor;
+    }
+    int64_t spread = time_add(floor, r->base_delay);
+    int64_t high = cap > spread ? cap : spread;
+    return prng_range(random, floor, least(high, longest));
+}
+
+static void consider_retry(struct op *op, int64_t now) {
+    hardy_guard *g = op->guard;
+    const hardy_retry_config *r = g->config.retry;
+    const hardy_outcome *o = &op->last;
+    uint32_t max_retries = r != NULL ? r->max_retries : 0;
+    int64_t floor = o->retry_after > 0 ? o->retry_after : 0;
+    int64_t after = floor > 0 ? floor : -1;
+
+    if (o->kind == HARDY_IGNORED || o->permanent) {
+        conclude(op, HARDY_E_FAILED, HARDY_REASON_PERMANENT, -1, now);
+        return;
+    }
+    if (word_load(&op->cancelled) != 0) {
+        conclude(op, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED, -1, now);
+        return;
+    }
+    if (now >= op->deadline) {
+        conclude(op, HARDY_E_DEADLINE, HARDY_REASON_DEADLINE, after, now);
+        return;
+    }
+    if (max_retries == 0 && op->timed_out) {
+        conclude(op, HARDY_E_TIMEOUT, HARDY_REASON_TIMEOUT, after, now);
+        return;
+    }
+    if (op->committed || (o->effect != HARDY_EFFECT_NONE && !op->repeatable)) {
+        conclude(op, unrepeated(op), HARDY_REASON_NOT_REPEATABLE, after, now);
+        return;
+    }
+    if (op->attempt > max_retries) {
+        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_RETRIES, after, now);
+        return;
+    }
+
+    /* How long a wait can be: by the deadline, and by what is left of max_total_wait. */
+    int64_t by_deadline = op->deadline == HARDY_NEVER ? HARDY_NEVER : op->deadline - 1 - now;
+    int64_t by_total =
+        r->max_total_wait == HARDY_NEVER ? HARDY_NEVER : r->max_total_wait - op->waited;
+    int64_t longest = least(by_deadline, by_total);
+    if (floor > longest) {
+        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_RETRY_AFTER, after, now);
+        return;
+    }
+    int64_t wait = next_wait(op, floor, longest);
+    if (wait > by_deadline) {
+        conclude(op, HARDY_E_DEADLINE, HARDY_REASON_DEADLINE, after, now);
+        return;
+    }
+    if (wait > by_total) {
+        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_TOTAL_WAIT, after, now);
+        return;
+    }
+    op->ended = now;
+    op->start_before = least(op->deadline, time_add(time_add(now, by_total), 1));
+    int64_t at = now;
+    if (g->config.breaker != NULL && !breaker_peek(g->words.breaker, g->config.breaker, now, &at)) {
+        /* Not worth a wait and a token, unless the breaker can be waited for afterwards. */
+        meet_open(op, at, now);
+        if (op->phase == PHASE_OVER) {
+            return;
+        }
+    }
+    if (g->config.budget != NULL) {
+        if (!budget_withdraw(g->words.budget, g->config.budget, now)) {
+            word_count(&g->suppressed);
+            conclude(op, HARDY_E_BUDGET, HARDY_REASON_BUDGET, after, now);
+            return;
+        }
+        op->token = true;
+    }
+    op->phase = PHASE_BACKOFF;
+    op->until = time_add(now, wait);
+    op->previous = wait;
+    ring_put(&g->ring, &(hardy_event){.kind = HARDY_EVENT_RETRY,
+                                      .at = now,
+                                      .attempt = op->attempt + 1,
+                                      .span = wait,
+                                      .code = o->code,
+                                      .reason = HARDY_REASON_BACKOFF});
+}
+
+/* --- the machine -------------------------------------------------------------------------- */
+
+/* What ends an operation from outside its own course. */
+static void check_limits(struct op *op, int64_t now) {
+    hardy_reason where = op->phase == PHASE_SLOT   ? HARDY_REASON_SLOTS
+                         : op->phase == PHASE_OPEN ? HARDY_REASON_BREAKER
+                                                   : HARDY_REASON_DEADLINE;
+    if (word_load(&op->cancelled) != 0) {
+        conclude(op, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED, -1, now);
+    } else if (now >= op->deadline) {
+        conclude(op, HARDY_E_DEADLINE, where, -1, now);
+    } else if (now >= op->start_before && op->phase != PHASE_RUNNING) {
+        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_TOTAL_WAIT, -1, now);
+    }
+    if (op->phase == PHASE_OVER && op->running) {
+        /* Its own report will say how it ended; until then nobody knows. */
+        op->last = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_UNKNOWN};
+    }
+}
+
+static hardy_step wait_until(const struct op *op, int64_t until, hardy_reason reason) {
+    return (hardy_step){.kind = HARDY_STEP_WAIT,
+                        .reason = reason,
+                        .attempt = op->attempt,
+                        .until = until,
+                        .retry_after = -1};
+}
+
+static hardy_step stop(struct op *op, hardy_reason reason) {
+    op->stopped = true;
+    return (hardy_step){.kind = HARDY_STEP_STOP,
+                        .reason = reason,
+                        .attempt = op->attempt,
+                        .deadline = op->attempt_end,
+                        .retry_after = -1};
+}
+
+static hardy_step watch(struct op *op, int64_t now) {
+    if (op->stopped) {
+        return wait_until(op, op->deadline, HARDY_REASON_RUNNING);
+    }
+    int64_t end = least(op->attempt_end, least(op->content_end, op->idle_end));
+    if (now >= end) {
+        op->timed_out = true;
+        word_count(&op->guard->timeouts);
+        return stop(op, HARDY_REASON_TIMEOUT);
+    }
+    return wait_until(op, end, HARDY_REASON_RUNNING);
+}
+
+static hardy_step finish(struct op *op, int64_t now) {
+    if (op->running && !op->stopped) {
+        return stop(op, op->reason);
+    }
+    if (!op->told) {
+        return tell_result(op, now);
+    }
+    if (op->running) {
+        return wait_until(op, HARDY_NEVER, HARDY_REASON_RUNNING);
+    }
+    return (hardy_step){.kind = HARDY_STEP_DONE, .attempt = op->attempt, .retry_after = -1};
+}
+
+hardy_step hardy_op_next(hardy_op *storage, int64_t now) {
+    struct op *op = op_of(storage);
+    op->seen = now;
+    for (;;) {
+        if (op->phase != PHASE_OVER) {
+            check_limits(op, now);
+        }
+        switch (op->phase) {
+        case PHASE_ADMIT:
+            admit(op, now);
+            break;
+        case PHASE_OPEN:
+            if (now < op->until) {
+                return wait_until(op, op->until, HARDY_REASON_BREAKER);
+            }
+            op->phase = PHASE_ADMIT;
+            break;
+        case PHASE_RATE:
+            if (now < op->until) {
+                return wait_until(op, op->until, HARDY_REASON_RATE);
+            }
+            ask_slot(op, now);
+            break;
+        case PHASE_SLOT:
+            if (!bulkhead_granted(&op->waiter)) {
+                return wait_until(op, op->start_before, HARDY_REASON_SLOTS);
+            }
+            accept_slot(op);
+            break;
+        case PHASE_START:
+            if (start(op, now)) {
+                return (hardy_step){.kind = HARDY_STEP_CALL,
+                                    .attempt = op->attempt,
+                                    .deadline = op->attempt_end,
+                                    .retry_after = -1};
+            }
+            break;
+        case PHASE_RUNNING:
+            return watch(op, now);
+        case PHASE_BACKOFF:
+            if (now < op->until) {
+                return wait_until(op, op->until, HARDY_REASON_BACKOFF);
+            }
+            op->phase = PHASE_ADMIT;
+            break;
+        case PHASE_OVER:
+            return finish(op, now);
+        }
+    }
+}
+
+void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progress what,
+                              int64_t now) {
+    struct op *op = op_of(storage);
+    if (!op->running || attempt != op->attempt || what == HARDY_CONNECTED) {
+        return;
+    }
+    if (what == HARDY_FIRST_CONTENT) {
+        op->committed = true;
+        op->content_end = HARDY_NEVER;
+    }
+    op->idle_end = time_add(now, op->guard->config.timeout_idle);
+}
+
+void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *outcome,
+                     int64_t now) {
+    struct op *op = op_of(storage);
+    hardy_guard *g = op->guard;
+    if (!op->running || attempt != op->attempt) {
+        return;
+    }
+    op->running = false;
+    op->seen = now;
+    op->last = *outcome;
+    if (op->slot) {
+        bulkhead_release(&g->bulkhead);
+        op->slot = false;
+    }
+    bool by_caller = op->phase == PHASE_OVER && op->status == HARDY_E_CANCELLED;
+    if (now > op->attempt_end && !op->stopped) {
+        op->timed_out = true;
+        word_count(&g->timeouts);
+    }
+    bool success = outcome->kind == HARDY_SUCCESS || outcome->kind == HARDY_SLOW;
+    if (op->permit.kind != 0) {
+        bool late = op->timed_out || (op->stopped && !by_caller);
+        hardy_outcome_class kind = success && late                               ? HARDY_SLOW
+                                   : outcome->kind == HARDY_FAILURE && by_caller ? HARDY_IGNORED
+                                                                                 : outcome->kind;
+        /* A trial always counts by itself. */
+        if (kind == HARDY_FAILURE && op->permit.kind == 1 && !g->config.breaker->counts_attempts) {
+            op->owed = op->permit;
+        } else {
+            record(op, &op->permit, kind, now);
+        }
+        op->permit.kind = 0;
+    }
+    if (op->phase == PHASE_OVER) {
+        if (!op->told && success) {
+            conclude(op, HARDY_OK, HARDY_REASON_NONE, -1, now);
+        } else if (op->told) {
+            settle_owed(op, HARDY_FAILURE, now);
+        }
+    } else if (success) {
+        conclude(op, HARDY_OK, HARDY_REASON_NONE, -1, now);
+    } else {
+        consider_retry(op, now);
+    }
+}
+
+void hardy_op_cancel(hardy_op *storage) {
+    struct op *op = op_of(storage);
+    hardy_wake wake = op->wake;
+    word_store(&op->cancelled, 1);
+    if (wake.fn != NULL) {
+        wake.fn(wake.ctx);
+    }
+}
+
+void hardy_op_end(hardy_op *storage) {
+    struct op *op = op_of(storage);
+    if (op->guard == NULL) {
+        return;
+    }
+    /* An attempt that nobody will report any more taught nothing. */
+    if (op->running) {
+        op->running = false;
+        if (op->permit.kind != 0) {
+            record(op, &op->permit, HARDY_IGNORED, op->seen);
+        }
+    }
+    conclude(op, op->status, op->reason, -1, op->seen);
+    settle_owed(op, HARDY_FAILURE, op->seen);
+    op->guard = NULL;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread driver: runs an operation in the caller's thread. Where the operation waits, the
+ * thread is parked on one futex word; a wake sets the word, so that one which comes before the
+ * thread sleeps is not lost. What is left to wait is worked out anew from the absolute end after
+ * every awakening.
+ */
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "guard/state.h"
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+struct parking {
+    atomic_word woken;
+};
+
+/* The kernel looks at 32 bits: those that change between 0 and 1. */
+static void *kernel_word(struct parking *p) {
+    return (char *)&p->woken + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0);
+}
+
+static void unpark(void *ctx) {
+    struct parking *p = ctx;
+    word_store(&p->woken, 1);
+    syscall(SYS_futex, kernel_word(p), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void park(struct parking *p, const hardy_env *env, int64_t until) {
+    while (word_exchange(&p->woken, 0) == 0) {
+        struct timespec rest, *limit = NULL;
+        if (until != HARDY_NEVER) {
+            int64_t span = until - env->now(env->ctx);
+            if (span <= 0) {
+                return;
+            }
+            rest = (struct timespec){.tv_sec = span / HARDY_SECOND, .tv_nsec = span % HARDY_SECOND};
+            limit = &rest;
+        }
+        syscall(SYS_futex, kernel_word(p), FUTEX_WAIT_PRIVATE, 0, limit, NULL, 0);
+    }
+}
+
+bool hardy_call_cancelled(const hardy_call *call) {
+    const hardy_env *env = call->internal;
+    return call->deadline != HARDY_NEVER && env->now(env->ctx) >= call->deadline;
+}
+
+static hardy_status explain_verdict(const hardy_guard *g, const hardy_step *verdict,
+                                    hardy_error *error) {
+    const char *why = hardy_reason_text(verdict->reason);
+    if (verdict->attempt == 0) {
+        fail(error, verdict->status, g->name, "%s (%s); nothing was called",
+             hardy_status_text(verdict->status), why);
+    } else {
+        fail(error, verdict->status, g->name, "%s (%s) after %u attempt%s, the last with code %d",
+             hardy_status_text(verdict->status), why, verdict->attempt,
+             verdict->attempt == 1 ? "" : "s", (int)verdict->outcome.code);
+    }
+    if (error != NULL) {
+        error->retry_after = verdict->retry_after;
+    }
+    return verdict->status;
+}
+
+hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *ctx,
+                             int64_t deadline, hardy_outcome *outcome, hardy_error *error) {
+    const hardy_env *env = &guard->env;
+    /* Where nothing is timed, a clock that is some milliseconds behind is good enough as long as
+     * all goes well, and the reading of the exact one would be half of the whole cost. */
+    bool rough = guard->untimed && deadline == HARDY_NEVER;
+    int64_t now = rough ? clock_now_coarse() : env->now(env->ctx);
+    struct parking parking = {0};
+    hardy_op op;
+    hardy_op_options options = {
+        .size = sizeof options, .wake = {.fn = unpark, .ctx = &parking}, .deadline = deadline};
+    hardy_step verdict = {.status = HARDY_E_INVALID};
+    hardy_status begun = hardy_op_begin(&op, sizeof op, guard, &options, now);
+    if (begun != HARDY_OK) {
+        return fail(error, begun, guard->name, "the operation cannot begin");
+    }
+    for (;;) {
+        hardy_step step = hardy_op_next(&op, now);
+        if (step.kind == HARDY_STEP_CALL) {
+            hardy_outcome ended = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
+            hardy_call call = {.size = sizeof call,
+                               .attempt = step.attempt,
+                               .deadline = step.deadline,
+                               .internal = (void *)(uintptr_t)env};
+            function(ctx, &call, &ended);
+            /* A backoff counted from a clock that is behind would end too early. */
+            now = rough && ended.kind == HARDY_SUCCESS ? clock_now_coarse() : env->now(env->ctx);
+            hardy_op_report(&op, step.attempt, &ended, now);
+        } else if (step.kind == HARDY_STEP_WAIT) {
+            park(&parking, env, step.until);
+            now = env->now(env->ctx);
+        } else if (step.kind == HARDY_STEP_RESULT) {
+            verdict = step;
+        } else if (step.kind == HARDY_STEP_DONE) {
+            break;
+        }
+    }
+    hardy_op_end(&op);
+    if (outcome != NULL) {
+        *outcome = verdict.outcome;
+    }
+    return verdict.status == HARDY_OK ? HARDY_OK : explain_verdict(guard, &verdict, error);
+}
