@@ -23,6 +23,7 @@ enum {
 };
 static const int64_t probe_timeout = 30 * HARDY_SECOND;
 static const int64_t kill_after = 5 * HARDY_SECOND;
+static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 100 * HARDY_MILLISECOND;
 
 struct command {
     struct loop *loop;
@@ -31,11 +32,14 @@ struct command {
     const struct command_events *events;
     void *ctx;
 
-    char *lock_path; /* STATE-steps/HASH.lock */
-    char *stem;      /* STATE-steps/HASH */
+    char *lock_path;   /* STATE-steps/keys.lock, one for all */
+    int64_t lock_byte; /* this key's byte in it */
+    char *stem;        /* STATE-steps/HASH */
     char *params;
     char fingerprint[65];
-    int lock_fd; /* byte 0 held; -1 = not */
+    int lock_fd;  /* the key's byte held: this process decides about the key; -1 = not */
+    int step_fd;  /* the step's own lock, on its way to the shim; -1 = not */
+    int64_t poll; /* until the next look at a lock that somebody else holds */
     bool has_row;
     struct record record;
 
@@ -75,6 +79,8 @@ static void free_command(struct command *c) {
         shim_free(c->attached);
     if (c->probe)
         process_free(c->probe);
+    if (c->step_fd >= 0)
+        shim_unlock(c->loop, c->step_fd);
     if (c->lock_fd >= 0)
         close(c->lock_fd);
     record_free(&c->record);
@@ -172,7 +178,7 @@ static void after_settled(struct command *c, hardy_status status) {
     }
     char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
     if (base)
-        shim_forget(base);
+        shim_forget(c->loop, base);
     free(base);
     finish(c, c->verdict);
 }
@@ -376,7 +382,7 @@ static void on_shim_ended(void *ctx, struct shim *shim) {
     shim_free(shim);
     c->shim = NULL;
     hardy_outcome outcome = {.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_UNKNOWN};
-    if (base && shim_look(base, c->record.boot, &state, &result, &c->error) == HARDY_OK &&
+    if (base && shim_look(c->loop, base, c->record.boot, &state, &result, &c->error) == HARDY_OK &&
         state == SHIM_ENDED) {
         outcome = outcome_of(c, &result);
         take_result(c, &result);
@@ -418,37 +424,45 @@ static void free_env(char **env) {
     free(env);
 }
 
+static void unlock_step(struct command *c) {
+    if (c->step_fd >= 0)
+        shim_unlock(c->loop, c->step_fd);
+    c->step_fd = -1;
+}
+
 /* The start is durable: now the effect. */
 static void after_started(struct command *c, hardy_status status) {
     static const struct shim_events events = {on_shim_ended};
     if (status != HARDY_OK) {
         c->has_row = c->record.attempt > 1;
+        unlock_step(c);
         report_refused(c, status, &c->write_error);
         return;
     }
     c->has_row = true;
     if (c->left || c->cancelled) { /* recorded and never run: found as such next time */
+        unlock_step(c);
         hardy_outcome outcome = {.kind = HARDY_IGNORED, .permanent = true};
         drive_report(c->drive, c->attempt, &outcome);
         return;
     }
     char **env = build_env(c);
     char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
-    struct shim_options options = {.program = "/proc/self/exe",
-                                   .base = base,
+    struct shim_options options = {.base = base,
                                    .argv = c->spec->argv,
                                    .env = (const char *const *)env,
                                    .cwd = c->spec->cwd,
                                    .deadline = c->attempt_deadline,
                                    .kill_after = kill_after,
                                    .max_output = c->spec->max_output,
-                                   .lock_fd = c->lock_fd,
+                                   .lock_fd = c->step_fd,
                                    .inherit_stdin = c->spec->inherit_stdin,
                                    .pass_output = c->spec->pass_output};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     hardy_status started = env && base ? shim_start(c->loop, &options, &events, c, &c->shim, &error)
                                        : fail(&error, HARDY_E_NOMEM, NULL, "no memory");
+    unlock_step(c); /* the shim has its own copy */
     free_env(env);
     free(base);
     if (started != HARDY_OK)
@@ -465,6 +479,19 @@ static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadli
     int64_t own = c->spec->timeout == HARDY_NEVER ? HARDY_NEVER
                                                   : time_add(loop_now(c->loop), c->spec->timeout);
     c->attempt_deadline = deadline < own ? deadline : own;
+    /* The step's lock is taken before the start is recorded: there is no moment in which a step
+     * recorded as started looks abandoned. */
+    char *base = str_format("%s.%lld", c->stem, (long long)r->fence + 1);
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_status locked = base ? shim_lock(c->loop, base, &c->step_fd, &error)
+                               : fail(&error, HARDY_E_NOMEM, NULL, "no memory");
+    free(base);
+    if (locked != HARDY_OK) {
+        c->step_fd = -1;
+        report_refused(c, locked, &error);
+        return;
+    }
     int64_t before = c->has_row ? r->fence : -1;
     r->state = RECORD_STARTED;
     r->attempt++;
@@ -590,19 +617,17 @@ static void on_attached_ended(void *ctx, struct shim *shim) {
 
 static void on_attach_deadline(struct loop_timer *timer) {
     struct command *c = timer->ctx;
-    fail(&c->error, HARDY_E_DEADLINE, NULL, "%s still runs elsewhere", c->spec->name);
+    fail(&c->error, HARDY_E_DEADLINE, NULL, "%s still runs", c->spec->name);
     finish(c, HARDY_E_DEADLINE);
 }
 
+/* The step goes on though the process that started it is gone: waits for its end, then decides. */
 static void attach(struct command *c) {
     static const struct shim_events events = {on_attached_ended};
-    if (!c->spec->attach) {
-        fail(&c->error, HARDY_E_RUNNING, NULL, "%s is running elsewhere under the key %s",
-             c->spec->name, c->spec->key);
-        finish(c, HARDY_E_RUNNING);
-        return;
-    }
-    hardy_status status = shim_attach(c->loop, c->lock_path, &events, c, &c->attached, &c->error);
+    char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
+    hardy_status status = base ? shim_attach(c->loop, base, &events, c, &c->attached, &c->error)
+                               : fail(&c->error, HARDY_E_NOMEM, NULL, "no memory");
+    free(base);
     if (status != HARDY_OK) {
         finish(c, status);
         return;
@@ -610,6 +635,32 @@ static void attach(struct command *c) {
     tell(c, COMMAND_ATTACHED, NULL);
     loop_timer_init(&c->timer, on_attach_deadline, c);
     loop_timer_start(c->loop, &c->timer, c->spec->deadline);
+}
+
+static void on_poll(struct loop_timer *timer) {
+    begin(timer->ctx);
+}
+
+/* Another live process decides about the key: looks again now and then, until it is done. */
+static void wait_for_other(struct command *c) {
+    int64_t now = loop_now(c->loop);
+    if (!c->spec->attach) {
+        fail(&c->error, HARDY_E_RUNNING, NULL, "%s is running elsewhere under the key %s",
+             c->spec->name, c->spec->key);
+        finish(c, HARDY_E_RUNNING);
+        return;
+    }
+    if (now >= c->spec->deadline) {
+        fail(&c->error, HARDY_E_DEADLINE, NULL, "%s still runs elsewhere", c->spec->name);
+        finish(c, HARDY_E_DEADLINE);
+        return;
+    }
+    if (c->poll == 0)
+        tell(c, COMMAND_ATTACHED, NULL);
+    c->poll = c->poll == 0 ? poll_min : 2 * c->poll > poll_max ? poll_max : 2 * c->poll;
+    int64_t at = time_add(now, c->poll);
+    loop_timer_init(&c->timer, on_poll, c);
+    loop_timer_start(c->loop, &c->timer, at < c->spec->deadline ? at : c->spec->deadline);
 }
 
 /* A result that nobody has recorded yet. */
@@ -692,10 +743,10 @@ static void begin(struct command *c) {
     }
     if (c->lock_fd < 0) {
         int fd = lock_open(c->lock_path, &error);
-        status = fd < 0 ? error.status : lock_try(fd, 0, &error);
+        status = fd < 0 ? error.status : lock_try(fd, c->lock_byte, &error);
         if (status == HARDY_E_RUNNING) {
             close(fd);
-            attach(c);
+            wait_for_other(c);
             return;
         }
         if (status != HARDY_OK) {
@@ -713,7 +764,8 @@ static void begin(struct command *c) {
     enum shim_state state = SHIM_NEVER_RAN;
     if (c->has_row && c->record.state == RECORD_STARTED) {
         char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
-        status = base ? shim_look(base, c->record.boot, &state, &result, &c->error) : HARDY_E_NOMEM;
+        status = base ? shim_look(c->loop, base, c->record.boot, &state, &result, &c->error)
+                      : HARDY_E_NOMEM;
         free(base);
         if (status != HARDY_OK) {
             finish(c, status);
@@ -793,9 +845,11 @@ static hardy_status prepare(struct command *c, const char *state, hardy_error *e
     char *folder = str_format("%s-steps", state);
     c->params = s->params ? str_dup(s->params) : argv_json(s->argv);
     c->stem = folder ? str_format("%s/%.32s", folder, hex) : NULL;
-    c->lock_path = c->stem ? str_format("%s.lock", c->stem) : NULL;
+    c->lock_path = folder ? str_format("%s/keys.lock", folder) : NULL;
+    hex[15] = '\0';
+    c->lock_byte = strtoll(hex, NULL, 16);
     hardy_status status =
-        c->params && c->lock_path
+        c->params && c->lock_path && c->stem
             ? record_fingerprint(s->scope, s->name, c->params, c->fingerprint, error)
             : fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", s->key);
     if (status == HARDY_OK)
@@ -815,7 +869,7 @@ hardy_status command_start(struct loop *loop, struct store *store, const char *s
     c->spec = spec;
     c->events = events;
     c->ctx = ctx;
-    c->lock_fd = -1;
+    c->lock_fd = c->step_fd = -1;
     c->retry_after = -1;
     hardy_error_init(&c->error, sizeof c->error);
     buf_init(&c->value, MAX_ENCODED);

@@ -6,8 +6,9 @@
  * the loop. Serves `exec --key`, workflow steps, remedies of incidents and probes: there is no
  * other way in the program to run a command that has effects.
  *
- * Order: take the step's lock; read the record again; decide; record the start (durable); start the
- * shim; record the result (durable); tell. A refusal by the guard before the first attempt leaves
+ * Order: take the key's lock, held by the process that decides; read the record again; decide; take
+ * the step's lock, which goes to the shim; record the start (durable); start the shim; record the
+ * result (durable); tell. A refusal by the guard before the first attempt leaves
  * no record. A clean failure (the command exited by itself, not 0) has effect NONE in the guard's
  * words; a killed or timed-out one is UNKNOWN and ends in doubt unless the policy is rerun.
  */
