@@ -203,8 +203,9 @@ static size_t significant(const char *text, size_t len, char *out, size_t size) 
     return last;
 }
 
-/* Fractions are rounded to the nearest double, as RFC 8785 has it; an integer that a double
- * cannot hold, or a number that becomes 0 or infinite, is refused. */
+/* Fractions are rounded to the nearest double, as RFC 8785 has it. Refused is a number that becomes
+ * 0 or infinite, and beyond the safe integers all but what the exponent form keeps digit by digit.
+ */
 static const char *number_objection(const char *literal, size_t len, double value,
                                     const char *canonical) {
     char given[24], kept[24];
@@ -218,11 +219,7 @@ static const char *number_objection(const char *literal, size_t len, double valu
     if (fabs(value) <= SAFE_INTEGER) {
         return NULL;
     }
-    bool integer = true;
-    for (size_t i = 0; i < len; i++) {
-        integer = integer && literal[i] != '.' && literal[i] != 'e' && literal[i] != 'E';
-    }
-    if (integer || digits > sizeof given ||
+    if (!strchr(canonical, 'e') || digits > sizeof given ||
         digits != significant(canonical, strlen(canonical), kept, sizeof kept) ||
         memcmp(given, kept, digits) != 0) {
         return "an integer beyond 9007199254740991 is not exact everywhere: write it as a string";

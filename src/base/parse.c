@@ -22,6 +22,7 @@ static const struct unit time_units[] = {
     {"s", HARDY_SECOND},      {"m", HARDY_MINUTE},       {"h", HARDY_HOUR},
     {"d", HARDY_DAY},
 };
+enum { SECONDS = 3, DAYS = 6 };
 static const struct unit size_units[] = {
     {"B", 1},
     {"kB", 1000},
@@ -150,7 +151,7 @@ hardy_status parse_rate(const char *text, struct rate *out, hardy_error *error) 
     }
     const char *name = slash + 1;
     const struct unit *unit =
-        find_unit(time_units + 3, sizeof time_units / sizeof time_units[0] - 3, name, strlen(name));
+        find_unit(time_units + SECONDS, DAYS + 1 - SECONDS, name, strlen(name));
     if (!unit) {
         return fail(error, HARDY_E_SYNTAX, NULL,
                     "%s; after the slash of \"%s\" comes one of s m h d", example, text);
@@ -286,7 +287,7 @@ void format_duration(int64_t span, char *out) {
         put_decimal(out, DURATION_TEXT, at, left, unit->value, unit->name);
         return;
     }
-    for (const struct unit *unit = &time_units[6]; unit->value > HARDY_SECOND; unit--) {
+    for (const struct unit *unit = &time_units[DAYS]; unit->value > HARDY_SECOND; unit--) {
         if (left >= unit->value) {
             at = put_part(out, DURATION_TEXT, at, left / unit->value, unit->name);
             left %= unit->value;
@@ -295,6 +296,17 @@ void format_duration(int64_t span, char *out) {
     if (left > 0) {
         put_decimal(out, DURATION_TEXT, at, left, HARDY_SECOND, "s");
     }
+}
+
+/* Two units from the minute on; below, a tenth of the unit while there are fewer than ten. */
+static uint64_t round_for(int i, uint64_t span) {
+    uint64_t unit = time_units[i].value, step = unit;
+    if (i > SECONDS) {
+        step = time_units[i - 1].value;
+    } else if (i > 0 && span < 10 * unit) {
+        step = unit / 10;
+    }
+    return (span + step / 2) / step * step;
 }
 
 void format_duration_short(int64_t span, char *out) {
@@ -308,37 +320,23 @@ void format_duration_short(int64_t span, char *out) {
         out[at++] = '-';
         left = 0 - left;
     }
-    /* Rounding may lift the value into the next unit, so the unit is chosen from the rounded
-     * value: each row is tried from the largest, with the steps it rounds to. */
-    for (int i = 6; i >= 3; i--) {
-        uint64_t unit = time_units[i].value, lesser = i == 3 ? unit / 10 : time_units[i - 1].value;
-        uint64_t rounded = (left + lesser / 2) / lesser * lesser;
-        if (i == 3 && rounded >= 10 * unit) {
-            rounded = (left + unit / 2) / unit * unit;
-        }
-        if (rounded < unit) {
-            continue;
-        }
-        if (i == 3) {
-            put_decimal(out, DURATION_TEXT, at, rounded, unit, "s");
-            return;
-        }
-        at = put_part(out, DURATION_TEXT, at, rounded / unit, time_units[i].name);
-        if (rounded % unit > 0) {
-            out[at++] = ' ';
-            put_part(out, DURATION_TEXT, at, rounded % unit / lesser, time_units[i - 1].name);
-        }
+    int i = DAYS;
+    while (time_units[i].value > left) {
+        i--;
+    }
+    left = round_for(i, left);
+    if (i < DAYS && left >= time_units[i + 1].value) {
+        i++; /* 59.6s is 1m */
+    }
+    const struct unit *unit = &time_units[i];
+    if (i <= SECONDS) {
+        put_decimal(out, DURATION_TEXT, at, left, unit->value, unit->name);
         return;
     }
-    for (int i = 2; i >= 0; i--) {
-        uint64_t unit = time_units[i].value, step = i == 0 ? 1 : unit / 10;
-        uint64_t rounded = (left + step / 2) / step * step;
-        if (rounded >= 10 * unit) {
-            rounded = (left + unit / 2) / unit * unit;
-        }
-        if (rounded >= unit) {
-            put_decimal(out, DURATION_TEXT, at, rounded, unit, time_units[i].name);
-            return;
-        }
+    at = put_part(out, DURATION_TEXT, at, left / unit->value, unit->name);
+    left %= unit->value;
+    if (left > 0) {
+        out[at++] = ' ';
+        put_part(out, DURATION_TEXT, at, left / unit[-1].value, unit[-1].name);
     }
 }
