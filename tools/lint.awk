@@ -59,8 +59,8 @@ BEGIN {
     rule(program, "^src/io/|^src/base/(prng|clock)[.]c$",
          "draws chance: only src/base/prng.c does; a seed makes a run repeatable",
          "rand srand rand_r random srandom random_r drand48 lrand48 mrand48 erand48 arc4random arc4random_uniform getrandom getentropy uv_random")
-    rule(program, "^src/(cli|config)/",
-         "touches the environment: only src/cli and src/config do; hand the value down",
+    rule(program, "^src/(cli|config)/|^src/io/spawn[.]c$",
+         "touches the environment: only src/cli and src/config do (and src/io/spawn.c, for PATH); hand the value down",
          "getenv secure_getenv setenv unsetenv putenv clearenv uv_os_getenv uv_os_setenv")
     rule(program, "^$", "runs a shell without a deadline: use the processes of src/io", "system popen")
     rule(program, "^src/io/", "makes a process: only src/io does",
@@ -82,6 +82,7 @@ FNR == 1 {
     if (index(name, root) == 1) name = substr(name, length(root) + 1)
     in_comment = 0
     pending = ""
+    seen_cloexec = 0
     here = ""
     if (name ~ /^src\/[^\/]+\//) {
         split(name, parts, "/")
@@ -164,6 +165,7 @@ function strip(line,    out, at, what, i, c) {
 
 {
     code = strip($0)
+    if (code ~ /CLOEXEC/) seen_cloexec = FNR
     rest = code
     before = ""
     while (match(rest, /[A-Za-z_][A-Za-z0-9_]*[ \t]*\(/)) {
@@ -178,7 +180,9 @@ function strip(line,    out, at, what, i, c) {
     if (pending != "") {
         statement = statement code
         if (code ~ /;|\{[ \t]*$/) {
-            if (statement !~ /CLOEXEC/ && !(pending == "fopen" && statement ~ /"e"/))
+            # Flags in a variable are taken from the lines before.
+            by_variable = statement !~ /(O|SOCK|EFD|TFD|MFD)_[A-Z]/ && seen_cloexec && FNR - seen_cloexec < 25
+            if (statement !~ /CLOEXEC/ && !by_variable && !(pending == "fopen" && statement ~ /"e"/))
                 report(pending_line, pending "() without a CLOEXEC flag: every child would inherit the descriptor")
             pending = ""
         }

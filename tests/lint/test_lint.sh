@@ -83,6 +83,7 @@ for name in strcpy strcat strncpy sprintf vsprintf strtok gets atoi atol sscanf;
 done
 bad_code 'banned in tests too' tests/base/a.c 'void f(void) { strcpy(a, b); }' 'strcpy\(\) is banned'
 bad_code 'a descriptor for every child' src/io/a.c 'int f(void) { return open("a", O_RDONLY); }' 'open\(\) without a CLOEXEC flag'
+bad_code 'a descriptor with unknown flags' src/io/a.c 'int f(int flags) { return open("a", flags); }' 'open\(\) without a CLOEXEC flag'
 bad_code 'a stream for every child' src/io/a.c 'void *f(void) { return fopen("a", "r"); }' 'fopen\(\) without a CLOEXEC flag'
 bad_code 'pipe, which cannot say CLOEXEC' src/io/a.c 'int f(int *p) { return pipe(p); }' 'pipe\(\) leaves the descriptor open'
 bad_code 'a closed door' src/policy/a.c '#include "io/loop.h"' '"io/loop.h": src/policy/ has no door to src/io/'
@@ -134,6 +135,7 @@ good_code 'the C library in the library' src/base/a.c '#include <sys/stat.h>'
 good_code 'a flag on the next line' src/io/a.c 'int f(void) {' \
     '    return open("a file whose name is so long that the call does not fit into one line of the file",' \
     '                O_RDONLY | O_CLOEXEC);' '}'
+good_code 'flags in a variable' src/io/a.c 'int f(void) {' '    int flags = O_RDONLY | O_CLOEXEC;' '    return open("a", flags);' '}'
 good_code 'a stream that children do not get' src/io/a.c 'void *f(void) {' '    return fopen("a", "re");' '}'
 good_code 'a comment over several lines' src/cli/a.c '/*' ' * Not a call: system("x").' ' */' 'int a;'
 file tools/a.sh '#!/bin/sh' '# SPDX-License-Identifier: Apache-2.0' 'mktemp /tmp/a.XXXXXX'
