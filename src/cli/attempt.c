@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/attempt.h"
+#include "base/error.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LEFT_BEHIND HARDY_SECOND      /* what the command left has that long after TERM */
+#define LOOK (10 * HARDY_MILLISECOND) /* between two looks at what is left */
+#define KILL_LOOKS 50                 /* what KILL has not ended by then, the kernel keeps */
+
+struct attempt {
+    struct loop *loop;
+    const struct attempt_events *events;
+    void *ctx;
+    struct process *process;
+    int pid;
+    bool own_group;
+    int64_t kill_after;
+    struct loop_timer timer;
+    int64_t kill_at;
+    struct attempt_result result;
+    bool exited, stopped, killing;
+    int looks;
+};
+
+static size_t below(int signum) {
+    return process_signal_below(getpid(), signum);
+}
+
+static bool group_lives(const struct attempt *a) {
+    return a->own_group && (kill(-a->pid, 0) == 0 || errno == EPERM);
+}
+
+static void over(struct attempt *a) {
+    loop_timer_stop(a->loop, &a->timer);
+    process_free(a->process);
+    const struct attempt_events *events = a->events;
+    void *ctx = a->ctx;
+    struct attempt_result result = a->result;
+    free(a);
+    events->ended(ctx, &result);
+}
+
+static void look_again(struct attempt *a) {
+    loop_timer_start(a->loop, &a->timer, hardy_time_add(loop_now(a->loop), LOOK));
+}
+
+/* Again and again: somebody may have been born between the look and the signal. */
+static void kill_all(struct attempt *a) {
+    a->killing = true;
+    if (below(SIGKILL) == 0 || ++a->looks > KILL_LOOKS) {
+        if (a->exited) {
+            over(a);
+            return;
+        }
+    }
+    look_again(a);
+}
+
+/* After the command itself: what it left behind. */
+static void clear_up(struct attempt *a) {
+    if (a->killing || (a->stopped && !group_lives(a) && below(0) > 0)) {
+        kill_all(a);
+    } else if (below(0) == 0 || (!a->stopped && !group_lives(a))) {
+        over(a);
+    } else if (loop_now(a->loop) < a->kill_at) {
+        look_again(a);
+    } else if (a->stopped) {
+        kill_all(a);
+    } else {
+        process_signal(a->process, SIGKILL);
+        over(a);
+    }
+}
+
+static void on_timer(struct loop_timer *timer) {
+    struct attempt *a = timer->ctx;
+    if (a->exited) {
+        clear_up(a);
+    } else {
+        kill_all(a);
+    }
+}
+
+static void on_exited(void *ctx, struct process *p, int code, int signum) {
+    struct attempt *a = ctx;
+    (void)p;
+    a->exited = true;
+    a->result.code = code;
+    a->result.signal = signum;
+    if (!a->stopped && group_lives(a) && below(0) > 0) {
+        a->result.left = below(0);
+        process_signal(a->process, SIGTERM);
+        process_signal(a->process, SIGCONT);
+        a->kill_at = hardy_time_add(loop_now(a->loop), LEFT_BEHIND);
+    }
+    clear_up(a);
+}
+
+static void on_output(void *ctx, struct process *p, int fd, const char *data, size_t len) {
+    struct attempt *a = ctx;
+    (void)p;
+    (void)fd;
+    a->events->output(a->ctx, data, len);
+}
+
+static const struct process_events process_events = {.output = on_output, .exited = on_exited};
+
+hardy_status attempt_start(struct loop *loop, const struct attempt_options *options,
+                           const struct attempt_events *events, void *ctx, struct attempt **out,
+                           hardy_error *error) {
+    struct attempt *a = calloc(1, sizeof *a);
+    if (!a) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory to start the command");
+    }
+    a->loop = loop;
+    a->events = events;
+    a->ctx = ctx;
+    a->kill_after = options->kill_after;
+    a->own_group = options->process.group != PROCESS_GROUP_SAME;
+    loop_timer_init(&a->timer, on_timer, a);
+    hardy_status status =
+        process_start(loop, &options->process, &process_events, a, &a->process, error);
+    if (status != HARDY_OK) {
+        free(a);
+        return status;
+    }
+    a->pid = process_pid(a->process);
+    *out = a;
+    return HARDY_OK;
+}
+
+void attempt_stop(struct attempt *a, int signum) {
+    if (a->killing || a->stopped) {
+        return;
+    }
+    a->stopped = true;
+    if (a->own_group) {
+        process_signal(a->process, signum);
+        process_signal(a->process, SIGCONT);
+    } else {
+        below(signum);
+        below(SIGCONT);
+    }
+    a->kill_at = hardy_time_add(loop_now(a->loop), a->kill_after);
+    loop_timer_start(a->loop, &a->timer, a->exited ? loop_now(a->loop) : a->kill_at);
+}
+
+void attempt_kill(struct attempt *a) {
+    a->stopped = true;
+    a->killing = true;
+    below(SIGKILL);
+    look_again(a);
+}
