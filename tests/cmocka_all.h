@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TESTS_CMOCKA_ALL_H
 #define TESTS_CMOCKA_ALL_H
-/* cmocka.h with what it expects to have been included before, and without its macro fail(), which is
- * the name of a function in base/error.h. */
+/* cmocka.h with what it expects to have been included before, and without its macro fail(), which
+ * is the name of a function in base/error.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,30 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LONGEST_LINE (256 * 1024)
 
-static struct {
-    _Atomic int level, fd;
-    atomic_bool json;
-} sink = {.level = HARDY_LOG_INFO, .fd = STDERR_FILENO};
+static atomic_word sink_level = HARDY_LOG_INFO, sink_json, sink_fd = STDERR_FILENO;
 
 static const char *const names[] = {"error", "warning", "info", "debug"};
 
 void log_configure(hardy_log_level level, bool json, int fd) {
-    atomic_store(&sink.level, (int)level);
-    atomic_store(&sink.json, json);
-    atomic_store(&sink.fd, fd);
+    word_store(&sink_level, (uint64_t)level);
+    word_store(&sink_json, json);
+    word_store(&sink_fd, (uint64_t)fd);
 }
 
 bool log_enabled(hardy_log_level level) {
-    return (int)level <= atomic_load(&sink.level);
+    return (uint64_t)level <= word_load(&sink_level);
 }
 
 bool log_parse_level(const char *text, hardy_log_level *out) {
@@ -105,7 +102,7 @@ void log_event(hardy_log_level level, const char *message, ...) {
     buf_init(&line, LONGEST_LINE);
     va_list pairs;
     va_start(pairs, message);
-    if (atomic_load(&sink.json)) {
+    if (word_load(&sink_json)) {
         write_json(&line, level, message, pairs);
     } else {
         write_text(&line, level, message, pairs);
@@ -114,7 +111,7 @@ void log_event(hardy_log_level level, const char *message, ...) {
     buf_putc(&line, '\n');
     /* Half a line would spoil its neighbours: one that does not fit is left out as a whole. */
     if (!line.failed) {
-        while (write(atomic_load(&sink.fd), line.data, line.len) < 0 && errno == EINTR) {
+        while (write((int)word_load(&sink_fd), line.data, line.len) < 0 && errno == EINTR) {
         }
     }
     buf_free(&line);

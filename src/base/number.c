@@ -75,7 +75,7 @@ static void shortest(double value, struct decimal *out) {
             }
         }
         out->digits[out->count] = '\0';
-        out->exponent = atoi(e + 1);
+        out->exponent = (int)strtol(e + 1, NULL, 10);
         char plain[48];
         int len =
             snprintf(plain, sizeof plain, "%se%d", out->digits, out->exponent - (out->count - 1));
@@ -90,7 +90,7 @@ static void shortest(double value, struct decimal *out) {
 
 void number_format(double value, char *out) {
     if (value == 0 || !isfinite(value)) {
-        strcpy(out, "0");
+        memcpy(out, "0", 2);
         return;
     }
     struct decimal d;

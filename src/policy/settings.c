@@ -43,12 +43,9 @@ static hardy_status check_number(double value, const char *field, double min, do
     if (value >= min && value <= max) {
         return HARDY_OK;
     }
-    char given[NUMBER_TEXT] = "not a number", low[NUMBER_TEXT], high[NUMBER_TEXT];
-    if (isinf(value)) {
-        strcpy(given, "infinite");
-    } else if (!isnan(value)) {
-        number_format(value, given);
-    }
+    char text[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
+    const char *given = isnan(value) ? "not a number" : isinf(value) ? "infinite" : text;
+    number_format(value, text);
     number_format(min, low);
     number_format(max, high);
     return fail(error, HARDY_E_INVALID, NULL, "%s is %s, which should be from %s to %s", field,
