@@ -8,7 +8,7 @@
 
 #define LEFT_BEHIND HARDY_SECOND      /* what the command left has that long after TERM */
 #define LOOK (10 * HARDY_MILLISECOND) /* between two looks at what is left */
-#define KILL_LOOKS 50                 /* what KILL has not ended by then, the kernel keeps */
+#define KILL_LOOKS 200                /* what KILL has not ended by then, the kernel keeps */
 
 struct attempt {
     struct loop *loop;
@@ -17,6 +17,8 @@ struct attempt {
     struct process *process;
     int pid;
     bool own_group;
+    bool strangers; /* below us are processes that are not the command's: an earlier daemon, a child
+                       of whoever became us by execve */
     int64_t kill_after;
     struct loop_timer timer;
     int64_t kill_at;
@@ -25,12 +27,24 @@ struct attempt {
     int looks;
 };
 
-static size_t below(int signum) {
-    return process_signal_below(getpid(), signum);
-}
-
 static bool group_lives(const struct attempt *a) {
     return a->own_group && (kill(-a->pid, 0) == 0 || errno == EPERM);
+}
+
+/* All that is left of the command; 0 only counts. */
+static size_t below(const struct attempt *a, int signum) {
+    if (!a->strangers) {
+        return process_signal_below(getpid(), signum);
+    }
+    size_t count = a->exited ? 0 : process_signal_below(a->pid, signum) + 1;
+    if (group_lives(a)) {
+        kill(-a->pid, signum);
+        return count + 1;
+    }
+    if (!a->exited) {
+        kill(a->pid, signum);
+    }
+    return count;
 }
 
 static void over(struct attempt *a) {
@@ -50,20 +64,22 @@ static void look_again(struct attempt *a) {
 /* Again and again: somebody may have been born between the look and the signal. */
 static void kill_all(struct attempt *a) {
     a->killing = true;
-    if (below(SIGKILL) == 0 || ++a->looks > KILL_LOOKS) {
-        if (a->exited) {
-            over(a);
-            return;
-        }
+    bool none = below(a, SIGKILL) == 0;
+    if (!a->exited && ++a->looks > KILL_LOOKS) {
+        a->result.signal = SIGKILL; /* the kernel will let it go some day */
+        over(a);
+    } else if (a->exited && (none || ++a->looks > KILL_LOOKS)) {
+        over(a);
+    } else {
+        look_again(a);
     }
-    look_again(a);
 }
 
 /* After the command itself: what it left behind. */
 static void clear_up(struct attempt *a) {
-    if (a->killing || (a->stopped && !group_lives(a) && below(0) > 0)) {
+    if (a->killing || (a->stopped && !group_lives(a) && below(a, 0) > 0)) {
         kill_all(a);
-    } else if (below(0) == 0 || (!a->stopped && !group_lives(a))) {
+    } else if (below(a, 0) == 0 || (!a->stopped && !group_lives(a))) {
         over(a);
     } else if (loop_now(a->loop) < a->kill_at) {
         look_again(a);
@@ -90,8 +106,8 @@ static void on_exited(void *ctx, struct process *p, int code, int signum) {
     a->exited = true;
     a->result.code = code;
     a->result.signal = signum;
-    if (!a->stopped && group_lives(a) && below(0) > 0) {
-        a->result.left = below(0);
+    if (!a->stopped && group_lives(a) && below(a, 0) > 0) {
+        a->result.left = below(a, 0);
         process_signal(a->process, SIGTERM);
         process_signal(a->process, SIGCONT);
         a->kill_at = hardy_time_add(loop_now(a->loop), LEFT_BEHIND);
@@ -120,6 +136,7 @@ hardy_status attempt_start(struct loop *loop, const struct attempt_options *opti
     a->ctx = ctx;
     a->kill_after = options->kill_after;
     a->own_group = options->process.group != PROCESS_GROUP_SAME;
+    a->strangers = process_signal_below(getpid(), 0) > 0;
     loop_timer_init(&a->timer, on_timer, a);
     hardy_status status =
         process_start(loop, &options->process, &process_events, a, &a->process, error);
@@ -141,8 +158,8 @@ void attempt_stop(struct attempt *a, int signum) {
         process_signal(a->process, signum);
         process_signal(a->process, SIGCONT);
     } else {
-        below(signum);
-        below(SIGCONT);
+        below(a, signum);
+        below(a, SIGCONT);
     }
     a->kill_at = hardy_time_add(loop_now(a->loop), a->kill_after);
     loop_timer_start(a->loop, &a->timer, a->exited ? loop_now(a->loop) : a->kill_at);
@@ -151,6 +168,6 @@ void attempt_stop(struct attempt *a, int signum) {
 void attempt_kill(struct attempt *a) {
     a->stopped = true;
     a->killing = true;
-    below(SIGKILL);
+    below(a, SIGKILL);
     look_again(a);
 }

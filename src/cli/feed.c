@@ -18,6 +18,8 @@ struct feed {
     enum { AS_IT_IS, FILE_AGAIN, COPY_AGAIN } way;
     off_t start; /* FILE_AGAIN */
     /* COPY_AGAIN */
+    int from;  /* standard input, by a descriptor of its own */
+    int flags; /* of a socket, which has one set of them for all who have it; -1: not changed */
     struct hold kept;
     struct loop_watch *watch;
     struct loop_timer timer;
@@ -47,7 +49,7 @@ static void lose(struct feed *f) {
 /* Called only when everything before has been handed on. */
 static void readable(void *ctx) {
     struct feed *f = ctx;
-    ssize_t n = read(STDIN_FILENO, f->chunk, sizeof f->chunk);
+    ssize_t n = read(f->from, f->chunk, sizeof f->chunk);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
         return;
     }
@@ -107,6 +109,22 @@ static void pump(struct feed *f) {
     }
 }
 
+/* Watching makes a descriptor non-blocking, for everybody who has it: the shell that started us
+ * would find its own input changed. A pipe can be opened once more; a socket gets its flags back.
+ */
+static bool open_input(struct feed *f) {
+    f->from = open("/proc/self/fd/0", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (f->from < 0) {
+        f->flags = fcntl(STDIN_FILENO, F_GETFL);
+        f->from = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    }
+    f->watch = f->from < 0 ? NULL : loop_watch_start(f->loop, f->from, readable, f);
+    if (f->watch) {
+        loop_watch_pause(f->watch, true);
+    }
+    return f->watch != NULL;
+}
+
 hardy_status feed_new(struct loop *loop, bool replay, uint64_t max, struct feed **out,
                       hardy_error *error) {
     struct feed *f = calloc(1, sizeof *f);
@@ -114,7 +132,7 @@ hardy_status feed_new(struct loop *loop, bool replay, uint64_t max, struct feed 
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for standard input");
     }
     f->loop = loop;
-    f->ours = f->theirs = -1;
+    f->ours = f->theirs = f->from = f->flags = -1;
     hold_init(&f->kept, "standard input", max);
     hardy_error_init(&f->why, sizeof f->why);
     loop_timer_init(&f->timer, look_again, f);
@@ -125,12 +143,10 @@ hardy_status feed_new(struct loop *loop, bool replay, uint64_t max, struct feed 
             f->way = FILE_AGAIN;
         } else if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
             f->way = COPY_AGAIN;
-            f->watch = loop_watch_start(loop, STDIN_FILENO, readable, f);
-            if (!f->watch) {
+            if (!open_input(f)) {
                 feed_free(f);
                 return fail(error, HARDY_E_IO, NULL, "standard input cannot be watched");
             }
-            loop_watch_pause(f->watch, true);
         }
     }
     *out = f;
@@ -143,6 +159,10 @@ void feed_free(struct feed *f) {
     }
     feed_end(f);
     loop_watch_stop(f->watch);
+    if (f->flags >= 0) {
+        fcntl(STDIN_FILENO, F_SETFL, f->flags);
+    }
+    close_end(&f->from);
     hold_free(&f->kept);
     free(f);
 }

@@ -566,6 +566,23 @@ static hardy_status nothing_called(struct host *host, const char *name, hardy_er
                           "no guard \"%s\" has been used here", name);
 }
 
+hardy_status host_find(struct host *host, const char *name, struct host_entry *out,
+                       hardy_error *error) {
+    hardy_status status = lock(host, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    struct slot *slot = find(host, name);
+    if (!slot || !name[0] || !has_settings(slot)) {
+        status = nothing_called(host, name, error);
+    } else {
+        describe(slot, (size_t)(slot - slot_at(host, 0)), out);
+        out->name = name;
+    }
+    unlock(host);
+    return status;
+}
+
 /* While others use the words, the breaker moves on to another generation, so that results that are
  * still on their way count for nothing; word by word, as its users change them. */
 static void clear_words(struct slot *slot, int64_t now) {

@@ -414,6 +414,14 @@ static void test_list(void **ctx) {
     assert_int_equal(host_take_slot(host, &slot, 2, &fd, NULL), HARDY_OK);
     assert_int_equal(host_each(host, note, &seen, NULL), HARDY_OK);
     close(fd);
+    struct host_entry entry;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    assert_int_equal(host_find(host, "two", &entry, &error), HARDY_OK);
+    assert_int_equal(entry.max_concurrent, 2);
+    assert_false(entry.has_rate);
+    assert_int_equal(host_find(host, "tow", &entry, &error), HARDY_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "did you mean \"two\"?"));
     assert_string_equal(seen.names, "one two ");
     assert_int_equal(seen.max_concurrent, 2);
     assert_int_equal(seen.threshold, 4);

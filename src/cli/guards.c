@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hardy guards`: what the guards shared on this host are doing, and setting them by hand. */
+#include "settings/guards.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/number.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include "cli/state.h"
+#include "shared/host.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_MAX ((size_t)4 << 20)
+
+struct row { /* one guard, as it was when it was looked at */
+    char name[64];
+    struct host_entry entry;
+    hardy_breaker_stats stats;
+    double rate_available, budget_left;
+    uint32_t slots_taken;
+};
+static void look(struct host *host, const struct host_entry *entry, int64_t now, struct row *row) {
+    row->entry = *entry;
+    str_copy(row->name, sizeof row->name, entry->name);
+    row->entry.name = row->name;
+    if (entry->has_breaker) {
+        breaker_stats(entry->slot.breaker, &entry->breaker, now, &row->stats);
+    }
+    if (entry->has_rate) {
+        row->rate_available = gcra_available(entry->slot.rate, &entry->rate, now);
+    }
+    if (entry->has_budget) {
+        row->budget_left = budget_left(entry->slot.budget, &entry->budget, now);
+    }
+    row->slots_taken = host_slots_taken(host, &entry->slot, entry->max_concurrent);
+}
+
+struct list {
+    struct host *host;
+    int64_t now;
+    struct row rows[HOST_NAMES];
+    size_t count;
+};
+
+static bool collect(void *ctx, const struct host_entry *entry) {
+    struct list *list = ctx;
+    look(list->host, entry, list->now, &list->rows[list->count++]);
+    return list->count < HOST_NAMES;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
+/* --- as JSON -------------------------------------------------------------------------------- */
+
+static void json_seconds(struct json_out *j, const char *key, int64_t span) {
+    json_out_key(j, key);
+    if (span == HARDY_NEVER) {
+        json_out_null(j);
+    } else {
+        json_out_double(j, (double)span / (double)HARDY_SECOND);
+    }
+}
+
+static void json_number(struct json_out *j, const char *key, double value) {
+    json_out_key(j, key);
+    json_out_double(j, value);
+}
+
+static void json_count(struct json_out *j, const char *key, uint64_t value) {
+    json_out_key(j, key);
+    json_out_int(j, (int64_t)value);
+}
+
+static void json_breaker(struct json_out *j, const struct row *row) {
+    const hardy_breaker_config *c = &row->entry.breaker;
+    const hardy_breaker_stats *s = &row->stats;
+    json_out_key(j, "state");
+    json_out_string(j, hardy_breaker_state_name(s->state));
+    json_seconds(j, "time_until_retry_s", s->time_until_retry);
+    json_count(j, "recent_failures", s->recent_failures);
+    json_count(j, "total_calls", s->total_calls);
+    json_count(j, "total_successes", s->total_successes);
+    json_count(j, "total_failures", s->total_failures);
+    json_count(j, "total_rejected", s->total_rejected);
+    json_number(j, "success_rate", s->success_rate);
+    json_count(j, "times_opened", s->times_opened);
+    json_out_key(j, "breaker");
+    json_out_object(j);
+    json_out_key(j, "failure_mode");
+    json_out_string(j, c->failure_mode == HARDY_CONSECUTIVE ? "consecutive" : "window");
+    json_count(j, "failure_threshold", c->failure_threshold);
+    json_seconds(j, "failure_window_s", c->failure_window);
+    json_seconds(j, "recovery_timeout_s", c->recovery_timeout);
+    json_count(j, "success_threshold", c->success_threshold);
+    json_count(j, "half_open_max_calls", c->half_open_max_calls);
+    json_out_key(j, "counts");
+    json_out_string(j, c->counts_attempts ? "attempt" : "operation");
+    json_out_object_end(j);
+}
+
+static void json_row(struct json_out *j, const struct row *row) {
+    const struct host_entry *e = &row->entry;
+    json_out_object(j);
+    json_out_key(j, "name");
+    json_out_string(j, row->name);
+    if (e->has_breaker) {
+        json_breaker(j, row);
+    }
+    if (e->has_rate) {
+        json_out_key(j, "rate");
+        json_out_object(j);
+        json_number(j, "requests", e->rate.events);
+        json_seconds(j, "per_s", e->rate.period);
+        json_number(j, "burst", e->rate.burst);
+        json_number(j, "available", row->rate_available);
+        json_out_object_end(j);
+    }
+    if (e->has_budget) {
+        json_out_key(j, "budget");
+        json_out_object(j);
+        json_number(j, "ratio", e->budget.ratio);
+        json_number(j, "floor", e->budget.floor);
+        json_number(j, "left", row->budget_left);
+        json_out_object_end(j);
+    }
+    if (e->max_concurrent) {
+        json_out_key(j, "slots");
+        json_out_object(j);
+        json_count(j, "max_concurrent", e->max_concurrent);
+        json_count(j, "taken", row->slots_taken);
+        json_out_object_end(j);
+    }
+    json_out_object_end(j);
+}
+
+/* --- for a person ------------------------------------------------------------------------------
+ */
+
+static const char *color_of(hardy_breaker_state state) {
+    switch (state) {
+    case HARDY_CLOSED:
+        return "\033[32m";
+    case HARDY_HALF_OPEN:
+    case HARDY_DISABLED:
+        return "\033[33m";
+    case HARDY_OPEN:
+    case HARDY_FORCED_OPEN:
+        break;
+    }
+    return "\033[31m";
+}
+
+static void span_text(int64_t span, char out[48]) {
+    if (span == HARDY_NEVER) {
+        str_copy(out, 48, "never");
+    } else if (span == 0) {
+        str_copy(out, 48, "-");
+    } else {
+        format_duration_short(span, out);
+    }
+}
+
+static void rate_text(const hardy_rate_config *c, char *out, size_t size) {
+    char events[NUMBER_TEXT], period[48];
+    number_format(c->events, events);
+    format_duration(c->period, period);
+    const char *unit = str_starts(period, "1") && strlen(period) == 2 ? period + 1 : period;
+    snprintf(out, size, "%s/%s", events, str_eq(period, "1h0m0s") ? "h" : unit);
+}
+
+static void print_table(const struct list *list, bool color) {
+    int width = 4;
+    for (size_t i = 0; i < list->count; i++) {
+        int len = (int)strlen(list->rows[i].name);
+        width = len > width ? len : width;
+    }
+    printf("%-*s  %-11s  %8s  %8s  %7s  %7s  %8s  %7s  %-10s  %s\n", width, "NAME", "STATE",
+           "FAILURES", "RETRY IN", "CALLS", "FAILED", "REJECTED", "SUCCESS", "RATE", "SLOTS");
+    for (size_t i = 0; i < list->count; i++) {
+        const struct row *row = &list->rows[i];
+        const struct host_entry *e = &row->entry;
+        const hardy_breaker_stats *s = &row->stats;
+        char retry[48] = "-", rate[64] = "-", slots[32] = "-", failures[32] = "-";
+        const char *state = "-";
+        if (e->has_breaker) {
+            state = hardy_breaker_state_name(s->state);
+            span_text(s->time_until_retry, retry);
+            snprintf(failures, sizeof failures, "%u/%u", s->recent_failures,
+                     e->breaker.failure_threshold);
+        }
+        if (e->has_rate) {
+            rate_text(&e->rate, rate, sizeof rate);
+        }
+        if (e->max_concurrent) {
+            snprintf(slots, sizeof slots, "%u/%u", row->slots_taken, e->max_concurrent);
+        }
+        bool paint = color && e->has_breaker;
+        printf("%-*s  %s%-11s%s  %8s  %8s  %7llu  %7llu  %8llu  %6.1f%%  %-10s  %s\n", width,
+               row->name, paint ? color_of(s->state) : "", state, paint ? "\033[0m" : "", failures,
+               retry, (unsigned long long)s->total_calls, (unsigned long long)s->total_failures,
+               (unsigned long long)s->total_rejected, 100 * s->success_rate, rate, slots);
+    }
+}
+
+/* --- the forms ---------------------------------------------------------------------------------
+ */
+
+struct call { /* of this command */
+    struct options *o;
+    struct state state;
+    int64_t span; /* --for */
+    hardy_error error;
+};
+
+static int failed(struct call *c) {
+    say_error(c->o, &c->error);
+    return EXIT_FAILED;
+}
+
+/* HARDY_E_NOT_FOUND when no guard was ever used with this state. */
+static hardy_status open_host(struct call *c, struct host **host) {
+    if (!state_is_file(&c->state)) {
+        hardy_error_init(&c->error, sizeof c->error);
+        c->error.status = HARDY_E_UNSUPPORTED;
+        snprintf(c->error.message, sizeof c->error.message,
+                 "processes share no guards under the state \"%.200s\": that needs a file",
+                 c->state.path);
+        return HARDY_E_UNSUPPORTED;
+    }
+    return host_open(c->state.path, false, host, &c->error);
+}
+
+static hardy_status load(struct call *c, struct list *list) {
+    hardy_status status = open_host(c, &list->host);
+    if (status == HARDY_OK) {
+        list->now = clock_now();
+        status = host_each(list->host, collect, list, &c->error);
+        qsort(list->rows, list->count, sizeof *list->rows, by_name);
+    }
+    host_close(list->host);
+    return status;
+}
+
+static void json_begin(struct json_out *j, struct buf *text) {
+    buf_init(text, TEXT_MAX);
+    json_out_init(j, text, 2);
+}
+
+static void json_print(struct buf *text) {
+    buf_putc(text, '\n');
+    fwrite(text->data ? text->data : "", 1, text->len, stdout);
+    buf_free(text);
+}
+
+static void print_list(const struct call *c, const struct list *list) {
+    if (c->o->globals.json) {
+        struct buf text;
+        struct json_out j;
+        json_begin(&j, &text);
+        json_out_object(&j);
+        json_out_key(&j, "state");
+        json_out_string(&j, c->state.path);
+        json_out_key(&j, "guards");
+        json_out_array(&j);
+        for (size_t i = 0; i < list->count; i++) {
+            json_row(&j, &list->rows[i]);
+        }
+        json_out_array_end(&j);
+        json_out_object_end(&j);
+        json_print(&text);
+    } else if (list->count == 0) {
+        say(c->o, HARDY_LOG_INFO, "no guard has been used with the state %s", c->state.path);
+    } else {
+        print_table(list, options_color(&c->o->globals, STDOUT_FILENO));
+    }
+}
+
+static int run_list(struct call *c) {
+    struct list *list = calloc(1, sizeof *list);
+    hardy_status status = list ? load(c, list) : HARDY_E_NOMEM;
+    if (status == HARDY_OK || status == HARDY_E_NOT_FOUND) {
+        print_list(c, list);
+        status = HARDY_OK;
+    }
+    free(list);
+    return status == HARDY_OK ? EXIT_DONE : failed(c);
+}
+
+/* The state in words, and what comes next. */
+static void print_state(const struct row *row) {
+    const hardy_breaker_config *c = &row->entry.breaker;
+    const hardy_breaker_stats *s = &row->stats;
+    char span[48];
+    span_text(s->time_until_retry, span);
+    switch (s->state) {
+    case HARDY_CLOSED:
+        printf("The breaker is closed: calls go through. %u of %u failures count towards opening "
+               "it.\n",
+               s->recent_failures, c->failure_threshold);
+        break;
+    case HARDY_HALF_OPEN:
+        printf("The breaker is half open: %u calls at once are let through as trials; %u successes "
+               "close it, one failure opens it again.\n",
+               c->half_open_max_calls, c->success_threshold);
+        break;
+    case HARDY_OPEN:
+        if (s->time_until_retry == 0) {
+            printf("The breaker is open, and its time is over: the next call is a trial.\n");
+        } else {
+            printf("The breaker is open: calls are refused at once for another %s, then trials "
+                   "are let through.\n",
+                   span);
+        }
+        break;
+    case HARDY_FORCED_OPEN:
+        printf("The breaker was opened by hand: calls are refused%s%s; 'hardy guards reset %s' "
+               "ends that.\n",
+               s->time_until_retry == HARDY_NEVER ? "" : " for another ",
+               s->time_until_retry == HARDY_NEVER ? "" : span, row->name);
+        break;
+    case HARDY_DISABLED:
+        printf("The breaker was disabled by hand: calls go through and nothing is learned; 'hardy "
+               "guards reset %s' ends that.\n",
+               row->name);
+        break;
+    }
+    printf("So far: %llu calls let through, %llu succeeded, %llu failed, %llu refused; opened %llu "
+           "times.\n",
+           (unsigned long long)s->total_calls, (unsigned long long)s->total_successes,
+           (unsigned long long)s->total_failures, (unsigned long long)s->total_rejected,
+           (unsigned long long)s->times_opened);
+}
+
+/* What the guard will do, with the stored settings where there are any. */
+static void print_settings(struct call *c, struct row *row) {
+    struct guard_settings settings = {0};
+    hardy_guard_config config;
+    hardy_guard_config_init(&config, sizeof config);
+    bool named = guard_settings_find(c->state.config, row->name, &settings, NULL) == HARDY_OK;
+    if (named) {
+        config = settings.config;
+    }
+    struct host_entry *e = &row->entry;
+    hardy_bulkhead_config slots;
+    hardy_bulkhead_config_init(&slots, sizeof slots);
+    slots.max_concurrent = e->max_concurrent;
+    config.name = row->name;
+    config.breaker = e->has_breaker ? &e->breaker : NULL;
+    config.rate = e->has_rate ? &e->rate : NULL;
+    config.budget = e->has_budget ? &e->budget : NULL;
+    config.bulkhead = e->max_concurrent ? &slots : NULL;
+    hardy_guard *guard = NULL;
+    if (hardy_guard_new(&config, NULL, &guard, &c->error) == HARDY_OK) {
+        size_t len = hardy_guard_explain(guard, NULL, 0);
+        char *text = malloc(len + 1);
+        if (text) {
+            hardy_guard_explain(guard, text, len + 1);
+            printf("\n%s", text);
+        }
+        free(text);
+        hardy_guard_free(guard);
+    }
+    if (!named) {
+        printf("\nDeadline, timeout and retries are each call's own.\n");
+    }
+    guard_settings_free(&settings);
+}
+
+static int run_explain(struct call *c, struct host *host, const struct host_entry *entry) {
+    struct row row = {0};
+    look(host, entry, clock_now(), &row);
+    if (c->o->globals.json) {
+        struct buf text;
+        struct json_out j;
+        json_begin(&j, &text);
+        json_row(&j, &row);
+        json_print(&text);
+        return EXIT_DONE;
+    }
+    if (entry->has_breaker) {
+        print_state(&row);
+    }
+    print_settings(c, &row);
+    return EXIT_DONE;
+}
+
+/* Opens or disables the breaker by hand. */
+static int run_force(struct call *c, struct host *host, const struct host_entry *entry,
+                     hardy_breaker_state state) {
+    struct host_policies policies = {.want_breaker = HOST_IF_STORED};
+    struct host_slot slot;
+    if (host_attach(host, entry->name, &policies, &slot, &c->error) != HARDY_OK) {
+        return failed(c);
+    }
+    if (!slot.breaker) {
+        say(c->o, HARDY_LOG_ERROR, "\"%s\" has no breaker", entry->name);
+        return EXIT_FAILED;
+    }
+    int64_t now = clock_now();
+    char span[48];
+    span_text(c->span, span);
+    breaker_force(slot.breaker, state, hardy_time_add(now, c->span), now);
+    say(c->o, HARDY_LOG_INFO, "\"%s\" is %s %s%s", entry->name,
+        state == HARDY_DISABLED ? "disabled" : "open",
+        c->span == HARDY_NEVER ? "until 'hardy guards reset'" : "for ",
+        c->span == HARDY_NEVER ? "" : span);
+    return EXIT_DONE;
+}
+
+static int run_reset(struct call *c, struct host *host, const char *name) {
+    if (host_reset(host, name, clock_now(), &c->error) != HARDY_OK) {
+        return failed(c);
+    }
+    say(c->o, HARDY_LOG_INFO, "\"%s\" is forgotten: its settings, counters and state", name);
+    return EXIT_DONE;
+}
+
+static int run_one(struct call *c, const char *form, const char *name) {
+    struct host *host = NULL;
+    struct host_entry entry;
+    hardy_status status = open_host(c, &host);
+    if (status == HARDY_OK) {
+        status = host_find(host, name, &entry, &c->error);
+    }
+    int code;
+    if (status != HARDY_OK) {
+        code = failed(c);
+    } else if (str_eq(form, "explain")) {
+        code = run_explain(c, host, &entry);
+    } else if (str_eq(form, "force-open")) {
+        code = run_force(c, host, &entry, HARDY_FORCED_OPEN);
+    } else if (str_eq(form, "disable")) {
+        code = run_force(c, host, &entry, HARDY_DISABLED);
+    } else {
+        code = run_reset(c, host, name);
+    }
+    host_close(host);
+    return code;
+}
+
+enum { OPT_FOR = 1 };
+
+static const struct option_row rows[] = {
+    {OPT_FOR, "for", 0, "DURATION", "force-open and disable: how long; else until it is reset"},
+    {0}};
+
+static int wrong_form(const struct options *o, const char *form) {
+    static const char *const forms[] = {"list", "explain", "force-open", "disable", "reset"};
+    const char *nearest = str_nearest(form, forms, sizeof forms / sizeof *forms);
+    return nearest ? options_wrong(o, "\"%s\" is no form, did you mean \"%s\"?", form, nearest)
+                   : options_wrong(o, "\"%s\" is none of list, explain, force-open, disable, reset",
+                                   form);
+}
+
+static int dispatch(struct call *c, bool span_given) {
+    const struct options *o = c->o;
+    const char *form = o->argc > 0 ? o->argv[0] : "list";
+    bool lists = str_eq(form, "list");
+    bool forces = str_eq(form, "force-open") || str_eq(form, "disable");
+    if (!lists && !forces && !str_eq(form, "explain") && !str_eq(form, "reset")) {
+        return wrong_form(o, form);
+    }
+    if (span_given && !forces) {
+        return options_wrong(o, "--for goes with force-open and disable, not with %s", form);
+    }
+    if (o->argc > (lists ? 1 : 2)) {
+        return options_wrong(o, "\"%s\" is too much", o->argv[lists ? 1 : 2]);
+    }
+    if (!lists && o->argc < 2) {
+        return options_wrong(o, "%s which guard? 'hardy guards list' shows them", form);
+    }
+    if (state_find(o, &c->state, &c->error) != HARDY_OK) {
+        say_error(o, &c->error);
+        return EXIT_USAGE;
+    }
+    return lists ? run_list(c) : run_one(c, form, o->argv[1]);
+}
+
+static int run(struct options *o) {
+    struct call c = {.o = o, .span = HARDY_NEVER};
+    bool span_given = false;
+    hardy_error_init(&c.error, sizeof c.error);
+    int id;
+    while ((id = options_next(o)) > 0) {
+        if (parse_duration(o->value, &c.span, &c.error) != HARDY_OK) {
+            return options_wrong(o, "--for: %s", c.error.message);
+        }
+        span_given = true;
+    }
+    if (id < 0) {
+        return o->exit;
+    }
+    int code = dispatch(&c, span_given);
+    state_close(&c.state);
+    return code;
+}
+
+const struct command command_guards = {
+    .name = "guards",
+    .alias = "guard",
+    .synopsis = "[list]\nexplain NAME\nforce-open|disable NAME [--for DURATION]\nreset NAME",
+    .summary = "Shows and sets the guards that the processes of this host share",
+    .options = rows,
+    .details =
+        "Guards come into being with 'hardy exec --name NAME'. A breaker that was opened by hand\n"
+        "refuses every call, a disabled one refuses none. 'reset' closes the breaker and forgets\n"
+        "counters and settings, so that the next call may bring other settings.\n\n"
+        "They live beside the state, in PATH-guards, and start anew when the machine does.",
+    .examples = "hardy guards list\n"
+                "hardy guards list --json\n"
+                "hardy guards explain search\n"
+                "hardy guards force-open search --for 10m\n"
+                "hardy guards disable search --for 1h\n"
+                "hardy guards reset search",
+    .run = run,
+};
