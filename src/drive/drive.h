@@ -3,7 +3,8 @@
 #define DRIVE_DRIVE_H
 /*
  * The event-loop driver of a guarded operation: owns the operation and its one timer, calls back to
- * start and stop attempts, and tells the result.
+ * start and stop attempts, and tells the result. Callbacks come from loop_run() only; each may call
+ * the functions below.
  */
 #include "io/loop.h"
 #include <hardy/op.h>
@@ -14,11 +15,14 @@ struct drive_events {
     void (*call)(void *ctx, struct drive *d, uint32_t attempt, int64_t deadline);
     /* Make the attempt end; still report it when it has. */
     void (*stop)(void *ctx, struct drive *d, uint32_t attempt);
-    void (*waiting)(void *ctx, struct drive *d, const hardy_step *step); /* for progress; may be NULL */
+    /* It waits, for another reason than before: for progress; may be NULL. */
+    void (*waiting)(void *ctx, struct drive *d, const hardy_step *step);
     void (*result)(void *ctx, struct drive *d, const hardy_step *step);
-    void (*done)(void *ctx, struct drive *d); /* nothing outstanding; the drive is freed after it */
+    /* Nothing outstanding; the drive is freed after it. */
+    void (*done)(void *ctx, struct drive *d);
 };
-/* `guard` and `events` borrowed until done. */
+/* `guard` and `events` borrowed until done; `options` copied, NULL = defaults, its wake is ours.
+ * Keeps loop_run() alive. E_NOMEM, E_INVALID. */
 hardy_status drive_start(struct loop *loop, hardy_guard *guard, const hardy_op_options *options,
                          const struct drive_events *events, void *ctx, struct drive **out,
                          hardy_error *error);

@@ -47,13 +47,13 @@ static hardy_status refused(int fd, int64_t byte, int errnum, hardy_error *error
 hardy_status lock_try(int fd, int64_t byte, hardy_error *error) {
     struct flock lock;
     return control(fd, F_OFD_SETLK, byte, F_WRLCK, &lock) == 0 ? HARDY_OK
-                                                              : refused(fd, byte, errno, error);
+                                                               : refused(fd, byte, errno, error);
 }
 
 hardy_status lock_share(int fd, int64_t byte, hardy_error *error) {
     struct flock lock;
     return control(fd, F_OFD_SETLK, byte, F_RDLCK, &lock) == 0 ? HARDY_OK
-                                                              : refused(fd, byte, errno, error);
+                                                               : refused(fd, byte, errno, error);
 }
 
 hardy_status lock_wait_for(int fd, int64_t byte, int64_t span, hardy_error *error) {
@@ -77,7 +77,7 @@ hardy_status lock_wait_for(int fd, int64_t byte, int64_t span, hardy_error *erro
 hardy_status lock_wait(int fd, int64_t byte, hardy_error *error) {
     struct flock lock;
     return control(fd, F_OFD_SETLKW, byte, F_WRLCK, &lock) == 0 ? HARDY_OK
-                                                               : refused(fd, byte, errno, error);
+                                                                : refused(fd, byte, errno, error);
 }
 
 void lock_release(int fd, int64_t byte) {

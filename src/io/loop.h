@@ -17,8 +17,8 @@ struct loop;
 /* The program ignores SIGPIPE before it makes a loop: a peer that has gone is an error of a write,
  * not the program's end. NULL = failed. */
 struct loop *loop_uv_new(hardy_error *error);
-/* Waits for work that runs. Streams and listeners that are left are closed without a callback,
- * processes forgotten; timers, posts and what hangs on them are their owners'. */
+/* Waits for work that runs, and calls its `done`. Streams, listeners, watches and signals that are
+ * left are closed without a callback, processes forgotten; timers and posts are their owners'. */
 void loop_free(struct loop *loop);
 
 /* Monotonic, cached for one turn, never goes back. The host's CLOCK_BOOTTIME on the kernel's loop,
@@ -84,30 +84,31 @@ void loop_watch_stop(struct loop_watch *watch); /* NULL is fine */
 
 /* --- byte streams over TCP ------------------------------------------------------------------ */
 enum close_reason { /* why a stream ended; text for logs and labels by close_reason_text() */
-    CLOSE_LOCAL,    /* this side closed it */
-    CLOSE_EOF,      /* the far side finished */
-    CLOSE_REFUSED,
-    CLOSE_RESET,
-    CLOSE_UNREACHABLE,
-    CLOSE_RESOLVE,  /* the name has no address */
-    CLOSE_TIMEOUT,
-    CLOSE_TOO_LARGE,
-    CLOSE_PROTOCOL,
-    CLOSE_TLS,
-    CLOSE_SHUTDOWN,
-    CLOSE_ERROR
+                    CLOSE_LOCAL, /* this side closed it */
+                    CLOSE_EOF,   /* the far side finished */
+                    CLOSE_REFUSED,
+                    CLOSE_RESET,
+                    CLOSE_UNREACHABLE,
+                    CLOSE_RESOLVE, /* the name has no address */
+                    CLOSE_TIMEOUT,
+                    CLOSE_TOO_LARGE,
+                    CLOSE_PROTOCOL,
+                    CLOSE_TLS,
+                    CLOSE_SHUTDOWN,
+                    CLOSE_ERROR
 };
 const char *close_reason_text(enum close_reason reason);
 
 struct stream;
 struct stream_events {
     void (*connected)(void *ctx, struct stream *s);
-    void (*data)(void *ctx, struct stream *s, const char *data, size_t len); /* borrowed for the call */
-    /* Everything written has left. Only after stream_unsent() was above 0: not for a write that left
-     * at once. May be NULL. */
+    void (*data)(void *ctx, struct stream *s, const char *data,
+                 size_t len); /* borrowed for the call */
+    /* Everything written has left. Only after stream_unsent() was above 0: not for a write that
+     * left at once. May be NULL. */
     void (*drained)(void *ctx, struct stream *s);
-    /* The last callback; the stream is gone when it returns. `detail` is a text, borrowed. EOF comes
-     * here too: half-closed streams are not kept. */
+    /* The last callback; the stream is gone when it returns. `detail` is a text, borrowed. EOF
+     * comes here too: half-closed streams are not kept. */
     void (*closed)(void *ctx, struct stream *s, enum close_reason reason, const char *detail);
 };
 /* Resolves and connects, trying each address, the next after 250 ms while the ones before are still
@@ -157,10 +158,10 @@ struct process_options {
     const char *cwd;         /* NULL = ours */
     enum process_group group;
     enum process_stdin stdin_mode;
-    int stdin_fd;                /* with PROCESS_STDIN_FD */
+    int stdin_fd;                        /* with PROCESS_STDIN_FD */
     bool capture_stdout, capture_stderr; /* through `output`; else inherited, or the fd below */
     int stdout_fd, stderr_fd;            /* -1 = ours; the child's copy, ours stays the caller's */
-    const int *keep_fds;    /* further descriptors handed on as 3, 4, ... (at most 8) */
+    const int *keep_fds; /* further descriptors handed on as 3, 4, ... (at most 8) */
     size_t keep_count;
 };
 struct process_events {
@@ -171,8 +172,8 @@ struct process_events {
     void (*exited)(void *ctx, struct process *p, int code, int signal);
 };
 void process_options_init(struct process_options *o);
-/* The child starts with default signals (an ignored SIGHUP stays ignored: nohup), an empty mask, and
- * no descriptor of ours but those named. A file without "#!" runs under /bin/sh, as everywhere.
+/* The child starts with default signals (an ignored SIGHUP stays ignored: nohup), an empty mask,
+ * and no descriptor of ours but those named. A file without "#!" runs under /bin/sh, as everywhere.
  * E_NOT_FOUND (127): no such command; E_READONLY (126): not executable; E_INVALID: no such cwd;
  * E_TOO_LARGE: arguments; E_NOMEM: no memory, no process slot; each names the command. */
 hardy_status process_start(struct loop *loop, const struct process_options *options,

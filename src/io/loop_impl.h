@@ -13,7 +13,7 @@ struct loop_ops {
     void (*free)(struct loop *);
     int64_t (*now)(struct loop *);
     int64_t (*wall)(struct loop *);
-    int64_t (*env_now)(void *loop);  /* the same clocks, from any thread */
+    int64_t (*env_now)(void *loop); /* the same clocks, from any thread */
     int64_t (*env_wall)(void *loop);
     void (*run)(struct loop *);
     void (*stop)(struct loop *);

@@ -27,15 +27,15 @@
 #include "io/loop.h"
 
 struct shim_options {
-    const char *program;      /* run as `program __step ...`; NULL = the running program itself */
-    const char *base;         /* see above; absolute */
-    const char *const *argv;  /* the command */
-    const char *const *env;   /* the command's whole environment */
-    const char *cwd;          /* NULL = ours */
-    int64_t deadline;         /* on the host's monotonic clock; HARDY_NEVER */
-    int64_t kill_after;       /* between TERM and KILL; 5s */
-    uint64_t max_output;      /* bytes of standard output kept; more is dropped and said so */
-    int lock_fd;              /* of shim_lock(); the caller lets its copy go with shim_unlock() after */
+    const char *program;     /* run as `program __step ...`; NULL = the running program itself */
+    const char *base;        /* see above; absolute */
+    const char *const *argv; /* the command */
+    const char *const *env;  /* the command's whole environment */
+    const char *cwd;         /* NULL = ours */
+    int64_t deadline;        /* on the host's monotonic clock; HARDY_NEVER */
+    int64_t kill_after;      /* between TERM and KILL; 5s */
+    uint64_t max_output;     /* bytes of standard output kept; more is dropped and said so */
+    int lock_fd; /* of shim_lock(); the caller lets its copy go with shim_unlock() after */
     bool inherit_stdin;
     bool pass_output; /* also copies standard output to ours, until shim_free() or our end */
 };
@@ -44,7 +44,7 @@ enum shim_state { SHIM_RUNNING, SHIM_ENDED, SHIM_NEVER_RAN, SHIM_LOST };
 
 /* How a command ended. */
 struct shim_result {
-    int code;        /* exit code, when signal == 0 */
+    int code; /* exit code, when signal == 0 */
     int signal;
     bool timed_out;  /* the shim ended it at its deadline */
     bool cancelled;  /* the shim was asked to end it (TERM to the shim) */
@@ -82,9 +82,9 @@ hardy_status shim_attach(struct loop *loop, const char *base, const struct shim_
 /* Asks it to end the command: TERM, then KILL after kill_after. Cancelled before the command was
  * executed, it is SHIM_NEVER_RAN. */
 void shim_cancel(struct shim *s);
-void shim_free(struct shim *s);   /* lets go; the step goes on */
+void shim_free(struct shim *s); /* lets go; the step goes on */
 
-/* The body of `hardy __step`, argv[0] being "hardy"; returns the process's exit code. Needs descriptor
- * 3 = base.lock with its lock. */
+/* The body of `hardy __step`, argv[0] being "hardy"; returns the process's exit code. Needs
+ * descriptor 3 = base.lock with its lock. */
 int shim_main(int argc, char **argv);
 #endif

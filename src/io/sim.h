@@ -26,7 +26,8 @@ const char *const *sim_argv(const struct sim_process *p);
 struct loop *sim_loop(struct sim_process *p);
 void sim_output(struct sim_process *p, int fd, const char *data, size_t len);
 void sim_exit_after(struct sim_process *p, int64_t span, int code, int signal);
-void sim_on_signal(struct sim_process *p, void (*fn)(struct sim_process *p, void *ctx, int signum), void *ctx);
+void sim_on_signal(struct sim_process *p, void (*fn)(struct sim_process *p, void *ctx, int signum),
+                   void *ctx);
 
 /* Called after every event; returns false when an invariant is broken, which stops the run. */
 void sim_invariant(struct loop *loop, bool (*fn)(void *ctx), void *ctx);
