@@ -5,12 +5,11 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "drive/drive.h"
 #include "io/file.h"
-#include "io/lock.h"
 #include "io/shim.h"
+#include "work/place.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +31,7 @@ struct command {
     const struct command_events *events;
     void *ctx;
 
-    char *lock_path;   /* STATE-steps/keys.lock, one for all */
-    int64_t lock_byte; /* this key's byte in it */
-    char *stem;        /* STATE-steps/HASH */
+    struct place place;
     char *params;
     char fingerprint[65];
     int lock_fd;  /* the key's byte held: this process decides about the key; -1 = not */
@@ -87,8 +84,7 @@ static void free_command(struct command *c) {
     hardy_guard_free(c->guard);
     buf_free(&c->probe_output);
     buf_free(&c->value);
-    free(c->lock_path);
-    free(c->stem);
+    place_free(&c->place);
     free(c->params);
     free(c);
 }
@@ -176,7 +172,7 @@ static void after_settled(struct command *c, hardy_status status) {
         finish(c, status);
         return;
     }
-    char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
+    char *base = place_run(&c->place, c->record.fence);
     if (base)
         shim_forget(c->loop, base);
     free(base);
@@ -378,7 +374,7 @@ static void on_shim_ended(void *ctx, struct shim *shim) {
     struct command *c = ctx;
     struct shim_result result;
     enum shim_state state = SHIM_LOST;
-    char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
+    char *base = place_run(&c->place, c->record.fence);
     shim_free(shim);
     c->shim = NULL;
     hardy_outcome outcome = {.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_UNKNOWN};
@@ -447,7 +443,7 @@ static void after_started(struct command *c, hardy_status status) {
         return;
     }
     char **env = build_env(c);
-    char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
+    char *base = place_run(&c->place, c->record.fence);
     struct shim_options options = {.base = base,
                                    .argv = c->spec->argv,
                                    .env = (const char *const *)env,
@@ -481,7 +477,7 @@ static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadli
     c->attempt_deadline = deadline < own ? deadline : own;
     /* The step's lock is taken before the start is recorded: there is no moment in which a step
      * recorded as started looks abandoned. */
-    char *base = str_format("%s.%lld", c->stem, (long long)r->fence + 1);
+    char *base = place_run(&c->place, r->fence + 1);
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     hardy_status locked = base ? shim_lock(c->loop, base, &c->step_fd, &error)
@@ -624,7 +620,7 @@ static void on_attach_deadline(struct loop_timer *timer) {
 /* The step goes on though the process that started it is gone: waits for its end, then decides. */
 static void attach(struct command *c) {
     static const struct shim_events events = {on_attached_ended};
-    char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
+    char *base = place_run(&c->place, c->record.fence);
     hardy_status status = base ? shim_attach(c->loop, base, &events, c, &c->attached, &c->error)
                                : fail(&c->error, HARDY_E_NOMEM, NULL, "no memory");
     free(base);
@@ -742,28 +738,23 @@ static void begin(struct command *c) {
         return;
     }
     if (c->lock_fd < 0) {
-        int fd = lock_open(c->lock_path, &error);
-        status = fd < 0 ? error.status : lock_try(fd, c->lock_byte, &error);
+        status = place_lock(&c->place, &c->lock_fd, &error);
         if (status == HARDY_E_RUNNING) {
-            close(fd);
             wait_for_other(c);
             return;
         }
         if (status != HARDY_OK) {
-            if (fd >= 0)
-                close(fd);
             c->error = error;
             finish(c, status);
             return;
         }
-        c->lock_fd = fd;
         begin(c); /* it may have ended between the look and the lock */
         return;
     }
     struct shim_result result = {0};
     enum shim_state state = SHIM_NEVER_RAN;
     if (c->has_row && c->record.state == RECORD_STARTED) {
-        char *base = str_format("%s.%lld", c->stem, (long long)c->record.fence);
+        char *base = place_run(&c->place, c->record.fence);
         status = base ? shim_look(c->loop, base, c->record.boot, &state, &result, &c->error)
                       : HARDY_E_NOMEM;
         free(base);
@@ -836,26 +827,11 @@ static char *argv_json(const char *const *argv) {
 
 static hardy_status prepare(struct command *c, const char *state, hardy_error *error) {
     const struct command_spec *s = c->spec;
-    struct sha256 hash;
-    char hex[65];
-    sha256_init(&hash);
-    sha256_add_part(&hash, s->row_kind, strlen(s->row_kind));
-    sha256_add_part(&hash, s->key, strlen(s->key));
-    sha256_done_hex(&hash, hex);
-    char *folder = str_format("%s-steps", state);
     c->params = s->params ? str_dup(s->params) : argv_json(s->argv);
-    c->stem = folder ? str_format("%s/%.32s", folder, hex) : NULL;
-    c->lock_path = folder ? str_format("%s/keys.lock", folder) : NULL;
-    hex[15] = '\0';
-    c->lock_byte = strtoll(hex, NULL, 16);
-    hardy_status status =
-        c->params && c->lock_path && c->stem
-            ? record_fingerprint(s->scope, s->name, c->params, c->fingerprint, error)
-            : fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", s->key);
-    if (status == HARDY_OK)
-        status = file_make_dirs(folder, 0700, error);
-    free(folder);
-    return status;
+    if (!c->params)
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", s->key);
+    hardy_status status = record_fingerprint(s->scope, s->name, c->params, c->fingerprint, error);
+    return status == HARDY_OK ? place_find(state, s->row_kind, s->key, &c->place, error) : status;
 }
 
 hardy_status command_start(struct loop *loop, struct store *store, const char *state,

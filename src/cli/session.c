@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/session.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *folder_of(const char *path) {
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash) {
+        return str_dup(".");
+    }
+    return slash == path ? str_dup("/") : str_ndup(path, (size_t)(slash - path));
+}
+
+static hardy_status open_all(const struct options *o, enum session_access access,
+                             const char *purpose, struct session *s, hardy_error *error) {
+    hardy_status status = state_find(o, &s->state, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    if (!state_is_file(&s->state)) {
+        return fail(error, HARDY_E_UNSUPPORTED, NULL,
+                    "state `%s` does not outlive this command; a file is needed", s->state.path);
+    }
+    s->folder = folder_of(s->state.config->path);
+    if (!s->folder) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    }
+    struct store_options options = {.path = s->state.path,
+                                    .create = access == SESSION_WRITE,
+                                    .read_only = access == SESSION_READ,
+                                    .purpose = purpose};
+    status = store_open(&options, &s->store, error);
+    if (status != HARDY_OK || access == SESSION_READ) {
+        return status;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    s->loop = loop_uv_new(error);
+    if (s->loop) {
+        s->client = http_client_new(s->loop, NULL, error);
+    }
+    return s->client ? HARDY_OK : HARDY_E_NOMEM;
+}
+
+int session_open(const struct options *o, enum session_access access, const char *purpose,
+                 struct session *out) {
+    hardy_error error;
+    *out = (struct session){0};
+    hardy_error_init(&error, sizeof error);
+    hardy_status status = open_all(o, access, purpose, out, &error);
+    if (status == HARDY_OK) {
+        return EXIT_DONE;
+    }
+    say_error(o, &error);
+    return session_exit(status);
+}
+
+void session_close(struct session *s) {
+    for (size_t i = 0; i < sizeof s->signals / sizeof *s->signals; i++) {
+        if (s->signals[i]) {
+            loop_signal_stop(s->signals[i]);
+        }
+    }
+    if (s->client) {
+        http_client_free(s->client);
+    }
+    if (s->store) {
+        store_close(s->store);
+    }
+    if (s->loop) {
+        loop_free(s->loop);
+    }
+    free(s->folder);
+    state_close(&s->state);
+    *s = (struct session){0};
+}
+
+static void on_signal(void *ctx, int signum) {
+    struct session *s = ctx;
+    if (s->interrupted) {
+        _exit(128 + signum);
+    }
+    s->interrupted = signum;
+    s->on_interrupt(s->ctx);
+}
+
+void session_on_interrupt(struct session *s, void (*fn)(void *ctx), void *ctx) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    s->on_interrupt = fn;
+    s->ctx = ctx;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        s->signals[i] = loop_signal_start(s->loop, signals[i], on_signal, s);
+    }
+}
+
+int session_exit(hardy_status status) {
+    switch (status) {
+    case HARDY_OK:
+        return EXIT_DONE;
+    case HARDY_E_SYNTAX:
+    case HARDY_E_INVALID:
+    case HARDY_E_UNSUPPORTED:
+        return EXIT_USAGE;
+    case HARDY_E_IN_DOUBT:
+        return EXIT_IN_DOUBT;
+    case HARDY_E_OPEN:
+        return EXIT_OPEN;
+    case HARDY_E_EXHAUSTED:
+    case HARDY_E_BUDGET:
+    case HARDY_E_LIMITED:
+    case HARDY_E_FULL:
+        return EXIT_PASSING;
+    case HARDY_E_DEADLINE:
+    case HARDY_E_TIMEOUT:
+        return EXIT_DEADLINE;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+const char *const *session_environment(void) { return (const char *const *)environ; }

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WORK_PLACE_H
+#define WORK_PLACE_H
+/*
+ * Where the locks and files of a record's runs lie: in the folder `STATE-steps`. One byte of
+ * `keys.lock` for each key, held by the process that decides about it; files of run number F under
+ * the stem `HASH.F`, see io/shim.h.
+ */
+#include <hardy/env.h>
+
+struct place {
+    char *lock_path;
+    int64_t lock_byte;
+    char *stem;
+};
+/* Makes the folder. The lock needs place_free(). */
+hardy_status place_find(const char *state, const char *row_kind, const char *key, struct place *out,
+                        hardy_error *error);
+void place_free(struct place *p);
+/* The files of one run: malloc'd, NULL = no memory. */
+char *place_run(const struct place *p, int64_t fence);
+/* The key's lock: *fd holds it until closed. E_RUNNING: another process decides. */
+hardy_status place_lock(const struct place *p, int *fd, hardy_error *error);
+#endif

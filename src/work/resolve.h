@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WORK_RESOLVE_H
+#define WORK_RESOLVE_H
+/* A person settles what is in doubt. */
+#include "durable/record.h"
+#include "io/loop.h"
+
+enum resolve_how {
+    RESOLVE_DONE,  /* it has happened; `result` stands for its output */
+    RESOLVE_RETRY, /* it has not: the next run starts it again */
+    RESOLVE_FAIL   /* it has not, and shall not */
+};
+/* `who` goes into the record. E_NOT_FOUND; E_INVALID: the record is not in doubt; E_RUNNING: it
+ * still runs, or another process is deciding about it. Waits for the store until `deadline`. */
+hardy_status record_resolve(struct loop *loop, struct store *store, const char *state,
+                            const char *row_kind, const char *key, enum resolve_how how,
+                            const char *result, const char *who, int64_t deadline,
+                            hardy_error *error);
+#endif
