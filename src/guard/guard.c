@@ -228,16 +228,17 @@ void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats) {
     int64_t now = g->env.now(g->env.ctx);
     hardy_guard_stats full = {.budget_left = -1, .rate_left = -1};
     size_t size = stats->size < sizeof full ? stats->size : sizeof full;
-    uint64_t started = 0;
+    uint64_t started = 0, refused = 0;
     full.breaker.size = sizeof full.breaker;
     if (g->words.breaker != NULL) {
         breaker_stats(g->words.breaker, g->config.breaker, now, &full.breaker);
     }
     for (size_t i = 0; i < GUARD_SHARDS; i++) {
         started += word_load(&g->shards[i].started);
+        refused += word_load(&g->shards[i].refused);
     }
     full.retries = word_load(&g->retries);
-    full.operations = started + word_load(&g->refused);
+    full.operations = started + refused;
     full.attempts = started + full.retries;
     full.retries_suppressed = word_load(&g->suppressed);
     full.rejected_rate = word_load(&g->rejected_rate);

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/prng.h"
-#include "base/thread.h"
 #include "guard/state.h"
 #include "policy/backoff.h"
 #include <string.h>
@@ -198,7 +197,7 @@ static hardy_step tell_result(struct op *op, int64_t now) {
     /* Attempts failed and no other followed: whatever kept it from following, it was a failure. */
     settle_owed(op, HARDY_FAILURE, now);
     if (op->attempt == 0) {
-        word_count(&g->refused);
+        word_count(&guard_shard(g)->refused);
     } else if (op->status != HARDY_OK) {
         ring_put(&g->ring, &(hardy_event){.kind = HARDY_EVENT_GIVE_UP,
                                           .at = now,
@@ -230,9 +229,10 @@ static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
 
 static void admit(struct op *op, int64_t now) {
     hardy_guard *g = op->guard;
-    int64_t at = now;
-    if (g->config.breaker != NULL && !breaker_peek(g->words.breaker, g->config.breaker, now, &at)) {
-        meet_open(op, at, now);
+    int64_t at = now, retry_at = now;
+    if (g->config.breaker != NULL &&
+        !breaker_peek(g->words.breaker, g->config.breaker, now, &retry_at)) {
+        meet_open(op, retry_at, now);
         return;
     }
     if (g->config.rate != NULL) {
@@ -308,7 +308,7 @@ static bool start(struct op *op, int64_t now) {
     op->content_end = time_add(now, c->timeout_first_content);
     op->idle_end = HARDY_NEVER;
     if (op->attempt++ == 0) {
-        word_count(&g->shards[thread_number() % GUARD_SHARDS].started);
+        word_count(&guard_shard(g)->started);
         if (c->budget != NULL) {
             budget_deposit(g->words.budget, c->budget, now);
         }
@@ -363,10 +363,6 @@ static void consider_retry(struct op *op, int64_t now) {
 
     if (o->kind == HARDY_IGNORED || o->permanent) {
         conclude(op, HARDY_E_FAILED, HARDY_REASON_PERMANENT, -1, now);
-        return;
-    }
-    if (word_load(&op->cancelled) != 0) {
-        conclude(op, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED, -1, now);
         return;
     }
     if (now >= op->deadline) {

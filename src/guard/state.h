@@ -2,6 +2,7 @@
 #ifndef GUARD_STATE_H
 #define GUARD_STATE_H
 /* What a guard is made of; for this room only. */
+#include "base/thread.h"
 #include "guard/guard.h"
 #include "guard/ring.h"
 #include "policy/bulkhead.h"
@@ -9,9 +10,11 @@
 
 #define GUARD_SHARDS 8 /* a power of two */
 
-/* What a successful operation counts: a line for some of the threads, never one for all. */
+/* What every operation counts, also a refused one: a line for some of the threads, never one for
+ * all. */
 struct guard_shard {
     _Alignas(64) atomic_word started; /* operations that made a first attempt */
+    atomic_word refused;              /* operations that ended without one */
 };
 
 struct hardy_guard {
@@ -31,7 +34,6 @@ struct hardy_guard {
     struct guard_shard shards[GUARD_SHARDS];
     /* Touched only when something went wrong. */
     _Alignas(64) atomic_word numbers; /* operations that drew a jitter */
-    atomic_word refused;              /* operations that ended without an attempt */
     atomic_word retries, suppressed, rejected_rate, rejected_slots, timeouts;
 
     struct ring ring;
@@ -40,6 +42,10 @@ struct hardy_guard {
     struct gcra_words own_rate;
     struct budget_words own_budget;
 };
+
+static inline struct guard_shard *guard_shard(hardy_guard *g) {
+    return &g->shards[thread_number() % GUARD_SHARDS];
+}
 
 /* A change of the breaker's state this process made: into the ring, and to the log. */
 void guard_note_change(hardy_guard *g, const struct breaker_change *change, int64_t now);

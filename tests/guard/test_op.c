@@ -220,6 +220,41 @@ static void late_success_is_a_success_and_slow(void **state) {
     assert_int_equal(stats().breaker.recent_failures, 2);
 }
 
+/* Stopped, and it had just succeeded: that is told, and not what it was stopped for. */
+static void a_success_that_meets_the_stop(void **state) {
+    (void)state;
+    b.config.deadline = 200 * MS;
+    b.config.breaker = &b.breaker;
+    make();
+    struct client *late = client(0, 0), *cancelled = client(1, 0);
+    client_plan(late, HANGS, (hardy_outcome)SUCCEEDS);
+    client_plan(cancelled, HANGS, (hardy_outcome)SUCCEEDS);
+    late->stopped = cancelled->stopped = (hardy_outcome)SUCCEEDS;
+    cancelled->cancels = 50 * MS;
+    world_run(&b.world, HARDY_NEVER);
+    assert_trace(late, "0 call 1 | 0 wait running 200 | 200 stop 1 | 200 result OK | 200 done");
+    assert_trace(cancelled, "0 call 1 | 0 wait running 200 | 50 stop 1 | 50 result OK | 50 done");
+    /* Slow is what ran out of time, not what was called off. */
+    assert_int_equal(stats().breaker.recent_failures, 1);
+}
+
+/* A connection is no content: neither the idle time-out nor the commitment begins with it. */
+static void connecting_is_not_content(void **state) {
+    (void)state;
+    b.config.timeout_idle = 50 * MS;
+    b.config.retry = &b.retry;
+    make();
+    struct client *c = client(0, 0);
+    client_plan(c, 100 * MS, (hardy_outcome)FAILS);
+    client_plan(c, 0, (hardy_outcome)SUCCEEDS);
+    world_run(&b.world, 10 * MS);
+    hardy_op_report_progress(&c->op, 1, HARDY_CONNECTED, b.world.now);
+    hardy_op_report_progress(&c->op, 2, HARDY_FIRST_CONTENT, b.world.now);
+    world_run(&b.world, HARDY_NEVER);
+    assert_trace(c, "0 call 1 | 0 wait running | 100 wait backoff 200 | 200 call 2 | "
+                    "200 result OK | 200 done");
+}
+
 /* --- the deadline ------------------------------------------------------------------------------
  */
 
@@ -319,6 +354,36 @@ static void max_total_wait(void **state) {
         assert_int_equal(c->result.reason, HARDY_REASON_TOTAL_WAIT);
         assert_int_equal(c->done_at - c->begins, 300 * MS);
     }
+}
+
+static void waits_add_up(void **state) {
+    (void)state;
+    b.config.retry = &b.retry;
+    b.retry.exponential_base = 1;
+    b.retry.max_total_wait = 250 * MS;
+    make();
+    struct client *c = client(0, 0);
+    client_plan(c, 10 * MS, (hardy_outcome)FAILS);
+    world_run(&b.world, HARDY_NEVER);
+    assert_int_equal(c->calls, 3);
+    assert_int_equal(c->result.reason, HARDY_REASON_TOTAL_WAIT);
+    assert_int_equal(c->done_at, 230 * MS);
+}
+
+/* The wait for a slot before a retry is a wait between attempts too. */
+static void waiting_for_a_retry_is_limited(void **state) {
+    (void)state;
+    b.config.retry = &b.retry;
+    b.retry.max_total_wait = 150 * MS;
+    b.config.bulkhead = &b.slots;
+    b.slots.max_concurrent = 1;
+    make();
+    struct client *c = client(0, 0), *hog = client(1, 0);
+    client_plan(c, 10 * MS, (hardy_outcome)FAILS);
+    client_plan(hog, HARDY_SECOND, (hardy_outcome)SUCCEEDS);
+    world_run(&b.world, HARDY_NEVER);
+    assert_trace(c, "0 call 1 | 0 wait running | 10 wait backoff 110 | 110 wait slots 160 | "
+                    "160 result E_EXHAUSTED total_wait | 160 done");
 }
 
 static void retry_after_is_a_floor(void **state) {
@@ -431,6 +496,29 @@ static void jitter_is_of_the_seed(void **state) {
     }
 }
 
+/* Each wait is drawn from up to three times the one before it of the same operation. */
+static void decorrelated_waits_grow(void **state) {
+    int64_t longest = 0;
+    (void)state;
+    b.config.retry = &b.retry;
+    b.retry.jitter = HARDY_JITTER_DECORRELATED;
+    make();
+    for (size_t i = 0; i < 50; i++) {
+        hardy_event e[8];
+        struct client *c = client(i, b.world.now);
+        client_plan(c, 0, (hardy_outcome)FAILS);
+        world_run(&b.world, HARDY_NEVER);
+        assert_int_equal(hardy_guard_take_events(b.guard, e, 8), 4);
+        int64_t before = b.retry.base_delay;
+        for (size_t k = 0; k < 3; k++) {
+            assert_true(e[k].span >= b.retry.base_delay && e[k].span <= 3 * before);
+            before = e[k].span;
+            longest = before > longest ? before : longest;
+        }
+    }
+    assert_true(longest > 1000 * MS);
+}
+
 static void events_tell_what_happened(void **state) {
     (void)state;
     b.config.retry = &b.retry;
@@ -482,6 +570,22 @@ static void budget_refuses_and_keeps_the_outcome(void **state) {
     assert_int_equal(b.c[19].done_at, b.c[19].begins);
     assert_int_equal(stats().retries_suppressed, 17);
     assert_int_equal(stats().retries, 10);
+}
+
+static void each_call_pays_into_the_budget(void **state) {
+    (void)state;
+    b.config.retry = &b.retry;
+    b.config.budget = &b.budget;
+    b.budget.floor = 0;
+    b.budget.ratio = 0.5;
+    b.retry.max_retries = 1000;
+    b.retry.max_delay = b.retry.base_delay;
+    make();
+    world_call(&b.world, b.guard, 0, (hardy_outcome)FAILS);
+    assert_true(stats().budget_left < 1);
+    world_call(&b.world, b.guard, 0, (hardy_outcome)SUCCEEDS);
+    world_call(&b.world, b.guard, 0, (hardy_outcome)SUCCEEDS);
+    assert_true(stats().budget_left >= 1);
 }
 
 static void budget_is_taken_before_the_wait_and_given_back(void **state) {
@@ -561,6 +665,25 @@ static void in_half_open_every_attempt_counts(void **state) {
     assert_int_equal(c->result.status, HARDY_E_OPEN);
     assert_int_equal(c->done_at, began + 10 * MS);
     assert_int_equal(stats().breaker.times_opened, 2);
+}
+
+static void a_trial_is_leased_for_as_long_as_it_may_take(void **state) {
+    (void)state;
+    b.config.breaker = &b.breaker;
+    b.config.timeout = HARDY_MINUTE;
+    b.breaker.half_open_max_calls = 1;
+    b.breaker.trial_lease = 10 * HARDY_SECOND;
+    make();
+    trip();
+    int64_t began = b.world.now + HARDY_MINUTE;
+    struct client *trial = client(0, began), *early = client(1, began + HARDY_MINUTE - 1);
+    client_plan(trial, HANGS, (hardy_outcome)SUCCEEDS);
+    world_run(&b.world, began + HARDY_MINUTE - 1);
+    assert_int_equal(early->calls, 0);
+    /* One that is abandoned gives its place back at once. */
+    hardy_op_end(&trial->op);
+    trial->done = true;
+    assert_int_equal(world_call(&b.world, b.guard, 0, (hardy_outcome)SUCCEEDS).status, HARDY_OK);
 }
 
 static void a_refusal_costs_nothing_and_is_not_retried(void **state) {
@@ -900,23 +1023,30 @@ int main(void) {
         TEST(timeouts),
         TEST(first_content_and_idle),
         TEST(late_success_is_a_success_and_slow),
+        TEST(a_success_that_meets_the_stop),
+        TEST(connecting_is_not_content),
         TEST(result_may_precede_done),
         TEST(the_shorter_deadline_counts),
         TEST(an_attempt_ends_at_the_total_deadline),
         TEST(schedule),
         TEST(a_wait_past_the_deadline_is_not_begun),
         TEST(max_total_wait),
+        TEST(waits_add_up),
+        TEST(waiting_for_a_retry_is_limited),
         TEST(retry_after_is_a_floor),
         TEST(a_floor_that_does_not_fit_ends_it_now),
         TEST(a_floor_that_does_not_fit_the_total_wait),
         TEST(nothing_is_retried_after_first_content),
         TEST(jitter_is_of_the_seed),
+        TEST(decorrelated_waits_grow),
         TEST(events_tell_what_happened),
         TEST(budget_refuses_and_keeps_the_outcome),
+        TEST(each_call_pays_into_the_budget),
         TEST(budget_is_taken_before_the_wait_and_given_back),
         TEST(an_operation_counts_once),
         TEST(or_each_attempt),
         TEST(in_half_open_every_attempt_counts),
+        TEST(a_trial_is_leased_for_as_long_as_it_may_take),
         TEST(a_refusal_costs_nothing_and_is_not_retried),
         TEST(cancelled_and_ignored_teach_nothing),
         TEST(the_permit_is_taken_last),

@@ -179,6 +179,59 @@ static void parks_until_the_deadline_or_the_wake(void **state) {
     hardy_guard_free(gate.guard);
 }
 
+struct slow_wake {
+    hardy_op op;
+    atomic_word entered, ended, went_on;
+};
+
+/* Called by who gives the slot, and in no hurry. */
+static void wake_slowly(void *ctx) {
+    struct slow_wake *w = ctx;
+    word_store(&w->entered, 1);
+    int64_t until = clock_now() + 30 * MS;
+    while (clock_now() < until && word_load(&w->went_on) == 0) {
+        usleep(200);
+    }
+    word_store(&w->ended, 1);
+}
+
+static void *report_success(void *ctx) {
+    hardy_op_report(ctx, 1, &(hardy_outcome){.kind = HARDY_SUCCESS}, clock_now());
+    return NULL;
+}
+
+/* An operation that has its slot could be over and gone while its wake is still to be called. */
+static void no_wake_outlives_the_wait(void **state) {
+    static struct slow_wake w;
+    hardy_op first;
+    pthread_t giver;
+    (void)state;
+    slots.max_concurrent = 1;
+    config.bulkhead = &slots;
+    hardy_guard *g = make();
+    hardy_op_options options;
+    hardy_op_options_init(&options, sizeof options);
+    options.wake = (hardy_wake){.fn = wake_slowly, .ctx = &w};
+    int64_t now = clock_now();
+    assert_int_equal(hardy_op_begin(&first, sizeof first, g, &options, now), HARDY_OK);
+    assert_int_equal(hardy_op_begin(&w.op, sizeof w.op, g, &options, now), HARDY_OK);
+    assert_int_equal(hardy_op_next(&first, now).kind, HARDY_STEP_CALL);
+    assert_int_equal(hardy_op_next(&w.op, now).kind, HARDY_STEP_WAIT);
+    pthread_create(&giver, NULL, report_success, &first);
+    while (word_load(&w.entered) == 0) {
+        usleep(100);
+    }
+    hardy_step step = hardy_op_next(&w.op, now);
+    uint64_t ended = word_load(&w.ended);
+    word_store(&w.went_on, 1);
+    pthread_join(giver, NULL);
+    assert_int_equal(step.kind, HARDY_STEP_CALL);
+    assert_int_equal(ended, 1);
+    hardy_op_end(&w.op);
+    hardy_op_end(&first);
+    hardy_guard_free(g);
+}
+
 static void until_cancelled(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
     int64_t began = clock_now();
     (void)ctx;
@@ -285,6 +338,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(many_threads_share_one_guard, setup),
         cmocka_unit_test_setup(parks_until_the_deadline_or_the_wake, setup),
+        cmocka_unit_test_setup(no_wake_outlives_the_wait, setup),
         cmocka_unit_test_setup(a_long_function_is_told_to_stop, setup),
         cmocka_unit_test_setup(a_forked_child_draws_another_jitter, setup),
         cmocka_unit_test_setup(words_elsewhere_are_shared, setup),

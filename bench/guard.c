@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guard costs: nanoseconds per call, and as a ratio to a floor measured in the same run,
+ * alone and with a second thread on the same object.
+ *
+ * The floor of whatever records is the cheapest clock and one addition on a line of its own; of
+ * whatever grants from one shared word, the exact clock and one compare-and-swap. Each figure is
+ * the best of many short pieces, so that other work on the machine disturbs it little; with two
+ * threads it is the 5th percentile, for the best piece may have run while the other thread did not.
+ */
+#include "base/atomic.h"
+#include "base/clock.h"
+#include <hardy/hardy.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PIECES 400
+#define CALLS 2000
+
+static atomic_word requests;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+void *__wrap_malloc(size_t size) {
+    word_count(&requests);
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size) {
+    word_count(&requests);
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size) {
+    word_count(&requests);
+    return __real_realloc(old, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+    word_count(&requests);
+    return __real_aligned_alloc(alignment, size);
+}
+
+/* --- what is measured ------------------------------------------------------------------------ */
+
+struct own_line {
+    _Alignas(64) atomic_word word;
+};
+static _Thread_local struct own_line own;
+static struct own_line shared;
+static volatile int64_t sink;
+
+static void coarse_and_add(void *ctx) {
+    (void)ctx;
+    sink = clock_now_coarse();
+    word_count(&own.word);
+}
+
+static void clock_and_swap(void *ctx) {
+    uint64_t before = word_load(&shared.word);
+    (void)ctx;
+    uint64_t now = (uint64_t)clock_now();
+    while (!word_cas(&shared.word, &before, now)) {
+    }
+}
+
+static void no_operation(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    (void)ctx;
+    (void)call;
+    (void)outcome;
+}
+
+static void run_guard(void *ctx) {
+    if (hardy_guard_run(ctx, no_operation, NULL, HARDY_NEVER, NULL, NULL) != HARDY_OK) {
+        abort();
+    }
+}
+
+static void run_refused(void *ctx) {
+    if (hardy_guard_run(ctx, no_operation, NULL, HARDY_NEVER, NULL, NULL) != HARDY_E_OPEN) {
+        abort();
+    }
+}
+
+static void admit_and_record(void *ctx) {
+    hardy_permit permit;
+    int64_t now = clock_now_coarse();
+    if (hardy_breaker_acquire(ctx, now, &permit, NULL) != HARDY_OK) {
+        abort();
+    }
+    hardy_breaker_record(ctx, &permit, HARDY_SUCCESS, now);
+}
+
+static void refuse(void *ctx) {
+    hardy_permit permit;
+    if (hardy_breaker_acquire(ctx, clock_now_coarse(), &permit, NULL) != HARDY_E_OPEN) {
+        abort();
+    }
+}
+
+static void grant(void *ctx) {
+    if (hardy_limiter_take(ctx, 1, clock_now(), NULL) != HARDY_OK) {
+        abort();
+    }
+}
+
+/* --- measuring -------------------------------------------------------------------------------- */
+
+struct piece_work {
+    void (*fn)(void *ctx);
+    void *ctx;
+    pthread_barrier_t *start;
+    double nanoseconds[PIECES];
+};
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *work(void *arg) {
+    struct piece_work *w = arg;
+    for (int piece = 0; piece < PIECES; piece++) {
+        if (w->start != NULL) {
+            pthread_barrier_wait(w->start);
+        }
+        int64_t began = clock_now();
+        for (int i = 0; i < CALLS; i++) {
+            w->fn(w->ctx);
+        }
+        w->nanoseconds[piece] = (double)(clock_now() - began) / CALLS;
+    }
+    qsort(w->nanoseconds, PIECES, sizeof *w->nanoseconds, by_value);
+    return NULL;
+}
+
+static double alone(void (*fn)(void *), void *ctx) {
+    static struct piece_work w;
+    w = (struct piece_work){.fn = fn, .ctx = ctx};
+    work(&w);
+    return w.nanoseconds[0];
+}
+
+static double two_threads(void (*fn)(void *), void *ctx) {
+    static struct piece_work w[2];
+    pthread_barrier_t start;
+    pthread_t other;
+    pthread_barrier_init(&start, NULL, 2);
+    for (int i = 0; i < 2; i++) {
+        w[i] = (struct piece_work){.fn = fn, .ctx = ctx, .start = &start};
+    }
+    if (pthread_create(&other, NULL, work, &w[1]) != 0) {
+        abort();
+    }
+    work(&w[0]);
+    pthread_join(other, NULL);
+    pthread_barrier_destroy(&start);
+    double a = w[0].nanoseconds[PIECES / 20], b = w[1].nanoseconds[PIECES / 20];
+    return a > b ? a : b;
+}
+
+struct row {
+    double one, two;
+};
+
+static struct row measure(const char *name, void (*fn)(void *), void *ctx,
+                          const struct row *floor) {
+    fn(ctx);
+    word_store(&requests, 0);
+    struct row r = {.one = alone(fn, ctx), .two = two_threads(fn, ctx)};
+    double calls = 3.0 * PIECES * CALLS;
+    /* Starting the second thread asks for memory, a few times in all. */
+    double asked = (double)word_load(&requests) / calls;
+    printf("%-44s %8.1f %7.1fx %8.1f %7.1fx %8.3f\n", name, r.one,
+           floor != NULL ? r.one / floor->one : 1, r.two, floor != NULL ? r.two / floor->two : 1,
+           asked);
+    return r;
+}
+
+static hardy_guard *guard(const hardy_guard_config *config) {
+    hardy_guard *g = NULL;
+    if (hardy_guard_new(config, NULL, &g, NULL) != HARDY_OK) {
+        abort();
+    }
+    return g;
+}
+
+int main(void) {
+    hardy_guard_config config;
+    hardy_retry_config retry;
+    hardy_breaker_config breaker_config;
+    hardy_rate_config rate;
+    hardy_bulkhead_config slots;
+    hardy_breaker *breaker = NULL;
+    hardy_limiter *limiter = NULL;
+    hardy_guard_config_init(&config, sizeof config);
+    hardy_retry_config_init(&retry, sizeof retry);
+    hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
+    hardy_rate_config_init(&rate, sizeof rate);
+    hardy_bulkhead_config_init(&slots, sizeof slots);
+    rate.events = 1e9;
+    rate.burst = 1e9;
+    config.name = "bench";
+    if (hardy_breaker_new(&breaker_config, &breaker, NULL) != HARDY_OK ||
+        hardy_limiter_new(&rate, &limiter, NULL) != HARDY_OK) {
+        return 1;
+    }
+
+    printf("%-44s %8s %8s %8s %8s %8s\n", "ns per call, ratio to the floor above", "1 thread",
+           "ratio", "2", "ratio", "allocs");
+    struct row add =
+        measure("floor: coarse clock + add on an own line", coarse_and_add, NULL, NULL);
+    measure("  breaker, closed: admit + record", admit_and_record, breaker, &add);
+    hardy_breaker_force(breaker, HARDY_FORCED_OPEN, HARDY_NEVER, clock_now());
+    measure("  breaker, open: refuse", refuse, breaker, &add);
+    hardy_guard *g = guard(&config);
+    measure("  guarded no-op: no layers", run_guard, g, &add);
+    hardy_guard_free(g);
+    config.retry = &retry;
+    config.breaker = &breaker_config;
+    g = guard(&config);
+    measure("  guarded no-op: retry, budget, breaker", run_guard, g, &add);
+    if (hardy_guard_force(g, HARDY_FORCED_OPEN, HARDY_NEVER) != HARDY_OK) {
+        return 1;
+    }
+    measure("  guarded no-op: refused by the breaker", run_refused, g, &add);
+    hardy_guard_free(g);
+
+    struct row swap =
+        measure("floor: exact clock + CAS on a shared line", clock_and_swap, NULL, NULL);
+    measure("  limiter: grant", grant, limiter, &swap);
+    config.timeout = HARDY_MINUTE;
+    config.deadline = HARDY_HOUR;
+    g = guard(&config);
+    measure("  guarded no-op: and timeout, deadline", run_guard, g, &swap);
+    hardy_guard_free(g);
+    config.rate = &rate;
+    config.bulkhead = &slots;
+    g = guard(&config);
+    measure("  guarded no-op: and rate, bulkhead", run_guard, g, &swap);
+    hardy_guard_free(g);
+    hardy_limiter_free(limiter);
+    hardy_breaker_free(breaker);
+    return 0;
+}
