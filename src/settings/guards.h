@@ -4,30 +4,67 @@
 /*
  * The `guards:` section, its presets, and the same keys as flags of `hardy exec`: one table. What
  * comes out are libhardy's configuration structures.
+ *
+ * From weak to strong: the base's defaults, the preset, the guard's map, the flags. A layer is
+ * switched off by `off` in place of its map (`breaker: off`).
  */
 #include "config/config.h"
-#include "shared/host.h"
 #include <hardy/guard.h>
 
-struct guard_settings { /* what the user said, with what was given marked */
-    char *name;
+/* What a guard is before anything is said about it. */
+enum guard_base {
+    GUARD_DEFAULTS, /* of `guards:`: retry, budget and breaker, which rejects when open */
+    GUARD_EMPTY,    /* `exec` and steps: nothing unless given; a name switches on the breaker, which
+                       rejects when open; retries bring the budget */
+    GUARD_LLM       /* the protocols anthropic and openai */
+};
+struct guard_flag {
+    const char *name;  /* "--base-delay" */
+    const char *value; /* NULL for a switch */
+};
+struct guard_source {
+    enum guard_base base;
+    const char *name;             /* NULL = none: nothing is shared, there is no breaker */
+    const struct yaml_node *node; /* the guard's map; NULL = none */
+    const struct guard_flag *flags;
+    size_t flag_count;
+};
+
+enum guard_fallback { GUARD_FALLBACK_NONE, GUARD_FALLBACK_CACHED, GUARD_FALLBACK_STATIC };
+struct guard_codes { /* of `retry_on`, inclusive */
+    int from, to;
+};
+
+struct guard_settings {        /* must not be moved: `config` points into it */
+    char *name;                /* NULL = none */
     hardy_guard_config config; /* layers point into the structures below */
     hardy_retry_config retry;
     hardy_budget_config budget;
     hardy_breaker_config breaker;
     hardy_rate_config rate;
     hardy_bulkhead_config bulkhead;
-    bool shared;              /* breaker, rate, budget and slots shared by the host's processes */
-    bool given_breaker, given_rate, given_budget, given_slots; /* any key of that policy given */
-    void *raw;                /* the structure read through the table */
+    int64_t timeout_connect; /* ns for HTTP's drivers; HARDY_NEVER */
+    /* Whether the user gave any key of that policy, by preset, map or flag. */
+    bool given_retry, given_budget, given_breaker, given_rate, given_slots;
+    struct guard_codes *retry_on; /* NULL = not given */
+    size_t retry_on_count;
+    enum guard_fallback fallback;
+    int64_t fallback_ttl; /* CACHED: how old an answer may be; 1h */
+    char *fallback_text;  /* STATIC */
+    bool fresh;           /* never an answer from the cache */
 };
-extern const struct schema_section guard_section; /* of one guard, nested as in YAML */
+extern const struct schema_section guard_section; /* of one guard, nested as in YAML; its first key
+                                                     is the name that the map stands under */
 
-/* `node` = one guard's map or NULL. */
-hardy_status guard_settings_read(const char *name, const struct yaml_node *node,
-                                 struct guard_settings *out, hardy_error *error);
+/* E_SYNTAX, E_INVALID: what is wrong, with the place in the file or the flag. `out` is emptied on
+ * failure; guard_settings_free() may be called always. */
+hardy_status guard_settings_read(const struct guard_source *source, struct guard_settings *out,
+                                 hardy_error *error);
 void guard_settings_free(struct guard_settings *s);
-/* The guard NAME of the configuration; E_NOT_FOUND names the nearest. */
+/* The guard NAME of the configuration's `guards:`; E_NOT_FOUND names the nearest. `config` may be
+ * NULL. */
 hardy_status guard_settings_find(const struct config *config, const char *name,
                                  struct guard_settings *out, hardy_error *error);
+/* Whether `retry_on` lets this code be retried; everything is when it is not given. */
+bool guard_retries_code(const struct guard_settings *s, int code);
 #endif

@@ -1,0 +1,656 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings/guards.h"
+#include "base/error.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "policy/gcra.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define FLAGS_MAX 64
+
+/* --- the table: what is read
+ * ---------------------------------------------------------------------- */
+
+struct raw_timeout {
+    int64_t attempt, connect, first_content, idle;
+};
+struct raw_budget {
+    double ratio;
+    struct rate floor;
+};
+struct raw_retry {
+    uint32_t max_retries;
+    int64_t base_delay, max_delay, max_total_wait;
+    double exponential_base;
+    int jitter;
+    bool repeatable;
+    struct schema_strings retry_on;
+    struct raw_budget budget;
+    bool given_max_retries, given_budget, off_budget;
+};
+struct raw_breaker {
+    int failure_mode, counts, when_open;
+    uint32_t failure_threshold, success_threshold, half_open_max_calls;
+    int64_t failure_window, recovery_timeout, trial_lease, close_ramp;
+    bool given_half_open_max_calls;
+};
+struct raw_rate {
+    struct rate requests;
+    double burst;
+    int when_limited, priority;
+    bool given_requests, given_burst;
+};
+struct raw_bulkhead {
+    uint32_t max_concurrent, max_queue;
+    bool given_max_concurrent;
+};
+struct raw {
+    char *name;
+    int preset;
+    int64_t deadline;
+    struct raw_timeout timeout;
+    struct raw_retry retry;
+    struct raw_breaker breaker;
+    struct raw_rate rate;
+    struct raw_bulkhead bulkhead;
+    char *fallback;
+    bool fresh;
+    bool given_retry, given_breaker, given_rate, given_bulkhead;
+    bool off_retry, off_breaker, off_rate, off_bulkhead;
+};
+
+/* The order of the words is that of the enumerations they become. */
+static const char *const jitters[] = {"none",         "full",         "equal",
+                                      "decorrelated", "proportional", NULL};
+static const char *const failure_modes[] = {"window", "consecutive", NULL};
+static const char *const counted[] = {"operation", "attempt", NULL};
+static const char *const waits[] = {"wait", "reject", NULL};
+static const char *const priorities[] = {"high", "low", NULL};
+static const char *const preset_names[] = {"standard",     "user_facing", "background",
+                                           "high_traffic", "critical",    NULL};
+
+static const struct schema_key timeout_keys[] = {
+    {"attempt", SCHEMA_DURATION, offsetof(struct raw_timeout, attempt), .def = "never",
+     .min = "1ms", .never = true, .flag = "--timeout", .help = "one attempt; then it is stopped"},
+    {"connect", SCHEMA_DURATION, offsetof(struct raw_timeout, connect), .def = "never",
+     .min = "1ms", .never = true, .help = "until the connection stands"},
+    {"first_content", SCHEMA_DURATION, offsetof(struct raw_timeout, first_content), .def = "never",
+     .min = "1ms", .never = true, .help = "until the first content of an answer"},
+    {"idle", SCHEMA_DURATION, offsetof(struct raw_timeout, idle), .def = "never", .min = "1ms",
+     .never = true, .help = "between two pieces of an answer"},
+};
+static const struct schema_section timeout_section = {"timeout", timeout_keys, COUNT(timeout_keys),
+                                                      sizeof(struct raw_timeout)};
+
+static const struct schema_key budget_keys[] = {
+    {"ratio", SCHEMA_NUMBER, offsetof(struct raw_budget, ratio), .def = "0.1", .min = "0",
+     .max = "10", .help = "retries for each call"},
+    {"floor", SCHEMA_RATE, offsetof(struct raw_budget, floor), .def = "10/s",
+     .help = "retries always allowed besides"},
+};
+static const struct schema_section budget_section = {"budget", budget_keys, COUNT(budget_keys),
+                                                     sizeof(struct raw_budget)};
+
+static const struct schema_key retry_keys[] = {
+    {"max_retries", SCHEMA_UNSIGNED, offsetof(struct raw_retry, max_retries), .def = "5",
+     .min = "0", .max = "1000", .flag = "--max-retries --retries",
+     .given_offset = offsetof(struct raw_retry, given_max_retries),
+     .also = "retries attempts max_attempts", .help = "retries after the first attempt"},
+    {"base_delay", SCHEMA_DURATION, offsetof(struct raw_retry, base_delay), .def = "1s",
+     .min = "0s", .max = "1h", .flag = "--base-delay", .also = "initial_delay delay",
+     .help = "the wait before the first retry, before jitter"},
+    {"max_delay", SCHEMA_DURATION, offsetof(struct raw_retry, max_delay), .def = "60s", .min = "0s",
+     .max = "24h", .flag = "--max-delay", .help = "no wait is longer"},
+    {"exponential_base", SCHEMA_NUMBER, offsetof(struct raw_retry, exponential_base), .def = "2",
+     .min = "1", .max = "100", .flag = "--exponential-base", .also = "multiplier factor",
+     .help = "each wait is so many times the one before"},
+    {"jitter", SCHEMA_ENUM, offsetof(struct raw_retry, jitter), .def = "full", .words = jitters,
+     .flag = "--jitter", .help = "how the waits are spread"},
+    {"max_total_wait", SCHEMA_DURATION, offsetof(struct raw_retry, max_total_wait), .def = "never",
+     .never = true, .flag = "--max-total-wait",
+     .help = "all waits together; never: no limit of their own"},
+    {"retry_on", SCHEMA_STRINGS, offsetof(struct raw_retry, retry_on), .flag = "--retry-on",
+     .help = "only these exit codes or HTTP statuses, such as 75 or 500-599; not given: all that "
+             "can pass"},
+    {"repeatable", SCHEMA_BOOL, offsetof(struct raw_retry, repeatable), .def = "false",
+     .help = "also repeat what may have had its effect already (timed out, cut off)"},
+    {"budget", SCHEMA_MAP, offsetof(struct raw_retry, budget), .section = &budget_section,
+     .given_offset = offsetof(struct raw_retry, given_budget),
+     .off_offset = offsetof(struct raw_retry, off_budget),
+     .help = "keeps retries from multiplying an outage"},
+};
+static const struct schema_section retry_section = {"retry", retry_keys, COUNT(retry_keys),
+                                                    sizeof(struct raw_retry)};
+
+static const struct schema_key breaker_keys[] = {
+    {"failure_mode", SCHEMA_ENUM, offsetof(struct raw_breaker, failure_mode), .def = "window",
+     .words = failure_modes, .flag = "--failure-mode",
+     .help = "count failures inside failure_window, or in a row"},
+    {"failure_threshold", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, failure_threshold),
+     .def = "5", .min = "1", .max = "64", .flag = "--failure-threshold",
+     .help = "so many failures open it"},
+    {"failure_window", SCHEMA_DURATION, offsetof(struct raw_breaker, failure_window), .def = "120s",
+     .min = "1ms", .max = "24h", .flag = "--failure-window", .help = "how long a failure counts"},
+    {"recovery_timeout", SCHEMA_DURATION, offsetof(struct raw_breaker, recovery_timeout),
+     .def = "60s", .min = "1ms", .max = "24h", .flag = "--recovery-timeout",
+     .also = "timeout reset_timeout", .help = "open for so long before trials"},
+    {"success_threshold", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, success_threshold),
+     .def = "2", .min = "1", .max = "32", .flag = "--success-threshold",
+     .help = "trials that must succeed to close it"},
+    {"half_open_max_calls", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, half_open_max_calls),
+     .min = "1", .max = "8", .flag = "--half-open-max-calls",
+     .given_offset = offsetof(struct raw_breaker, given_half_open_max_calls),
+     .help = "trials at once; not given: success_threshold"},
+    {"trial_lease", SCHEMA_DURATION, offsetof(struct raw_breaker, trial_lease), .def = "60s",
+     .min = "1ms", .max = "24h", .help = "a trial that hangs longer loses its place"},
+    {"close_ramp", SCHEMA_DURATION, offsetof(struct raw_breaker, close_ramp), .def = "10s",
+     .min = "0s", .max = "24h", .help = "calls are let through at a growing pace after closing"},
+    {"counts", SCHEMA_ENUM, offsetof(struct raw_breaker, counts), .def = "operation",
+     .words = counted, .help = "what is one failure: an operation with its retries, or an attempt"},
+    {"when_open", SCHEMA_ENUM, offsetof(struct raw_breaker, when_open), .def = "reject",
+     .words = waits, .flag = "--when-open", .help = "wait up to the deadline, or refuse at once"},
+};
+static const struct schema_section breaker_section = {"breaker", breaker_keys, COUNT(breaker_keys),
+                                                      sizeof(struct raw_breaker)};
+
+static const struct schema_key rate_keys[] = {
+    {"requests", SCHEMA_RATE, offsetof(struct raw_rate, requests), .flag = "--rate",
+     .given_offset = offsetof(struct raw_rate, given_requests),
+     .help = "so many attempts in each s, m, h or d"},
+    {"burst", SCHEMA_NUMBER, offsetof(struct raw_rate, burst), .min = "1", .flag = "--burst",
+     .given_offset = offsetof(struct raw_rate, given_burst), .also = "capacity",
+     .help = "attempts at once; not given: those of one second, at least 1"},
+    {"when_limited", SCHEMA_ENUM, offsetof(struct raw_rate, when_limited), .def = "wait",
+     .words = waits, .flag = "--when-limited",
+     .help = "wait up to the deadline, or refuse at once"},
+    {"priority", SCHEMA_ENUM, offsetof(struct raw_rate, priority), .def = "high",
+     .words = priorities, .flag = "--priority", .help = "low uses only half of the burst"},
+};
+static const struct schema_section rate_section = {"rate", rate_keys, COUNT(rate_keys),
+                                                   sizeof(struct raw_rate)};
+
+static const struct schema_key bulkhead_keys[] = {
+    {"max_concurrent", SCHEMA_UNSIGNED, offsetof(struct raw_bulkhead, max_concurrent), .def = "16",
+     .min = "1", .max = "1000000", .flag = "--max-concurrent",
+     .given_offset = offsetof(struct raw_bulkhead, given_max_concurrent),
+     .help = "attempts at once"},
+    {"max_queue", SCHEMA_UNSIGNED, offsetof(struct raw_bulkhead, max_queue), .def = "64",
+     .min = "0", .max = "1000000", .help = "waiting beyond that; 0: refused at once"},
+};
+static const struct schema_section bulkhead_section = {
+    "bulkhead", bulkhead_keys, COUNT(bulkhead_keys), sizeof(struct raw_bulkhead)};
+
+static const struct schema_key guard_keys[] = {
+    {"name", SCHEMA_NAME, offsetof(struct raw, name), .help = "what it stands under"},
+    {"preset", SCHEMA_ENUM, offsetof(struct raw, preset), .words = preset_names, .flag = "--preset",
+     .help = "settings that go together; keys given besides win"},
+    {"deadline", SCHEMA_DURATION, offsetof(struct raw, deadline), .def = "never", .min = "1ms",
+     .never = true, .flag = "--deadline",
+     .help = "the whole operation, waits and retries included"},
+    {"timeout", SCHEMA_MAP, offsetof(struct raw, timeout), .section = &timeout_section,
+     .shorthand = "attempt", .help = "limits of one attempt; `timeout: 30s` is {attempt: 30s}"},
+    {"retry", SCHEMA_MAP, offsetof(struct raw, retry), .section = &retry_section,
+     .shorthand = "max_retries", .given_offset = offsetof(struct raw, given_retry),
+     .off_offset = offsetof(struct raw, off_retry),
+     .help = "what can pass is tried again; `retry: 3` is {max_retries: 3}"},
+    {"breaker", SCHEMA_MAP, offsetof(struct raw, breaker), .section = &breaker_section,
+     .given_offset = offsetof(struct raw, given_breaker),
+     .off_offset = offsetof(struct raw, off_breaker), .also = "circuit_breaker",
+     .help = "after enough failures calls are refused at once for a while"},
+    {"rate", SCHEMA_MAP, offsetof(struct raw, rate), .section = &rate_section,
+     .shorthand = "requests", .given_offset = offsetof(struct raw, given_rate),
+     .off_offset = offsetof(struct raw, off_rate), .also = "rate_limit",
+     .help = "attempts over time; `rate: 10/s` is {requests: 10/s}"},
+    {"bulkhead", SCHEMA_MAP, offsetof(struct raw, bulkhead), .section = &bulkhead_section,
+     .shorthand = "max_concurrent", .given_offset = offsetof(struct raw, given_bulkhead),
+     .off_offset = offsetof(struct raw, off_bulkhead), .also = "concurrency",
+     .help = "attempts at once; `bulkhead: 16` is {max_concurrent: 16}"},
+    {"fallback", SCHEMA_STRING, offsetof(struct raw, fallback), .flag = "--fallback",
+     .help = "what is answered after a failure: cached, cached:TTL (1h) or static:TEXT"},
+    {"fresh", SCHEMA_BOOL, offsetof(struct raw, fresh), .def = "false", .flag = "--fresh",
+     .help = "never an answer from the cache"},
+};
+const struct schema_section guard_section = {"a guard", guard_keys, COUNT(guard_keys),
+                                             sizeof(struct raw)};
+
+/* --- presets
+ * ----------------------------------------------------------------------------------------- */
+
+struct row {
+    const char *path, *text;
+};
+struct rows {
+    const struct row *rows;
+    size_t count;
+};
+
+static const struct row standard[] = {
+    {"retry.base_delay", "1s"},         {"retry.max_delay", "60s"},
+    {"retry.max_retries", "3"},         {"retry.jitter", "full"},
+    {"retry.max_total_wait", "120s"},   {"breaker.failure_threshold", "5"},
+    {"breaker.success_threshold", "2"}, {"breaker.recovery_timeout", "60s"},
+};
+static const struct row user_facing[] = {
+    {"retry.base_delay", "500ms"}, {"retry.max_delay", "5s"},       {"retry.max_retries", "2"},
+    {"retry.jitter", "equal"},     {"retry.max_total_wait", "10s"},
+};
+static const struct row background[] = {
+    {"retry.base_delay", "2s"}, {"retry.max_delay", "120s"},     {"retry.max_retries", "5"},
+    {"retry.jitter", "full"},   {"retry.exponential_base", "3"},
+};
+static const struct row high_traffic[] = {
+    {"breaker.failure_threshold", "10"},
+    {"breaker.recovery_timeout", "30s"},
+};
+static const struct row critical[] = {
+    {"breaker.failure_threshold", "3"},
+    {"breaker.recovery_timeout", "120s"},
+};
+static const struct rows presets[] = {
+    /* in the order of preset_names */
+    {standard, COUNT(standard)},     {user_facing, COUNT(user_facing)},
+    {background, COUNT(background)}, {high_traffic, COUNT(high_traffic)},
+    {critical, COUNT(critical)},
+};
+
+/* Streams have no limit on an attempt: pings and thinking count as life. */
+static const struct row llm[] = {
+    {"deadline", "280s"},
+    {"timeout.connect", "5s"},
+    {"timeout.first_content", "120s"},
+    {"timeout.idle", "120s"},
+    {"retry.max_retries", "20"},
+    {"retry.max_delay", "30s"},
+    {"retry.max_total_wait", "280s"},
+    {"breaker.recovery_timeout", "30s"},
+    {"breaker.when_open", "wait"},
+};
+
+static hardy_status set_rows(const struct rows *rows, bool given, struct raw *raw,
+                             hardy_error *error) {
+    hardy_status status = HARDY_OK;
+    for (size_t i = 0; i < rows->count && status == HARDY_OK; i++) {
+        status = schema_set(&guard_section, rows->rows[i].path, rows->rows[i].text, "preset", given,
+                            raw, error);
+    }
+    return status;
+}
+
+static bool preset_sets(int preset, const char *prefix) {
+    for (size_t i = 0; i < presets[preset].count; i++) {
+        if (str_starts(presets[preset].rows[i].path, prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- reading
+ * ------------------------------------------------------------------------------------------ */
+
+/* Everything in its order; `preset` < 0: without one. */
+static hardy_status read_raw(const struct guard_source *source, int preset, struct raw *raw,
+                             hardy_error *error) {
+    static const struct rows llm_rows = {llm, COUNT(llm)};
+    hardy_status status = schema_defaults(&guard_section, raw);
+    if (status != HARDY_OK) {
+        return fail(error, status, NULL, "out of memory");
+    }
+    if (source->base == GUARD_LLM) {
+        status = set_rows(&llm_rows, false, raw, error);
+    }
+    if (status == HARDY_OK && preset >= 0) {
+        status = set_rows(&presets[preset], true, raw, error);
+    }
+    if (status == HARDY_OK) {
+        status = schema_apply(&guard_section, source->node, true, raw, error);
+    }
+    for (size_t i = 0; i < source->flag_count && status == HARDY_OK; i++) {
+        const struct guard_flag *flag = &source->flags[i];
+        status = schema_set_flag(&guard_section, flag->name, flag->value ? flag->value : "true",
+                                 raw, error);
+    }
+    return status;
+}
+
+/* The value in the map that `path` leads to, as deep as it is there. */
+static const struct yaml_node *find_node(const struct guard_source *source, const char *path) {
+    const struct yaml_node *node = source->node;
+    char key[64];
+    for (size_t len; node && *path; path += len + (path[len] == '.')) {
+        len = strcspn(path, ".");
+        str_copy(key, len + 1 < sizeof key ? len + 1 : sizeof key, path);
+        const struct yaml_node *inner = yaml_get(node, key);
+        if (!inner) {
+            return node == source->node ? NULL : node;
+        }
+        node = inner;
+    }
+    return node;
+}
+
+static bool has_flag(const struct guard_source *source, const char *flag) {
+    for (size_t i = 0; i < source->flag_count; i++) {
+        if (str_eq(source->flags[i].name, flag)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Says what is wrong with the values together, at `flag` when it was given, else in the map. */
+static hardy_status refuse(const struct guard_source *source, const char *flag, const char *path,
+                           hardy_error *error, const char *format, ...) HARDY_PRINTF(5, 6);
+static hardy_status refuse(const struct guard_source *source, const char *flag, const char *path,
+                           hardy_error *error, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, sizeof error->message);
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    const struct yaml_node *node = has_flag(source, flag) ? NULL : find_node(source, path);
+    hardy_status status =
+        node ? yaml_fail(node, error, "%s", text.data ? text.data : "")
+             : fail(error, HARDY_E_INVALID, flag, "%s", text.data ? text.data : "");
+    buf_free(&text);
+    return status;
+}
+
+/* --- from what was read to libhardy's structures
+ * --------------------------------------------------------- */
+
+static hardy_status take_codes(const struct guard_source *source,
+                               const struct schema_strings *texts, struct guard_settings *out,
+                               hardy_error *error) {
+    if (!texts->items) {
+        return HARDY_OK;
+    }
+    out->retry_on = calloc(texts->count + 1, sizeof *out->retry_on);
+    if (!out->retry_on) {
+        return fail(error, HARDY_E_NOMEM, NULL, "out of memory");
+    }
+    for (size_t i = 0; i < texts->count; i++) {
+        char from[16] = "";
+        const char *text = texts->items[i] + strspn(texts->items[i], " ");
+        size_t len = strcspn(text, "-");
+        const char *to = text[len] == '-' ? text + len + 1 : from;
+        int64_t low, high;
+        if (len >= sizeof from || (str_copy(from, len + 1, text), false) ||
+            parse_integer(from, 0, 999, &low, NULL) != HARDY_OK ||
+            parse_integer(to, low, 999, &high, NULL) != HARDY_OK) {
+            return refuse(source, "--retry-on", "retry.retry_on", error,
+                          "expected codes from 0 to 999 or ranges of them such as 500-599, not "
+                          "\"%s\"",
+                          texts->items[i]);
+        }
+        out->retry_on[out->retry_on_count++] =
+            (struct guard_codes){.from = (int)low, .to = (int)high};
+    }
+    return HARDY_OK;
+}
+
+bool guard_retries_code(const struct guard_settings *s, int code) {
+    for (size_t i = 0; i < s->retry_on_count; i++) {
+        if (code >= s->retry_on[i].from && code <= s->retry_on[i].to) {
+            return true;
+        }
+    }
+    return s->retry_on == NULL;
+}
+
+static hardy_status take_retry(const struct guard_source *source, const struct raw *raw,
+                               struct guard_settings *out, hardy_error *error) {
+    static const char *const flags[] = {"--base-delay", "--max-delay",      "--exponential-base",
+                                        "--jitter",     "--max-total-wait", "--retry-on"};
+    const struct raw_retry *r = &raw->retry;
+    out->given_retry = raw->given_retry;
+    out->given_budget = r->given_budget;
+    for (size_t i = 0; i < COUNT(flags) && source->base == GUARD_EMPTY; i++) {
+        if (has_flag(source, flags[i]) && !r->given_max_retries && !find_node(source, "retry")) {
+            return fail(error, HARDY_E_INVALID, flags[i],
+                        "says how to retry, but nothing is retried: give --retries or a --preset "
+                        "with retries too");
+        }
+    }
+    if (raw->off_retry || (source->base == GUARD_EMPTY && !raw->given_retry)) {
+        return HARDY_OK;
+    }
+    if (r->base_delay > r->max_delay) {
+        char base[48], max[48];
+        format_duration(r->base_delay, base);
+        format_duration(r->max_delay, max);
+        bool at_max = has_flag(source, "--max-delay") ||
+                      (!has_flag(source, "--base-delay") &&
+                       yaml_get(yaml_get(source->node, "retry"), "max_delay"));
+        return refuse(source, at_max ? "--max-delay" : "--base-delay",
+                      at_max ? "retry.max_delay" : "retry.base_delay", error,
+                      "base_delay %s is longer than max_delay %s; no wait is longer than "
+                      "max_delay",
+                      base, max);
+    }
+    hardy_retry_config_init(&out->retry, sizeof out->retry);
+    out->retry.max_retries = r->max_retries;
+    out->retry.base_delay = r->base_delay;
+    out->retry.max_delay = r->max_delay;
+    out->retry.exponential_base = r->exponential_base;
+    out->retry.jitter = (hardy_jitter)r->jitter;
+    out->retry.max_total_wait = r->max_total_wait;
+    out->retry.repeatable = r->repeatable;
+    out->config.retry = &out->retry;
+    if (!r->off_budget) {
+        hardy_budget_config_init(&out->budget, sizeof out->budget);
+        out->budget.ratio = r->budget.ratio;
+        out->budget.floor =
+            r->budget.floor.events * (double)HARDY_SECOND / (double)r->budget.floor.period;
+        if (out->budget.floor > 1000000) {
+            return refuse(source, "--retries", "retry.budget.floor", error,
+                          "`floor`: expected a rate of at most 1000000/s");
+        }
+        out->config.budget = &out->budget;
+    }
+    return take_codes(source, &r->retry_on, out, error);
+}
+
+static hardy_status take_breaker(const struct guard_source *source, const struct raw *raw,
+                                 struct guard_settings *out, hardy_error *error) {
+    const struct raw_breaker *b = &raw->breaker;
+    out->given_breaker = raw->given_breaker;
+    if (raw->off_breaker) {
+        return HARDY_OK;
+    }
+    if (!source->name) {
+        static const char *const flags[] = {"--failure-mode",      "--failure-threshold",
+                                            "--failure-window",    "--recovery-timeout",
+                                            "--success-threshold", "--half-open-max-calls",
+                                            "--when-open"};
+        bool only_breaker = raw->preset >= 0 && !preset_sets(raw->preset, "retry.");
+        const char *flag = only_breaker ? "--preset" : NULL;
+        for (size_t i = 0; i < COUNT(flags); i++) {
+            flag = has_flag(source, flags[i]) ? flags[i] : flag;
+        }
+        const struct yaml_node *node = find_node(source, "breaker");
+        if (flag || node) {
+            return refuse(source, flag ? flag : "breaker", only_breaker ? "preset" : "breaker",
+                          error,
+                          "sets a breaker, which needs a name: without one nothing is shared, and "
+                          "there is no breaker");
+        }
+        return HARDY_OK;
+    }
+    hardy_breaker_config_init(&out->breaker, sizeof out->breaker);
+    out->breaker.failure_mode = (hardy_failure_mode)b->failure_mode;
+    out->breaker.failure_threshold = b->failure_threshold;
+    out->breaker.failure_window = b->failure_window;
+    out->breaker.recovery_timeout = b->recovery_timeout;
+    out->breaker.success_threshold = b->success_threshold;
+    out->breaker.half_open_max_calls = b->given_half_open_max_calls ? b->half_open_max_calls
+                                       : b->success_threshold < 8   ? b->success_threshold
+                                                                    : 8;
+    out->breaker.trial_lease = b->trial_lease;
+    out->breaker.close_ramp = b->close_ramp;
+    out->breaker.counts_attempts = b->counts == 1;
+    out->config.breaker = &out->breaker;
+    out->config.wait_when_open = b->when_open == 0;
+    return HARDY_OK;
+}
+
+static hardy_status take_rate(const struct guard_source *source, const struct raw *raw,
+                              struct guard_settings *out, hardy_error *error) {
+    const struct raw_rate *r = &raw->rate;
+    hardy_rate_config_init(&out->rate, sizeof out->rate);
+    out->rate.reject = r->when_limited == 1;
+    out->rate.low_priority = r->priority == 1;
+    out->given_rate = r->given_requests || r->given_burst;
+    if (raw->off_rate || !raw->given_rate) {
+        return HARDY_OK;
+    }
+    if (!r->given_requests) {
+        /* Waiting and priority are each call's own: a rate that is stored under the name has them.
+         */
+        if (!r->given_burst && !find_node(source, "rate")) {
+            return HARDY_OK;
+        }
+        return refuse(source, "--burst", "rate", error,
+                      "says nothing of how many: `requests` (--rate) is missing, such as 10/s");
+    }
+    double per_second = r->requests.events * (double)HARDY_SECOND / (double)r->requests.period;
+    out->rate.events = r->requests.events;
+    out->rate.period = r->requests.period;
+    out->rate.burst = r->given_burst ? r->burst : fmax(per_second, 1);
+    hardy_error problem;
+    hardy_error_init(&problem, sizeof problem);
+    if (rate_check(&out->rate, &problem) != HARDY_OK) {
+        return refuse(source, r->given_burst ? "--burst" : "--rate",
+                      r->given_burst ? "rate.burst" : "rate", error, "%s", problem.message);
+    }
+    out->config.rate = &out->rate;
+    return HARDY_OK;
+}
+
+static void take_bulkhead(const struct guard_source *source, const struct raw *raw,
+                          struct guard_settings *out) {
+    out->given_slots = raw->bulkhead.given_max_concurrent;
+    if (raw->off_bulkhead || (source->base != GUARD_LLM && !raw->given_bulkhead)) {
+        return;
+    }
+    hardy_bulkhead_config_init(&out->bulkhead, sizeof out->bulkhead);
+    out->bulkhead.max_concurrent = raw->bulkhead.max_concurrent;
+    out->bulkhead.max_queue = raw->bulkhead.max_queue;
+    out->config.bulkhead = &out->bulkhead;
+}
+
+static hardy_status take_fallback(const struct guard_source *source, const struct raw *raw,
+                                  struct guard_settings *out, hardy_error *error) {
+    const char *text = raw->fallback;
+    out->fresh = raw->fresh;
+    if (!text) {
+        return HARDY_OK;
+    }
+    out->fallback_ttl = HARDY_HOUR;
+    if (str_starts(text, "static:")) {
+        out->fallback = GUARD_FALLBACK_STATIC;
+        out->fallback_text = str_dup(text + strlen("static:"));
+        return out->fallback_text ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "out of memory");
+    }
+    bool has_ttl = str_starts(text, "cached:");
+    if (!has_ttl && !str_eq(text, "cached")) {
+        return refuse(source, "--fallback", "fallback", error,
+                      "expected cached, cached:TTL or static:TEXT, not \"%s\"", text);
+    }
+    hardy_error problem;
+    hardy_error_init(&problem, sizeof problem);
+    if (has_ttl &&
+        parse_duration(text + strlen("cached:"), &out->fallback_ttl, &problem) != HARDY_OK) {
+        return refuse(source, "--fallback", "fallback", error, "after \"cached:\", %s",
+                      problem.message);
+    }
+    out->fallback = GUARD_FALLBACK_CACHED;
+    return HARDY_OK;
+}
+
+static hardy_status take_all(const struct guard_source *source, const struct raw *raw,
+                             struct guard_settings *out, hardy_error *error) {
+    hardy_guard_config_init(&out->config, sizeof out->config);
+    if (source->name) {
+        out->name = str_dup(source->name);
+        if (!out->name) {
+            return fail(error, HARDY_E_NOMEM, NULL, "out of memory");
+        }
+    }
+    out->config.name = out->name ? out->name : "unnamed";
+    out->config.deadline = raw->deadline;
+    out->config.timeout = raw->timeout.attempt;
+    out->config.timeout_first_content = raw->timeout.first_content;
+    out->config.timeout_idle = raw->timeout.idle;
+    out->timeout_connect = raw->timeout.connect;
+    hardy_status status = take_retry(source, raw, out, error);
+    if (status == HARDY_OK) {
+        status = take_breaker(source, raw, out, error);
+    }
+    if (status == HARDY_OK) {
+        status = take_rate(source, raw, out, error);
+    }
+    if (status == HARDY_OK) {
+        take_bulkhead(source, raw, out);
+        status = take_fallback(source, raw, out, error);
+    }
+    return status;
+}
+
+hardy_status guard_settings_read(const struct guard_source *source, struct guard_settings *out,
+                                 hardy_error *error) {
+    memset(out, 0, sizeof *out);
+    if (source->name && !str_valid_name(source->name)) {
+        return fail(error, HARDY_E_INVALID, "--name",
+                    "\"%s\" cannot be a guard's name: letters, digits, \".\", \"_\", \"-\", at "
+                    "most 63, first a letter or digit",
+                    source->name);
+    }
+    struct raw raw;
+    hardy_status status = read_raw(source, -1, &raw, error);
+    if (status == HARDY_OK && raw.preset >= 0) {
+        int preset = raw.preset;
+        schema_free(&guard_section, &raw);
+        status = read_raw(source, preset, &raw, error);
+    }
+    if (status == HARDY_OK) {
+        status = take_all(source, &raw, out, error);
+    }
+    schema_free(&guard_section, &raw);
+    if (status != HARDY_OK) {
+        guard_settings_free(out);
+    }
+    return status;
+}
+
+void guard_settings_free(struct guard_settings *s) {
+    free(s->name);
+    free(s->retry_on);
+    free(s->fallback_text);
+    memset(s, 0, sizeof *s);
+}
+
+hardy_status guard_settings_find(const struct config *config, const char *name,
+                                 struct guard_settings *out, hardy_error *error) {
+    const struct yaml_node *guards = config_section(config, "guards");
+    const struct yaml_node *node = yaml_get(guards, name);
+    memset(out, 0, sizeof *out);
+    if (!node) {
+        const char *names[256];
+        size_t count = 0;
+        for (; guards && guards->kind == YAML_MAP && count < guards->count && count < COUNT(names);
+             count++) {
+            names[count] = guards->keys[count]->text;
+        }
+        const char *near = str_nearest(name, names, count);
+        return fail(error, HARDY_E_NOT_FOUND, config && config->path ? config->path : NULL,
+                    "no guard is called \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
+                    near ? near : "", near ? "\"?" : "");
+    }
+    struct guard_source source = {.base = GUARD_DEFAULTS, .name = name, .node = node};
+    return guard_settings_read(&source, out, error);
+}
