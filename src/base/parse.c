@@ -279,14 +279,6 @@ void format_duration(int64_t span, char *out) {
         str_copy(out, DURATION_TEXT, "0s");
         return;
     }
-    if (left < HARDY_SECOND) {
-        const struct unit *unit = &time_units[2];
-        while (unit->value > left) {
-            unit--;
-        }
-        put_decimal(out, DURATION_TEXT, at, left, unit->value, unit->name);
-        return;
-    }
     for (const struct unit *unit = &time_units[DAYS]; unit->value > HARDY_SECOND; unit--) {
         if (left >= unit->value) {
             at = put_part(out, DURATION_TEXT, at, left / unit->value, unit->name);
@@ -294,7 +286,11 @@ void format_duration(int64_t span, char *out) {
         }
     }
     if (left > 0) {
-        put_decimal(out, DURATION_TEXT, at, left, HARDY_SECOND, "s");
+        const struct unit *unit = &time_units[SECONDS];
+        while (unit->value > left) {
+            unit--;
+        }
+        put_decimal(out, DURATION_TEXT, at, left, unit->value, unit->name);
     }
 }
 

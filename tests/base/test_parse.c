@@ -112,6 +112,7 @@ static void durations_are_written(void **state) {
         {HARDY_DAY, "1d", "1d"},
         {HARDY_DAY + HARDY_SECOND, "1d1s", "1d"},
         {36 * HARDY_HOUR, "1d12h", "1d 12h"},
+        {HARDY_DAY + HARDY_MILLISECOND, "1d1ms", "1d"},
         {-90 * HARDY_SECOND, "-1m30s", "-1m 30s"},
         {HARDY_NEVER, "never", "never"},
         {INT64_MAX - 1, "106751d23h47m16.854775806s", "106752d"},

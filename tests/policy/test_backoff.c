@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../cmocka_all.h"
+
+#include "base/prng.h"
+#include "policy/backoff.h"
+#include "policy/outcome.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#define S HARDY_SECOND
+#define DRAWS 20000
+
+static hardy_retry_config settings(hardy_jitter jitter) {
+    hardy_retry_config c;
+    hardy_retry_config_init(&c, sizeof c);
+    c.jitter = jitter;
+    return c;
+}
+
+static void defaults(void **state) {
+    (void)state;
+    hardy_retry_config c;
+    hardy_retry_config_init(&c, sizeof c);
+    assert_int_equal(c.max_retries, 5);
+    assert_true(c.base_delay == S && c.max_delay == 60 * S && c.exponential_base == 2);
+    assert_int_equal(c.jitter, HARDY_JITTER_FULL);
+    assert_true(c.max_total_wait == HARDY_NEVER && !c.repeatable);
+    assert_int_equal(retry_check(&c, NULL), HARDY_OK);
+}
+
+static void grows_up_to_the_cap_and_saturates(void **state) {
+    (void)state;
+    hardy_retry_config c = settings(HARDY_JITTER_NONE);
+    static const int64_t expected[] = {1, 2, 4, 8, 16, 32, 60, 60};
+    for (uint32_t i = 0; i < 8; i++) {
+        assert_true(hardy_backoff(&c, i, 0, 12345) == expected[i] * S);
+    }
+    assert_true(hardy_backoff(&c, UINT32_MAX, 0, 0) == 60 * S);
+    c.exponential_base = 100;
+    c.max_delay = HARDY_DAY;
+    c.base_delay = HARDY_HOUR;
+    assert_true(hardy_backoff(&c, 1000, 0, 0) == HARDY_DAY);
+    c.exponential_base = 1;
+    assert_true(hardy_backoff(&c, UINT32_MAX, 0, 0) == HARDY_HOUR);
+    c.base_delay = 0;
+    assert_true(hardy_backoff(&c, 5, 0, 0) == 0);
+    /* "background": 2, 6, 18, 54 seconds */
+    c.base_delay = 2 * S;
+    c.exponential_base = 3;
+    c.max_delay = 120 * S;
+    assert_true(hardy_backoff(&c, 3, 0, 0) == 54 * S);
+    assert_true(hardy_backoff(&c, 4, 0, 0) == 120 * S);
+}
+
+struct seen {
+    int64_t least, most;
+    double mean;
+    int at_cap;
+};
+
+static struct seen draw(const hardy_retry_config *c, uint32_t retry, int64_t previous) {
+    struct seen seen = {.least = INT64_MAX};
+    struct prng p;
+    prng_seed(&p, retry);
+    for (int i = 0; i < DRAWS; i++) {
+        int64_t wait = hardy_backoff(c, retry, previous, prng_next(&p));
+        seen.least = wait < seen.least ? wait : seen.least;
+        seen.most = wait > seen.most ? wait : seen.most;
+        seen.mean += (double)wait / DRAWS;
+        seen.at_cap += wait == c->max_delay;
+    }
+    return seen;
+}
+
+/* The bounds are reached (within 1/1000), not passed, and the middle is in the middle. */
+static void expect_range(struct seen seen, int64_t low, int64_t high) {
+    int64_t slack = (high - low) / 1000;
+    assert_true(seen.least >= low && seen.least <= low + slack);
+    assert_true(seen.most <= high && seen.most >= high - slack);
+    double middle = ((double)low + (double)high) / 2;
+    assert_true(seen.mean > middle - 10 * (double)slack && seen.mean < middle + 10 * (double)slack);
+}
+
+static void ranges_of_the_jitters(void **state) {
+    (void)state;
+    hardy_retry_config full = settings(HARDY_JITTER_FULL), equal = settings(HARDY_JITTER_EQUAL),
+                       decorrelated = settings(HARDY_JITTER_DECORRELATED),
+                       proportional = settings(HARDY_JITTER_PROPORTIONAL);
+    expect_range(draw(&full, 0, 0), 0, S);
+    expect_range(draw(&full, 4, 0), 0, 16 * S);
+    expect_range(draw(&full, 9, 0), 0, 60 * S);
+    expect_range(draw(&equal, 0, 0), S / 2, S);
+    expect_range(draw(&equal, 9, 0), 30 * S, 60 * S);
+    expect_range(draw(&decorrelated, 0, 0), S, 3 * S);
+    expect_range(draw(&decorrelated, 7, 5 * S), S, 15 * S);
+    expect_range(draw(&decorrelated, 7, 50 * S), S, 60 * S);
+    expect_range(draw(&decorrelated, 7, INT64_MAX), S, 60 * S);
+    expect_range(draw(&proportional, 0, 0), S / 2, S + S / 2);
+    expect_range(draw(&proportional, 9, 0), 20 * S, 60 * S);
+    /* Nobody waits as long as the cap says to the nanosecond: no herd forms there. */
+    assert_int_equal(draw(&full, 9, 0).at_cap, 0);
+    assert_int_equal(draw(&equal, 9, 0).at_cap, 0);
+    assert_int_equal(draw(&decorrelated, 9, 60 * S).at_cap, 0);
+    assert_int_equal(draw(&proportional, 9, 0).at_cap, 0);
+}
+
+static void never_above_the_cap(void **state) {
+    (void)state;
+    struct prng p;
+    prng_seed(&p, 1);
+    for (int i = 0; i < DRAWS; i++) {
+        hardy_retry_config c = settings((hardy_jitter)prng_below(&p, 5));
+        c.base_delay = (int64_t)prng_below(&p, UINT64_C(1) << prng_below(&p, 40));
+        c.max_delay = c.base_delay + (int64_t)prng_below(&p, 100);
+        c.exponential_base = 1 + prng_unit(&p) * 99;
+        int64_t wait = hardy_backoff(&c, (uint32_t)prng_below(&p, 20),
+                                     (int64_t)prng_below(&p, (uint64_t)c.max_delay + 1),
+                                     i % 2 ? UINT64_MAX : prng_next(&p));
+        assert_in_range(wait, 0, c.max_delay);
+    }
+}
+
+static void worst_case(void **state) {
+    (void)state;
+    hardy_retry_config c = settings(HARDY_JITTER_FULL);
+    assert_true(hardy_backoff_worst_case(&c) == 31 * S); /* 1 2 4 8 16 */
+    c.jitter = HARDY_JITTER_EQUAL;
+    assert_true(hardy_backoff_worst_case(&c) == 31 * S);
+    c.jitter = HARDY_JITTER_PROPORTIONAL;
+    assert_true(hardy_backoff_worst_case(&c) == 46 * S + S / 2);
+    c.jitter = HARDY_JITTER_DECORRELATED;
+    assert_true(hardy_backoff_worst_case(&c) == (3 + 9 + 27 + 60 + 60) * S);
+    c.max_total_wait = 20 * S;
+    assert_true(hardy_backoff_worst_case(&c) == 20 * S);
+    c.max_retries = 0;
+    assert_true(hardy_backoff_worst_case(&c) == 0);
+    c = settings(HARDY_JITTER_NONE);
+    c.max_retries = 1000;
+    c.max_delay = HARDY_DAY;
+    assert_true(hardy_backoff_worst_case(&c) > 980 * HARDY_DAY);
+}
+
+static void refuses_settings(void **state) {
+    (void)state;
+    hardy_error error;
+    hardy_retry_config c = settings(HARDY_JITTER_FULL);
+    hardy_error_init(&error, sizeof error);
+    c.max_retries = 1001;
+    assert_int_equal(retry_check(&c, &error), HARDY_E_INVALID);
+    assert_string_equal(error.message, "max_retries is 1001, which should be from 0 to 1000");
+    c = settings(HARDY_JITTER_FULL);
+    c.base_delay = -1;
+    assert_int_equal(retry_check(&c, &error), HARDY_E_INVALID);
+    assert_string_equal(error.message, "base_delay is -1ns, which should be from 0s to 1h");
+    c = settings(HARDY_JITTER_FULL);
+    c.max_delay = S / 2;
+    assert_int_equal(retry_check(&c, &error), HARDY_E_INVALID);
+    assert_string_equal(error.message, "max_delay is 500ms, which should be from 1s to 1d");
+    c = settings(HARDY_JITTER_FULL);
+    c.exponential_base = 0.5;
+    assert_int_equal(retry_check(&c, &error), HARDY_E_INVALID);
+    assert_string_equal(error.message, "exponential_base is 0.5, which should be from 1 to 100");
+    c = settings((hardy_jitter)7);
+    assert_int_equal(retry_check(&c, &error), HARDY_E_INVALID);
+    assert_non_null(strstr(error.message, "jitter is 7"));
+    c = settings(HARDY_JITTER_FULL);
+    c.max_total_wait = -5;
+    assert_int_equal(retry_check(&c, &error), HARDY_E_INVALID);
+}
+
+static void outcomes(void **state) {
+    (void)state;
+    const struct {
+        hardy_outcome outcome;
+        hardy_outcome_class kind;
+        hardy_effect effect;
+        bool permanent;
+        int code;
+    } rows[] = {
+        {outcome_of_exit(0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 0},
+        {outcome_of_exit(1), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 1},
+        {outcome_of_exit(75), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 75},
+        {outcome_of_exit(126), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 126},
+        {outcome_of_exit(127), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 127},
+        {outcome_of_signal(SIGKILL), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 137},
+        {outcome_of_signal(SIGINT), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true, 130},
+        {outcome_of_errno(ECONNREFUSED, true), HARDY_FAILURE, HARDY_EFFECT_NONE, false,
+         ECONNREFUSED},
+        {outcome_of_errno(ECONNRESET, true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false,
+         ECONNRESET},
+        {outcome_of_errno(ECONNRESET, false), HARDY_FAILURE, HARDY_EFFECT_NONE, false, ECONNRESET},
+        {outcome_of_errno(ECANCELED, true), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, false, ECANCELED},
+        {outcome_of_errno(EMFILE, false), HARDY_IGNORED, HARDY_EFFECT_NONE, false, EMFILE},
+        {outcome_of_errno(EACCES, false), HARDY_IGNORED, HARDY_EFFECT_NONE, true, EACCES},
+        {outcome_of_timeout(true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, ETIMEDOUT},
+        {outcome_of_http(200, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 200},
+        {outcome_of_http(304, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 304},
+        {outcome_of_http(400, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 400},
+        {outcome_of_http(404, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 404},
+        {outcome_of_http(408, 0), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 408},
+        {outcome_of_http(425, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, false, 425},
+        {outcome_of_http(429, 0), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 429},
+        {outcome_of_http(500, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 500},
+        {outcome_of_http(501, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 501},
+        {outcome_of_http(503, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 503},
+        {outcome_of_http(503, S), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 503},
+        {outcome_of_http(529, 0), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 529},
+        {outcome_of_http(999, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 999},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(rows[i].outcome.code, rows[i].code);
+        if (rows[i].outcome.kind != rows[i].kind || rows[i].outcome.effect != rows[i].effect ||
+            rows[i].outcome.permanent != rows[i].permanent) {
+            fail_msg("row %zu, code %d", i, rows[i].code);
+        }
+    }
+    assert_true(outcome_of_http(429, 3 * S).retry_after == 3 * S);
+    assert_true(outcome_of_http(429, -3).retry_after == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(grows_up_to_the_cap_and_saturates),
+        cmocka_unit_test(ranges_of_the_jitters),
+        cmocka_unit_test(never_above_the_cap),
+        cmocka_unit_test(worst_case),
+        cmocka_unit_test(refuses_settings),
+        cmocka_unit_test(outcomes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
