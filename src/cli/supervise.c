@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/say.h"
 #include "cli/session.h"
+#include "cli/timeline.h"
 #include "cli/top.h"
 #include "incident/watch.h"
 #include "notify/notify.h"
@@ -29,13 +30,6 @@ struct supervise {
     struct watch *watch;
     int exit;
 };
-
-/* 01:02:03.456 */
-static void clock_text(int64_t wall, char out[16]) {
-    char text[40];
-    clock_format_wall(wall, text);
-    snprintf(out, 16, "%.12s", text + 11);
-}
 
 static void tell(struct supervise *s, int64_t wall, const char *subject, const char *what,
                  const char *detail) {
@@ -83,9 +77,9 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
         str_copy(detail, sizeof detail, state->message);
     }
     tell(s, state->last_at, c->name,
-         state->last == CHECK_UNKNOWN    ? "unknown"
-         : changed                       ? check_level_text(state->level)
-                                         : "failed",
+         state->last == CHECK_UNKNOWN ? "unknown"
+         : changed                    ? check_level_text(state->level)
+                                      : "failed",
          detail);
 }
 
@@ -165,8 +159,9 @@ static int supervise(struct supervise *s, bool once) {
     hardy_status status = read_settings(s, &error);
     if (status == HARDY_OK && s->checks.count == 0) {
         return options_wrong(s->o, "nothing to watch: %s has no checks:",
-                             s->session.state.config->path ? s->session.state.config->path
-                                                           : "there is no configuration file, so it");
+                             s->session.state.config->path
+                                 ? s->session.state.config->path
+                                 : "there is no configuration file, so it");
     }
     struct watch_options options = {.world = {.loop = s->session.loop,
                                               .store = s->session.store,
@@ -217,15 +212,17 @@ const struct command command_supervise = {
     .name = "supervise",
     .synopsis = "[-c FILE] [--once]",
     .summary = "watch services and handle their incidents",
-    .details = "Runs the checks of the configuration. When the check of a service under incidents: "
-               "goes down, an incident opens: evidence is gathered, the rules name the cause, the "
-               "remedy runs as a durable action, the check verifies it. What does not help is tried "
-               "max_attempts times, then a person is told.\n\n"
-               "It can be killed at any moment: started again it goes on with the open incident, and "
-               "attaches to a remedy that still runs instead of starting it twice.\n\n"
-               "With automation: observe (the default) nothing is touched: it tells what it would "
-               "have done.",
-    .examples = "hardy supervise -c examples/incident.yaml --once    # needs the service; see make run",
+    .details =
+        "Runs the checks of the configuration. When the check of a service under incidents: "
+        "goes down, an incident opens: evidence is gathered, the rules name the cause, the "
+        "remedy runs as a durable action, the check verifies it. What does not help is tried "
+        "max_attempts times, then a person is told.\n\n"
+        "It can be killed at any moment: started again it goes on with the open incident, and "
+        "attaches to a remedy that still runs instead of starting it twice.\n\n"
+        "With automation: observe (the default) nothing is touched: it tells what it would "
+        "have done.",
+    .examples =
+        "hardy supervise -c examples/incident.yaml --once    # needs the service; see make run",
     .options = rows,
     .run = run,
 };

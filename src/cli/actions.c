@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hardy actions`: what ran under a key, and settling what is in doubt. */
+#include "base/error.h"
+#include "base/json.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/resolving.h"
+#include "cli/say.h"
+#include "cli/session.h"
+#include "cli/timeline.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_TEXT = 64 << 20, MAX_RESULT = 1 << 20 };
+static const int64_t store_wait = 30 * HARDY_SECOND;
+
+static const struct option_row rows[] = {RESOLVING_ROWS, {0}};
+
+/* What has effects once: `exec --key`, and remedies of incidents. Steps are under workflows. */
+static const char *const kinds[] = {"action", "remedy"};
+
+struct listing {
+    struct json_out *json; /* NULL: a table */
+    hardy_error *error;
+    hardy_status status;
+    size_t count;
+};
+
+static bool list_one(void *ctx, const struct store_row *row) {
+    struct listing *l = ctx;
+    struct record r;
+    char started[32], span[48] = "-";
+    l->status = record_decode(row, &r, l->error);
+    if (l->status != HARDY_OK) {
+        return false;
+    }
+    if (l->json) {
+        record_to_json(&r, l->json);
+    } else {
+        if (l->count == 0) {
+            printf("%-40s  %-8s  %-19s  %8s  %8s  %s\n", "KEY", "STATE", "STARTED", "TOOK",
+                   "ATTEMPTS", "DETAIL");
+        }
+        moment_text(r.started, started);
+        if (r.started && r.ended) {
+            format_duration_short(r.ended - r.started, span);
+        }
+        printf("%-40s  %-8s  %-19s  %8s  %8u  %s\n", r.key, record_state_text(r.state), started,
+               span, r.attempt, r.detail ? r.detail : "");
+    }
+    l->count++;
+    record_free(&r);
+    return true;
+}
+
+static hardy_status list(const struct options *o, struct session *s, hardy_error *error) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, MAX_TEXT);
+    json_out_init(&j, &text, 2);
+    struct listing l = {.json = o->globals.json ? &j : NULL, .error = error};
+    hardy_status status = HARDY_OK;
+    json_out_array(&j);
+    for (size_t i = 0; i < 2 && status == HARDY_OK; i++) {
+        status = store_scan(s->store, kinds[i], "", NULL, SIZE_MAX, list_one, &l, error);
+        status = status == HARDY_OK ? l.status : status;
+    }
+    json_out_array_end(&j);
+    if (status == HARDY_OK && l.json) {
+        printf("%s\n", text.data);
+    } else if (status == HARDY_OK && l.count == 0) {
+        printf("no actions in %s\n", s->state.path);
+    }
+    buf_free(&text);
+    return status;
+}
+
+/* The record under `key`, of whichever kind. */
+static hardy_status find(struct session *s, const char *key, struct record *out,
+                         hardy_error *error) {
+    for (size_t i = 0; i < 2; i++) {
+        hardy_status status = record_load(s->store, kinds[i], key, out, error);
+        if (status != HARDY_E_NOT_FOUND) {
+            return status;
+        }
+    }
+    return fail(error, HARDY_E_NOT_FOUND, s->state.path,
+                "there is no action `%s`; see hardy actions list", key);
+}
+
+static hardy_status show(const struct options *o, struct session *s, const char *key,
+                         hardy_error *error) {
+    struct record r;
+    hardy_status status = find(s, key, &r, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    if (o->globals.json) {
+        struct buf text;
+        struct json_out j;
+        buf_init(&text, MAX_TEXT);
+        json_out_init(&j, &text, 2);
+        record_to_json(&r, &j);
+        printf("%s\n", text.data);
+        buf_free(&text);
+    } else {
+        char created[32];
+        moment_text(r.created, created);
+        printf("%s  %s\n  created %s, key handed to the command %s\n  %s\n", r.key,
+               record_state_text(r.state), created, r.idempotency_key, r.params ? r.params : "");
+        print_record(&r, 2);
+        if (r.state == RECORD_IN_DOUBT) {
+            printf("  in doubt: find out whether it took effect, then type one of\n"
+                   "    hardy actions resolve %s --done\n    hardy actions resolve %s --retry\n"
+                   "    hardy actions resolve %s --fail\n",
+                   key, key, key);
+        }
+    }
+    record_free(&r);
+    return HARDY_OK;
+}
+
+static hardy_status resolve(const struct options *o, struct session *s, const char *key,
+                            struct resolving *how, hardy_error *error) {
+    struct record r;
+    struct buf result;
+    char who[96];
+    buf_init(&result, MAX_RESULT);
+    hardy_status status = resolving_check(how, &result, error);
+    if (status == HARDY_OK) {
+        status = find(s, key, &r, error);
+    }
+    if (status == HARDY_OK) {
+        status = record_resolve(s->loop, s->store, s->state.path, r.row_kind, key, how->how,
+                                how->result ? result.data : NULL, resolving_who(who),
+                                time_add(loop_now(s->loop), store_wait), error);
+        record_free(&r);
+    }
+    if (status == HARDY_OK) {
+        say(o, HARDY_LOG_INFO, "%s is %s", key,
+            how->how == RESOLVE_DONE    ? "done"
+            : how->how == RESOLVE_RETRY ? "run again by the next call"
+                                        : "failed");
+    }
+    buf_free(&result);
+    return status;
+}
+
+static int run(struct options *o) {
+    static const char *const verbs[] = {"list", "show", "resolve"};
+    struct resolving how = {0};
+    struct session s;
+    hardy_error error;
+    size_t verb = 0;
+    int id;
+    hardy_error_init(&error, sizeof error);
+    while ((id = options_next(o)) > 0) {
+        resolving_option(&how, id, o);
+    }
+    if (id < 0) {
+        return o->exit;
+    }
+    while (verb < 3 && (o->argc == 0 || !str_eq(o->argv[0], verbs[verb]))) {
+        verb++;
+    }
+    if (verb == 3) {
+        return options_wrong(o, "one of list, show KEY, resolve KEY is needed%s%s",
+                             o->argc ? ", not " : "", o->argc ? o->argv[0] : "");
+    }
+    if (o->argc != (verb == 0 ? 1 : 2)) {
+        return options_wrong(o, "%s takes %s", verbs[verb], verb == 0 ? "nothing more" : "one KEY");
+    }
+    if (verb != 2 && (how.given || how.result)) {
+        return options_wrong(o, "--done, --retry, --fail and --result go with resolve");
+    }
+    int code = session_open(o, verb == 2 ? SESSION_WRITE : SESSION_READ, "actions", &s);
+    if (code == EXIT_DONE) {
+        hardy_status status = verb == 0   ? list(o, &s, &error)
+                              : verb == 1 ? show(o, &s, o->argv[1], &error)
+                                          : resolve(o, &s, o->argv[1], &how, &error);
+        if (status != HARDY_OK) {
+            say_error(o, &error);
+            code = session_exit(status);
+        }
+    }
+    session_close(&s);
+    return code;
+}
+
+const struct command command_actions = {
+    .name = "actions",
+    .alias = "action",
+    .synopsis = "list\nshow KEY\nresolve KEY --done [--result JSON|@FILE] | --retry | --fail",
+    .summary = "what ran under a key, and settling what is in doubt",
+    .details =
+        "An action that was started and whose end nobody knows is in doubt. It is not run again "
+        "by itself, unless it was declared safe or has a probe: find out what happened and "
+        "resolve it.",
+    .examples = "hardy actions list\nhardy actions show order-12345    # needs that key\n"
+                "hardy actions resolve order-12345 --done    # needs that key, in doubt",
+    .options = rows,
+    .run = run,
+};

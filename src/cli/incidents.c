@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hardy incidents`: what happened, told again from the store. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include "cli/session.h"
+#include "cli/timeline.h"
+#include "incident/incident.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TEXT = 64 << 20 };
+
+static void json_text(struct json_out *j, const char *key, const char *text) {
+    json_out_key(j, key);
+    json_out_string(j, text);
+}
+
+static void json_incident(struct json_out *j, const struct incident *i) {
+    json_text(j, "id", i->id);
+    json_text(j, "service", i->service);
+    json_text(j, "severity", i->severity);
+    json_text(j, "state", incident_state_text(i->state));
+    json_text(j, "summary", i->summary);
+    json_moment(j, "created", i->created);
+    json_moment(j, "ended", i->ended);
+    json_out_key(j, "attempts");
+    json_out_int(j, i->round);
+    json_text(j, "cause", i->cause);
+    json_text(j, "rule", i->rule);
+    json_out_key(j, "confidence");
+    json_out_double(j, i->confidence);
+    json_text(j, "outcome", i->outcome);
+}
+
+/* --- list --------------------------------------------------------------------------------------
+ */
+
+struct listing {
+    struct json_out *json; /* NULL: a table */
+    hardy_error *error;
+    hardy_status status;
+    size_t count;
+};
+
+static bool list_one(void *ctx, const struct store_row *row) {
+    struct listing *l = ctx;
+    struct incident i;
+    char created[32];
+    l->status = incident_decode(row, &i, l->error);
+    if (l->status != HARDY_OK) {
+        return false;
+    }
+    if (l->json) {
+        json_out_object(l->json);
+        json_incident(l->json, &i);
+        json_out_object_end(l->json);
+    } else {
+        moment_text(i.created, created);
+        if (l->count == 0) {
+            printf("%-28s  %-19s  %-9s  %-8s  %-8s  %s\n", "ID", "CREATED", "STATE", "SEVERITY",
+                   "ATTEMPTS", "SUMMARY");
+        }
+        printf("%-28s  %-19s  %-9s  %-8s  %8u  %s\n", i.id, created, incident_state_text(i.state),
+               i.severity, i.round, i.cause ? i.cause : i.summary);
+    }
+    l->count++;
+    incident_free(&i);
+    return true;
+}
+
+static hardy_status list(const struct options *o, struct session *s, hardy_error *error) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, MAX_TEXT);
+    json_out_init(&j, &text, 2);
+    struct listing l = {.json = o->globals.json ? &j : NULL, .error = error};
+    json_out_array(&j);
+    hardy_status status = store_scan(s->store, "incident", "", NULL, SIZE_MAX, list_one, &l, error);
+    json_out_array_end(&j);
+    if (status == HARDY_OK) {
+        status = l.status;
+    }
+    if (status == HARDY_OK && l.json) {
+        printf("%s\n", text.data);
+    } else if (status == HARDY_OK && l.count == 0) {
+        printf("no incidents in %s\n", s->state.path);
+    }
+    buf_free(&text);
+    return status;
+}
+
+/* --- show ---------------------------------------------------------------------------------------
+ */
+
+static void print_component(const char *name, json_t *c, double old) {
+    const char *error = json_string_value(json_object_get(c, "error"));
+    double age = json_number_value(json_object_get(c, "age"));
+    char span[48];
+    format_duration_short((int64_t)((age + old) * 1e9), span);
+    if (!json_is_true(json_object_get(c, "success"))) {
+        printf("    %-12s missing: %s\n", name, error ? error : "");
+        return;
+    }
+    char *data = json_dumps(json_object_get(c, "data"), JSON_COMPACT | JSON_ENCODE_ANY);
+    printf("    %-12s %s, %s old%s%s\n", name,
+           json_is_true(json_object_get(c, "cached"))     ? "cached"
+           : json_is_true(json_object_get(c, "degraded")) ? "static"
+                                                          : "fresh",
+           span, error ? ": " : "", error ? error : "");
+    if (data) {
+        printf("    %-12s %.200s%s\n", "", data, strlen(data) > 200 ? " ..." : "");
+    }
+    free(data);
+}
+
+static void print_evidence(const struct incident *i, int64_t gathered) {
+    json_t *evidence = i->evidence ? json_loads(i->evidence, 0, NULL) : NULL;
+    const char *name;
+    json_t *component;
+    if (!evidence) {
+        return;
+    }
+    double old = gathered ? (double)(clock_wall() - gathered) / (double)HARDY_SECOND : 0;
+    printf("  evidence, degradation %s\n",
+           json_string_value(json_object_get(evidence, "degradation_level")));
+    json_object_foreach(json_object_get(evidence, "components"), name, component) {
+        print_component(name, component, old);
+    }
+    json_decref(evidence);
+}
+
+struct telling {
+    struct json_out *json;
+    int64_t gathered; /* wall of the latest evidence */
+    bool remedies;
+};
+
+static bool tell_event(void *ctx, const struct store_row *row) {
+    struct telling *t = ctx;
+    json_t *o = json_loadb(row->value, row->len, 0, NULL);
+    const char *what = json_string_value(json_object_get(o, "what"));
+    if (str_eq(what, "gathered")) {
+        t->gathered = row->changed;
+    }
+    if (t->json) {
+        json_out_raw(t->json, row->value);
+    } else {
+        const char *at = json_string_value(json_object_get(o, "at"));
+        const char *detail = json_string_value(json_object_get(o, "detail"));
+        printf("  %.12s  %-12s  %s\n", at && strlen(at) > 23 ? at + 11 : "?", what ? what : "?",
+               detail ? detail : "");
+    }
+    json_decref(o);
+    return true;
+}
+
+static bool tell_remedy(void *ctx, const struct store_row *row) {
+    struct telling *t = ctx;
+    struct record r;
+    if (record_decode(row, &r, NULL) != HARDY_OK) {
+        return true;
+    }
+    if (t->json) {
+        record_to_json(&r, t->json);
+    } else {
+        if (!t->remedies) {
+            printf("  remedies\n");
+        }
+        print_record(&r, 4);
+    }
+    t->remedies = true;
+    record_free(&r);
+    return true;
+}
+
+static hardy_status show(const struct options *o, struct session *s, const char *id,
+                         hardy_error *error) {
+    struct incident i;
+    struct buf text;
+    struct json_out j;
+    hardy_status status = incident_load(s->store, id, &i, error);
+    if (status == HARDY_E_NOT_FOUND) {
+        return fail(error, status, s->state.path,
+                    "there is no incident `%s`; see hardy incidents list", id);
+    }
+    if (status != HARDY_OK) {
+        return status;
+    }
+    char *prefix = str_format("%s/", id);
+    struct telling t = {.json = o->globals.json ? &j : NULL};
+    buf_init(&text, MAX_TEXT);
+    json_out_init(&j, &text, 2);
+    json_out_object(&j);
+    json_incident(&j, &i);
+    if (!t.json) {
+        char created[32], ended[32], span[48];
+        moment_text(i.created, created);
+        moment_text(i.ended, ended);
+        format_duration_short((i.ended ? i.ended : clock_wall()) - i.created, span);
+        printf("%s  %s  %s\n", i.id, incident_state_text(i.state), i.severity);
+        printf("  %s\n", i.summary);
+        printf("  created %s, ended %s (%s), attempts %u\n", created, ended, span, i.round);
+        if (i.cause) {
+            printf("  cause: %s (rule %s, confidence %.2f)\n", i.cause, i.rule, i.confidence);
+        }
+        printf("  outcome: %s\n", i.outcome ? i.outcome : "-");
+        printf("  what happened\n");
+    }
+    json_out_key(&j, "timeline");
+    json_out_array(&j);
+    status = prefix ? store_scan(s->store, "event", prefix, NULL, SIZE_MAX, tell_event, &t, error)
+                    : HARDY_E_NOMEM;
+    json_out_array_end(&j);
+    json_out_key(&j, "remedies");
+    json_out_array(&j);
+    if (status == HARDY_OK) {
+        status = store_scan(s->store, "remedy", prefix, NULL, SIZE_MAX, tell_remedy, &t, error);
+    }
+    json_out_array_end(&j);
+    json_moment(&j, "evidence_at", t.gathered);
+    json_out_key(&j, "evidence");
+    if (i.evidence) {
+        json_out_raw(&j, i.evidence);
+    } else {
+        json_out_null(&j);
+    }
+    json_out_object_end(&j);
+    if (status == HARDY_OK && t.json) {
+        printf("%s\n", text.data);
+    } else if (status == HARDY_OK) {
+        print_evidence(&i, t.gathered);
+    }
+    if (status == HARDY_OK && i.state == INCIDENT_IN_DOUBT && !t.json) {
+        printf("  in doubt: find out whether `%s` took effect, then type one of\n"
+               "    hardy actions resolve %s/%u.%s --done\n"
+               "    hardy actions resolve %s/%u.%s --retry\n",
+               i.action, i.id, i.round, i.action, i.id, i.round, i.action);
+    }
+    buf_free(&text);
+    free(prefix);
+    incident_free(&i);
+    return status;
+}
+
+static int run(struct options *o) {
+    int id;
+    struct session s;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    while ((id = options_next(o)) > 0) {
+    }
+    if (id < 0) {
+        return o->exit;
+    }
+    bool showing = o->argc > 0 && str_eq(o->argv[0], "show");
+    if (o->argc == 0 || (!showing && !str_eq(o->argv[0], "list"))) {
+        return options_wrong(
+            o, o->argc ? "\"%s\" is not one of list, show" : "list or show ID is needed%s",
+            o->argc ? o->argv[0] : "");
+    }
+    if (o->argc != (showing ? 2 : 1)) {
+        return options_wrong(o, showing ? "show needs one ID%s" : "list takes nothing more%s", "");
+    }
+    int code = session_open(o, SESSION_READ, "incidents", &s);
+    if (code == EXIT_DONE) {
+        hardy_status status = showing ? show(o, &s, o->argv[1], &error) : list(o, &s, &error);
+        if (status != HARDY_OK) {
+            say_error(o, &error);
+            code = session_exit(status);
+        }
+    }
+    session_close(&s);
+    return code;
+}
+
+const struct command command_incidents = {
+    .name = "incidents",
+    .alias = "incident",
+    .synopsis = "list\nshow ID",
+    .summary = "tell again what happened, from the store",
+    .details =
+        "show prints an incident's cause and outcome, what happened and when, the remedies with "
+        "their attempts, the evidence with its age, and what is in doubt with the line to type.",
+    .examples = "hardy incidents list\nhardy incidents show inc-20261123-010203-4f2a    # needs an "
+                "incident",
+    .run = run,
+};
