@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hardy actions`: what ran under a key, and settling what is in doubt. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
