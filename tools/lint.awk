@@ -68,7 +68,7 @@ BEGIN {
     rule(library, "^$", "does not belong in the library: no printing, no ending the process, no signal handlers",
          "printf vprintf puts putchar perror abort exit _exit _Exit quick_exit atexit on_exit signal sigaction")
     rule("", "^$", "is banned: it cannot bound what it writes, or cannot report an error; see base/str.h, base/buf.h and base/parse.h",
-         "strcpy stpcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll atof scanf fscanf sscanf vscanf vfscanf vsscanf alloca tmpnam tempnam mktemp")
+         "strcpy stpcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll atof scanf fscanf vscanf vfscanf alloca tmpnam tempnam mktemp")
     rule(program, "^$", "leaves the descriptor open in children: use the form that takes a CLOEXEC flag",
          "pipe accept dup creat epoll_create inotify_init signalfd_create")
     n = split("open openat open64 socket socketpair pipe2 accept4 epoll_create1 eventfd timerfd_create signalfd memfd_create inotify_init1 mkostemp fopen", list, " ")
@@ -168,11 +168,15 @@ function strip(line,    out, at, what, i, c) {
     if (code ~ /CLOEXEC/) seen_cloexec = FNR
     rest = code
     before = ""
+    defines = code ~ /^static /
     while (match(rest, /[A-Za-z_][A-Za-z0-9_]*[ \t]*\(/)) {
         word = substr(rest, RSTART, RLENGTH - 1)
         sub(/[ \t]+$/, "", word)
         before = before substr(rest, 1, RSTART - 1)
-        if (before !~ /(->|[.])[ \t]*$/) judge_call(word)
+        if (defines) { # a static function of this file, not the C library's
+            own[word] = name
+            defines = 0
+        } else if (before !~ /(->|[.])[ \t]*$/ && own[word] != name) judge_call(word)
         before = before substr(rest, RSTART, RLENGTH)
         rest = substr(rest, RSTART + RLENGTH)
     }

@@ -62,6 +62,7 @@ good_code() {
 }
 
 bad_code 'reading the time in a policy' src/policy/a.c 'long f(void) { return time(0); }' 'time\(\) reads the time'
+bad_code 'reading the time in a static function' src/policy/a.c 'static long f(void) { return time(0); }' 'time\(\) reads the time'
 bad_code 'clock_gettime in the program' src/work/a.c 'int f(void) { return clock_gettime(1, &t); }' 'clock_gettime\(\)'
 bad_code 'libuv clock outside io' src/http/a.c 'long f(void) { return uv_now(loop); }' 'uv_now\(\)'
 bad_code 'sleeping' src/supervise/a.c 'void f(void) { sleep (1); }' 'sleep\(\) sleeps'
@@ -78,7 +79,7 @@ bad_code 'abort in the library' src/policy/a.c 'void f(void) { abort(); }' 'abor
 bad_code 'an atomic beside atomic.h' src/shared/a.c 'void f(void) { atomic_store(&a, 1); }' 'atomic_store\(\): every atomic'
 bad_code 'a builtin atomic' src/shared/a.c 'void f(void) { __atomic_load_n(&a, 5); }' '__atomic_load_n\(\): every atomic'
 bad_code 'stdatomic.h beside atomic.h' src/guard/a.c '#include <stdatomic.h>' '<stdatomic.h>: every atomic'
-for name in strcpy strcat strncpy sprintf vsprintf strtok gets atoi atol sscanf; do
+for name in strcpy strcat strncpy sprintf vsprintf strtok gets atoi atol fscanf; do
     bad_code "banned: $name" src/cli/a.c "void f(void) { $name(a, b); }" "$name\\(\\) is banned"
 done
 bad_code 'banned in tests too' tests/base/a.c 'void f(void) { strcpy(a, b); }' 'strcpy\(\) is banned'
@@ -122,6 +123,8 @@ finds 'a configuration in the root' '^hardy.yaml:1: '
 good_code 'a call through a member is not the C library' src/policy/a.c 'long f(struct env *e) {' '    return e->time(0) + e->io.sleep(1);' '}'
 good_code 'a comment is not a call' src/policy/a.c '/* time() and sleep(1) are for src/io. */'
 good_code 'a string is not a call' src/policy/a.c 'const char *f(void) {' '    return "time(0) \" getenv(";' '}'
+good_code 'a static function of the same name is not the C library' src/drive/a.c \
+    'static int wait(int a) {' '    return a;' '}' '' 'int f(void) {' '    return wait(1);' '}'
 good_code 'a longer name is not a call' src/policy/a.c 'long f(void) {' '    return run_time(0) + sleep_until(1);' '}'
 good_code 'the clock reads the time' src/base/clock.c 'int f(void) {' '    return clock_gettime(1, &t);' '}'
 good_code 'io waits' src/io/a.c 'int f(void) {' '    return waitpid(1, &s, 0);' '}'
