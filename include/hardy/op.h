@@ -11,7 +11,7 @@
  *         hardy_step step = hardy_op_next(&op, now);
  *         CALL    start attempt `step.attempt`; report it when it has ended
  *         STOP    make attempt `step.attempt` end; it keeps its slot until it is reported
- *         WAIT    come back at `step.until`, after a report, or when `wake` was called
+ *         WAIT    come back at `step.until`, after a report or progress, or when `wake` was called
  *         RESULT  the operation's result is known: hand it on (attempts may still be running)
  *         DONE    nothing is outstanding: call hardy_op_end()
  *     }
@@ -120,6 +120,9 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_op_begin(hardy_op *op, size_t size, 
                                                      const hardy_op_options *options, int64_t now);
 /* Call until WAIT or DONE. */
 HARDY_API hardy_step hardy_op_next(hardy_op *op, int64_t now);
+/* CONNECTED changes nothing; FIRST_CONTENT and BYTES start the idle time-out anew. Then call
+ * hardy_op_next(): the time to come back may be another. Of an attempt that does not run: ignored.
+ */
 HARDY_API void hardy_op_report_progress(hardy_op *op, uint32_t attempt, hardy_progress what,
                                         int64_t now);
 /* Each CALL is answered by exactly one report, also after a STOP; a second is ignored. */

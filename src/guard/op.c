@@ -8,7 +8,6 @@
  * way out that did not use it, in one place: conclude().
  */
 #include "base/clock.h"
-#include "base/mutex.h"
 #include "base/prng.h"
 #include "guard/state.h"
 #include "policy/backoff.h"
@@ -272,16 +271,6 @@ static void ask_slot(struct op *op, int64_t now) {
     }
 }
 
-/* Who granted the slot may still be about to call `wake`, with the lock held. This operation can be
- * over and gone in no time, so it lets that happen first. */
-static void accept_slot(struct op *op) {
-    mutex_lock(&op->guard->bulkhead.lock);
-    mutex_unlock(&op->guard->bulkhead.lock);
-    op->queued = false;
-    op->slot = true;
-    op->phase = PHASE_START;
-}
-
 /* The breaker's permit is taken last, so that no wait makes it stale. False: refused. */
 static bool start(struct op *op, int64_t now) {
     hardy_guard *g = op->guard;
@@ -519,7 +508,9 @@ hardy_step hardy_op_next(hardy_op *storage, int64_t now) {
             if (!bulkhead_granted(&op->waiter)) {
                 return wait_until(op, op->start_before, HARDY_REASON_SLOTS);
             }
-            accept_slot(op);
+            op->queued = false;
+            op->slot = true;
+            op->phase = PHASE_START;
             break;
         case PHASE_START:
             if (start(op, now)) {

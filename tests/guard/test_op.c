@@ -250,6 +250,7 @@ static void connecting_is_not_content(void **state) {
     world_run(&b.world, 10 * MS);
     hardy_op_report_progress(&c->op, 1, HARDY_CONNECTED, b.world.now);
     hardy_op_report_progress(&c->op, 2, HARDY_FIRST_CONTENT, b.world.now);
+    c->woken = true;
     world_run(&b.world, HARDY_NEVER);
     assert_trace(c, "0 call 1 | 0 wait running | 100 wait backoff 200 | 200 call 2 | "
                     "200 result OK | 200 done");
@@ -426,6 +427,7 @@ static void a_floor_that_does_not_fit_the_total_wait(void **state) {
     (void)state;
     b.config.retry = &b.retry;
     b.retry.max_total_wait = 2 * HARDY_SECOND;
+    b.retry.jitter = HARDY_JITTER_FULL;
     make();
     hardy_step r = world_call(&b.world, b.guard, 0, throttled(3 * HARDY_SECOND));
     assert_int_equal(r.reason, HARDY_REASON_RETRY_AFTER);
