@@ -118,7 +118,7 @@ struct stream *stream_connect(struct loop *loop, const char *host, uint16_t port
                               const struct stream_events *events, void *ctx);
 /* Copied; also before it is connected. Returns false when the stream is closing. Bytes not yet sent
  * are counted; beyond STREAM_UNSENT_MAX the stream is closed with CLOSE_TOO_LARGE. */
-#define STREAM_UNSENT_MAX ((size_t)256 << 20)
+#define STREAM_UNSENT_MAX ((size_t)64 << 20)
 bool stream_write(struct stream *s, const void *data, size_t len);
 size_t stream_unsent(const struct stream *s);
 void stream_read_pause(struct stream *s);

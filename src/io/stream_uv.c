@@ -121,11 +121,8 @@ static void release(struct stream_uv *s) {
 static void on_settle(struct loop_post *post) {
     struct stream_uv *s = post->ctx;
     s->posted = false;
-    if (!s->closing) {
+    if (!s->closing || s->flushing) {
         step(s);
-        return;
-    }
-    if (s->flushing) {
         return;
     }
     const struct stream_events *events = s->base.events;
@@ -334,7 +331,7 @@ void stream_uv_close(struct stream *stream, enum close_reason reason) {
         }
         return;
     }
-    if (reason != CLOSE_LOCAL || s->unsent == 0 || !s->sock) {
+    if (reason != CLOSE_LOCAL || s->unsent == 0) {
         end(s, reason);
         return;
     }
@@ -423,7 +420,9 @@ static unsigned in_flight(const struct stream_uv *s) {
 }
 
 static void connected(struct stream_uv *s, struct sock *sock) {
-    loop_timer_stop(s->base.loop, &s->timer);
+    if (!s->flushing) {
+        loop_timer_stop(s->base.loop, &s->timer);
+    }
     for (unsigned i = 0; i < s->tried; i++) {
         if (s->trying[i] != sock) {
             drop_sock(s->trying[i]);
@@ -491,7 +490,7 @@ static struct sock *sock_new(struct stream_uv *s) {
 
 /* Tries the next address, and arms the timer for the one after it. */
 static void step(struct stream_uv *s) {
-    if (s->closing || s->sock || s->tried == s->address_count) {
+    if ((s->closing && !s->flushing) || s->sock || s->tried == s->address_count) {
         return;
     }
     unsigned i = s->tried++;
@@ -508,7 +507,7 @@ static void step(struct stream_uv *s) {
     }
     if (failed) {
         connect_failed(s, failed);
-    } else if (s->tried < s->address_count) {
+    } else if (s->tried < s->address_count && !s->flushing) {
         loop_timer_start(s->base.loop, &s->timer, time_add(loop_now(s->base.loop), NEXT_ADDRESS));
     }
 }

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP streams and listeners of the kernel's loop, over loopback. */
+#include "../cmocka_all.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "io/loop.h"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct loop *loop;
+
+/* One end of a connection, and what happened to it. */
+struct end {
+    struct stream *stream;
+    struct buf got;
+    size_t total;
+    int connected, closed, drained;
+    enum close_reason reason;
+    char detail[200];
+    const char *say;    /* written once connected */
+    bool echo;          /* writes back what it gets */
+    size_t close_after; /* closes when it has got this much; 0 = never */
+    size_t pause_after; /* pauses once when it has got this much */
+    struct loop_timer resume;
+    bool was_paused;
+};
+static struct end client, server;
+static struct listener *listening;
+
+static void on_connected(void *ctx, struct stream *s) {
+    struct end *e = ctx;
+    assert_ptr_equal(e->stream, s);
+    e->connected++;
+    if (e->say) {
+        assert_true(stream_write(s, e->say, strlen(e->say)));
+    }
+}
+
+static void on_resume(struct loop_timer *t) {
+    struct end *e = t->ctx;
+    stream_read_resume(e->stream);
+}
+
+static void on_data(void *ctx, struct stream *s, const char *data, size_t len) {
+    struct end *e = ctx;
+    assert_int_equal(e->closed, 0);
+    e->total += len;
+    buf_append(&e->got, data, len);
+    if (e->echo) {
+        stream_write(s, data, len);
+    }
+    if (e->close_after && e->total >= e->close_after) {
+        stream_close(s, CLOSE_LOCAL);
+    }
+    if (e->pause_after && e->total >= e->pause_after && !e->was_paused) {
+        e->was_paused = true;
+        stream_read_pause(s);
+        loop_timer_init(&e->resume, on_resume, e);
+        loop_timer_start(loop, &e->resume, loop_now(loop) + 5 * HARDY_MILLISECOND);
+    }
+}
+
+static void on_drained(void *ctx, struct stream *s) {
+    struct end *e = ctx;
+    assert_int_equal(stream_unsent(s), 0);
+    e->drained++;
+}
+
+static void on_closed(void *ctx, struct stream *s, enum close_reason reason, const char *detail) {
+    struct end *e = ctx;
+    assert_ptr_equal(e->stream, s);
+    e->stream = NULL;
+    e->closed++;
+    e->reason = reason;
+    snprintf(e->detail, sizeof e->detail, "%s", detail);
+    if (e == &server && listening) {
+        listener_close(listening);
+        listening = NULL;
+    }
+}
+
+static const struct stream_events events = {on_connected, on_data, on_drained, on_closed};
+
+static void on_accepted(void *ctx, struct stream *s) {
+    struct end *e = ctx;
+    e->stream = s;
+    stream_set_events(s, &events, e);
+    if (e->say) {
+        assert_true(stream_write(s, e->say, strlen(e->say)));
+    }
+}
+
+static const struct listener_events listens = {on_accepted};
+
+static void end_init(struct end *e) {
+    *e = (struct end){0};
+    buf_init(&e->got, 1 << 20);
+}
+
+static int setup(void **state) {
+    (void)state;
+    end_init(&client);
+    end_init(&server);
+    loop = loop_uv_new(NULL);
+    listening = loop ? listener_open(loop, "127.0.0.1", 0, &listens, &server, NULL) : NULL;
+    return listening ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    if (listening) {
+        listener_close(listening);
+    }
+    loop_free(loop);
+    buf_free(&client.got);
+    buf_free(&server.got);
+    return 0;
+}
+
+static void connect_client(const char *host, uint16_t port) {
+    client.stream = stream_connect(loop, host, port, &events, &client);
+    assert_non_null(client.stream);
+    assert_int_equal(client.connected + client.closed, 0); /* never from inside the call */
+}
+
+static void echo(void **state) {
+    (void)state;
+    uint16_t port = listener_port(listening);
+    assert_true(port != 0);
+    client.say = "hello";
+    client.close_after = 5;
+    server.echo = true;
+    connect_client("127.0.0.1", port);
+    char name[32];
+    snprintf(name, sizeof name, "127.0.0.1:%u", (unsigned)port);
+    assert_string_equal(stream_peer(client.stream), name);
+    loop_run(loop);
+    assert_string_equal(client.got.data, "hello");
+    assert_int_equal(client.connected, 1);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.reason, CLOSE_LOCAL);
+    assert_int_equal(server.closed, 1);
+    assert_int_equal(server.reason, CLOSE_EOF);
+}
+
+static void refused_by_name_and_number(void **state) {
+    (void)state;
+    uint16_t port = listener_port(listening);
+    listener_close(listening);
+    listening = NULL;
+    connect_client("127.0.0.1", port);
+    loop_run(loop);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.connected, 0);
+    assert_int_equal(client.reason, CLOSE_REFUSED);
+    assert_non_null(strstr(client.detail, "connect to 127.0.0.1:"));
+    end_init(&client);
+    connect_client("localhost", port); /* every address of it */
+    loop_run(loop);
+    assert_int_equal(client.reason, CLOSE_REFUSED);
+    end_init(&client);
+    connect_client("[::1]", port);
+    loop_run(loop);
+    assert_int_equal(client.closed, 1);
+    assert_true(client.reason == CLOSE_REFUSED || client.reason == CLOSE_UNREACHABLE);
+}
+
+static void a_name_is_resolved_and_its_addresses_tried(void **state) {
+    (void)state;
+    client.say = "hi";
+    client.close_after = 2;
+    server.echo = true;
+    connect_client("localhost", listener_port(listening));
+    assert_true(stream_write(client.stream, "", 0));
+    loop_run(loop);
+    assert_int_equal(client.connected, 1);
+    assert_string_equal(client.got.data, "hi");
+}
+
+static void a_name_without_address(void **state) {
+    (void)state;
+    listener_close(listening);
+    listening = NULL;
+    /* A label longer than DNS allows: refused by the resolver without asking anyone. */
+    connect_client("aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggggggg.invalid",
+                   80);
+    loop_run(loop);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.reason, CLOSE_RESOLVE);
+    assert_non_null(strstr(client.detail, "cannot resolve"));
+}
+
+static void closed_while_it_connects(void **state) {
+    (void)state;
+    connect_client("localhost", listener_port(listening));
+    stream_close(client.stream, CLOSE_TIMEOUT);
+    assert_int_equal(client.closed, 0);
+    listener_close(listening);
+    listening = NULL;
+    loop_run(loop);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.connected, 0);
+    assert_int_equal(client.reason, CLOSE_TIMEOUT);
+    assert_string_equal(client.detail, close_reason_text(CLOSE_TIMEOUT));
+}
+
+/* A peer that aborts: SO_LINGER 0 makes the kernel send a reset. */
+static void reset(void **state) {
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(listener_port(listening))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+    loop_run(loop);
+    assert_int_equal(server.closed, 1);
+    assert_int_equal(server.reason, CLOSE_RESET);
+}
+
+#define LARGE ((size_t)24 << 20)
+
+static char pattern(size_t i) {
+    return (char)(i * 7 + (i >> 16));
+}
+
+static void write_large(void *ctx, struct stream *s) {
+    char *data = malloc(LARGE);
+    assert_non_null(data);
+    for (size_t i = 0; i < LARGE; i++) {
+        data[i] = pattern(i);
+    }
+    on_connected(ctx, s);
+    for (size_t at = 0; at < LARGE; at += LARGE / 8) {
+        assert_true(stream_write(s, data + at, LARGE / 8));
+    }
+    assert_true(stream_unsent(s) > 0);
+    free(data);
+}
+
+static void write_large_and_close(void *ctx, struct stream *s) {
+    write_large(ctx, s);
+    stream_close(s, CLOSE_LOCAL);
+    assert_false(stream_write(s, "x", 1));
+}
+
+static void large(void (*connected)(void *, struct stream *)) {
+    struct stream_events sends = {connected, on_data, on_drained, on_closed};
+    buf_free(&server.got);
+    buf_init(&server.got, LARGE);
+    server.pause_after = 1 << 20;
+    server.close_after = connected == write_large ? LARGE : 0;
+    client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
+    loop_run(loop);
+    assert_true(server.was_paused);
+    assert_int_equal(server.total, LARGE);
+    for (size_t i = 0; i < LARGE; i++) {
+        if (server.got.data[i] != pattern(i)) {
+            fail_msg("byte %zu differs", i);
+        }
+    }
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(server.closed, 1);
+}
+
+/* More than any socket buffer holds, to a reader that pauses: all of it arrives, once, in order. */
+static void large_writes_through_a_pause(void **state) {
+    (void)state;
+    large(write_large);
+    assert_int_equal(client.drained, 1);
+    assert_int_equal(client.reason, CLOSE_EOF);
+    assert_int_equal(server.reason, CLOSE_LOCAL);
+}
+
+static void closing_sends_what_is_pending(void **state) {
+    (void)state;
+    large(write_large_and_close);
+    assert_int_equal(client.reason, CLOSE_LOCAL);
+    assert_int_equal(server.reason, CLOSE_EOF);
+}
+
+static void written_and_closed_before_it_is_connected(void **state) {
+    (void)state;
+    connect_client("localhost", listener_port(listening));
+    assert_true(stream_write(client.stream, "first ", 6));
+    assert_true(stream_write(client.stream, "second", 6));
+    assert_int_equal(stream_unsent(client.stream), 12);
+    stream_close(client.stream, CLOSE_LOCAL);
+    loop_run(loop);
+    assert_string_equal(server.got.data, "first second");
+    assert_int_equal(server.reason, CLOSE_EOF);
+    assert_int_equal(client.closed, 1);
+}
+
+static void close_now(struct loop_timer *t) {
+    struct end *e = t->ctx;
+    stream_close(e->stream, CLOSE_SHUTDOWN);
+}
+
+/* The far side reads nothing: closing lingers, and a second reason ends that. */
+static void another_reason_hurries_the_closing_up(void **state) {
+    (void)state;
+    struct stream_events sends = {write_large_and_close, on_data, on_drained, on_closed};
+    server.pause_after = 1;
+    client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
+    struct loop_timer t;
+    loop_timer_init(&t, close_now, &client);
+    loop_timer_start(loop, &t, loop_now(loop) + 3 * HARDY_MILLISECOND);
+    int64_t before = clock_now();
+    loop_run(loop);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.reason, CLOSE_SHUTDOWN);
+    assert_true(clock_now() - before < 5 * HARDY_SECOND);
+}
+
+static void too_much_unsent_closes(void **state) {
+    (void)state;
+    size_t half = STREAM_UNSENT_MAX / 2 + 1;
+    char *data = calloc(1, half);
+    assert_non_null(data);
+    connect_client("127.0.0.1", listener_port(listening));
+    assert_true(stream_write(client.stream, data, half));
+    assert_false(stream_write(client.stream, data, half));
+    free(data);
+    listener_close(listening);
+    listening = NULL;
+    loop_run(loop);
+    assert_int_equal(client.reason, CLOSE_TOO_LARGE);
+}
+
+static void listening_twice_names_the_address(void **state) {
+    (void)state;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    uint16_t port = listener_port(listening);
+    assert_null(listener_open(loop, "127.0.0.1", port, &listens, &server, &error));
+    assert_int_equal(error.status, HARDY_E_EXISTS);
+    char name[32];
+    snprintf(name, sizeof name, "127.0.0.1:%u", (unsigned)port);
+    assert_string_equal(error.where, name);
+    assert_null(listener_open(loop, "not an address", 0, &listens, &server, &error));
+    assert_int_equal(error.status, HARDY_E_NOT_FOUND);
+    listener_close(listener_open(loop, "localhost", 0, &listens, &server, &error));
+}
+
+static void accept_nothing(void *ctx, struct stream *s) {
+    (void)ctx;
+    (void)s;
+    listener_close(listening);
+    listening = NULL;
+}
+
+static void nobody_takes_the_connection(void **state) {
+    (void)state;
+    static const struct listener_events none = {accept_nothing};
+    listener_close(listening);
+    listening = listener_open(loop, "127.0.0.1", 0, &none, NULL, NULL);
+    connect_client("127.0.0.1", listener_port(listening));
+    loop_run(loop);
+    assert_int_equal(client.connected, 1);
+    assert_int_equal(client.reason, CLOSE_EOF);
+}
+
+static void stop(struct loop_timer *t) {
+    (void)t;
+    loop_stop(loop);
+}
+
+/* Freeing the loop in the middle of everything: no callback, no leak. */
+static void left_open_at_the_end(void **state) {
+    (void)state;
+    struct stream_events sends = {write_large, on_data, on_drained, on_closed};
+    server.pause_after = 1;
+    client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
+    struct loop_timer t;
+    loop_timer_init(&t, stop, NULL);
+    loop_timer_start(loop, &t, loop_now(loop) + 2 * HARDY_MILLISECOND);
+    loop_run(loop);
+    assert_non_null(stream_connect(loop, "localhost", 1, &events, &client));
+    assert_non_null(stream_connect(loop, "127.0.0.1", 1, &events, &client));
+    listening = NULL;
+    loop_timer_stop(loop, &server.resume);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        T(echo),
+        T(refused_by_name_and_number),
+        T(a_name_is_resolved_and_its_addresses_tried),
+        T(a_name_without_address),
+        T(closed_while_it_connects),
+        T(reset),
+        T(large_writes_through_a_pause),
+        T(closing_sends_what_is_pending),
+        T(written_and_closed_before_it_is_connected),
+        T(another_reason_hurries_the_closing_up),
+        T(too_much_unsent_closes),
+        T(listening_twice_names_the_address),
+        T(nobody_takes_the_connection),
+        T(left_open_at_the_end),
+    };
+    return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+}
