@@ -116,7 +116,7 @@ static void test_requests(void **state) {
            "POST / 1.1 length=3 chunked=0 keep=1 [Host=a] [Content-Length=3] {abc}\n");
     expect(POST "Content-Length: 0\r\n\r\n",
            "POST / 1.1 length=0 chunked=0 keep=1 [Host=a] [Content-Length=0] {}\n");
-    expect(CHUNKED "3\r\nabc\r\nA;x=1;y\r\n0123456789\r\n0\r\nTrailer: 1\r\nT2: \r\n\r\n",
+    expect(CHUNKED "3\r\nabc\r\nA;x=\"1\"\r\n0123456789\r\n0\r\nTrailer: 1\r\nT2: \r\n\r\n",
            "POST / 1.1 length=-1 chunked=1 keep=1 [Host=a] [Transfer-Encoding=chunked] "
            "{abc0123456789}\n");
     /* Two in a row: not a byte of the second belongs to the first. */

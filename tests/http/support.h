@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_HTTP_SUPPORT_H
+#define TESTS_HTTP_SUPPORT_H
+/* A loop (the kernel's, or a simulated one), and the two ends of raw connections. */
+#include "base/buf.h"
+#include "http/client.h"
+#include "io/loop.h"
+#include "io/sim.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct world {
+    struct loop *loop;
+    bool simulated;
+    struct loop_timer guard;
+};
+void world_begin(struct world *w, const struct sim_options *sim); /* NULL = the kernel's loop */
+void world_run(struct world *w); /* until world_stop(), within 20 seconds (or virtual hours) */
+void world_stop(struct world *w);
+void world_end(struct world *w); /* runs until nothing is left, then frees the loop */
+
+/* Writes `send` to the port, `step` bytes at a time (0 = all at once), and collects what comes
+ * until the far side closes. */
+struct raw_client {
+    struct world *w;
+    struct stream *stream;
+    const char *send;
+    size_t len, at, step;
+    bool stay;          /* never reads: the receive window fills */
+    const char *expect; /* leaves as soon as this was received */
+    struct buf got;
+    bool closed;
+    enum close_reason reason;
+    struct loop_timer timer;
+    int64_t pause; /* between two steps */
+    int64_t ended;
+};
+void raw_client_open(struct raw_client *c, struct world *w, uint16_t port);
+void raw_client_free(struct raw_client *c);
+/* The whole talk: what came back; borrowed until the next call. */
+const char *raw_talk(struct world *w, uint16_t port, const char *send, size_t step);
+
+/* Answers each request that is complete at its blank line (or after `request_len` bytes) with the
+ * next of `answers`; NULL there = says nothing. */
+struct raw_server {
+    struct world *w;
+    struct listener *listener;
+    uint16_t port;
+    const char *const *answers;
+    size_t count, next;
+    size_t step;              /* bytes at a time; 0 = all at once */
+    int64_t pause;            /* between two steps */
+    bool close_after;         /* closes behind each answer */
+    const bool *reset_before; /* one flag per answer: resets instead of answering */
+    size_t accepted, open;
+    struct buf heard;
+    struct raw_peer *peers;
+};
+void raw_server_open(struct raw_server *s, struct world *w, const char *const *answers,
+                     size_t count);
+void raw_server_close(struct raw_server *s);
+
+/* A client's call and all it told. */
+struct call_log {
+    struct world *w;
+    struct http_call *call;
+    int heads, ends, fails;
+    int status;
+    struct buf body, headers;
+    enum close_reason reason;
+    char detail[400];
+    struct http_facts facts;
+    int64_t ended;
+    bool stop;           /* the world stops when it has ended */
+    size_t cancel_after; /* bytes of body; 0 = never */
+    void (*on_end)(struct call_log *log);
+    struct http_client *client;
+};
+void call_begin(struct call_log *log, struct world *w, struct http_client *client,
+                const struct http_call_options *options);
+void call_free(struct call_log *log);
+/* GET of http://127.0.0.1:port/target with these options (whose url is filled in); runs to its end.
+ */
+void call_run(struct call_log *log, struct world *w, struct http_client *client, uint16_t port,
+              const char *target, struct http_call_options *options);
+struct http_client *client_new(struct world *w);
+#endif

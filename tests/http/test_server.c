@@ -1,0 +1,716 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server against raw bytes: what it answers, what it refuses, and what ends a connection. Runs
+ * on a simulated loop (all waits) and on the kernel's (what needs no waiting). */
+#include "base/clock.h"
+#include "base/str.h"
+#include "http/problem.h"
+#include "http/server.h"
+#include "support.h"
+
+#define HOST "Host: localhost\r\n"
+#define CLOSE "Connection: close\r\n"
+
+struct fixture {
+    struct world w;
+    struct http_server *server;
+    uint16_t port;
+    struct buf log; /* what handlers and the server's callbacks saw */
+    struct http_request *held;
+    struct loop_timer timer;
+    int64_t delay;
+    size_t closes;
+    enum close_reason reason; /* of the last close */
+    char detail[200];
+    bool drained;
+};
+
+static struct fixture *the; /* cmocka's tests and these handlers share one world at a time */
+
+static void handle_hello(void *ctx, struct http_request *r) {
+    struct fixture *f = ctx;
+    buf_printf(&f->log, "%s %s?%s\n", http_request_method(r), http_request_path(r),
+               http_request_query(r));
+    http_respond_text(r, 200, "text/plain", "hello");
+}
+
+static void handle_echo(void *ctx, struct http_request *r) {
+    size_t len;
+    const char *body = http_request_body(r, &len);
+    (void)ctx;
+    http_respond(r, 200, NULL, "application/octet-stream", body, len);
+}
+
+static void answer_held(struct loop_timer *timer) {
+    struct fixture *f = timer->ctx;
+    struct http_request *r = f->held;
+    f->held = NULL;
+    buf_puts(&f->log, http_request_gone(r) ? "late, gone\n" : "late\n");
+    http_respond_text(r, 200, "text/plain", "late");
+}
+
+static void on_gone(void *ctx, struct http_request *r, enum close_reason reason) {
+    struct fixture *f = ctx;
+    (void)r;
+    buf_printf(&f->log, "gone: %s\n", close_reason_text(reason));
+}
+
+static void handle_later(void *ctx, struct http_request *r) {
+    static const struct http_request_events events = {.gone = on_gone};
+    struct fixture *f = ctx;
+    http_request_read(r, &events, f);
+    f->held = r;
+    loop_timer_init(&f->timer, answer_held, f);
+    loop_timer_start(f->w.loop, &f->timer, time_add(loop_now(f->w.loop), f->delay));
+}
+
+static void handle_stream(void *ctx, struct http_request *r) {
+    (void)ctx;
+    http_respond_begin(r, 200, NULL, "text/event-stream", -1);
+    assert_true(http_respond_data(r, "one", 3));
+    assert_true(http_respond_data(r, "", 0)); /* would end a chunked answer */
+    assert_true(http_respond_data(r, "two", 3));
+    http_respond_end(r);
+}
+
+static void handle_cut(void *ctx, struct http_request *r) {
+    (void)ctx;
+    if (strcmp(http_request_query(r), "short") == 0) {
+        http_respond_begin(r, 200, NULL, NULL, 10);
+        http_respond_data(r, "12345", 5);
+        http_respond_end(r);
+    } else if (strcmp(http_request_query(r), "long") == 0) {
+        http_respond_begin(r, 200, NULL, NULL, 3);
+        assert_false(http_respond_data(r, "12345", 5));
+        http_respond_end(r);
+    } else {
+        http_respond_begin(r, 200, NULL, NULL, -1);
+        http_respond_data(r, "12345", 5);
+        http_respond_abort(r, CLOSE_ERROR, "upstream failed");
+    }
+}
+
+static void handle_empty(void *ctx, struct http_request *r) {
+    (void)ctx;
+    http_respond(r, 204, NULL, NULL, NULL, 0);
+}
+
+static void handle_headers(void *ctx, struct http_request *r) {
+    struct http_headers h;
+    (void)ctx;
+    http_headers_init(&h, 10, 1000);
+    assert_int_equal(http_headers_add(&h, "x-one", "1"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "Content-Length", "99"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "Transfer-Encoding", "chunked"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "Connection", "close"), HARDY_OK);
+    http_respond(r, 201, &h, NULL, "ok", 2);
+    http_headers_free(&h);
+}
+
+static void gone_and_end(void *ctx, struct http_request *r, enum close_reason reason) {
+    on_gone(ctx, r, reason);
+    http_respond_end(r);
+}
+
+static void body_data(void *ctx, struct http_request *r, const char *data, size_t len) {
+    (void)ctx;
+    http_respond_data(r, data, len);
+}
+
+static void body_end(void *ctx, struct http_request *r) {
+    (void)ctx;
+    http_respond_data(r, "|end", 4);
+    http_respond_end(r);
+}
+
+/* Both ways at once: what comes in goes out. */
+static void handle_duplex(void *ctx, struct http_request *r) {
+    static const struct http_request_events events = {
+        .data = body_data, .end = body_end, .gone = gone_and_end};
+    http_request_read(r, &events, ctx);
+    http_respond_begin(r, 200, NULL, NULL, -1);
+}
+
+static void handle_early(void *ctx, struct http_request *r) {
+    (void)ctx;
+    http_respond_text(r, 401, "text/plain", "no"); /* without its body */
+}
+
+static void big_drained(void *ctx, struct http_request *r) {
+    struct fixture *f = ctx;
+    buf_puts(&f->log, "drained\n");
+    http_respond_end(r);
+}
+
+/* More than any socket takes at once. */
+static void handle_big(void *ctx, struct http_request *r) {
+    static const struct http_request_events events = {.drained = big_drained, .gone = gone_and_end};
+    static char block[1 << 20];
+    http_request_read(r, &events, ctx);
+    memset(block, 'x', sizeof block);
+    http_respond_begin(r, 200, NULL, NULL, 32 << 20);
+    for (int i = 0; i < 32; i++) {
+        assert_true(http_respond_data(r, block, sizeof block));
+    }
+    assert_true(http_respond_unsent(r) > 0);
+}
+
+static void on_closed(void *ctx, const char *peer, enum close_reason reason, const char *detail) {
+    struct fixture *f = ctx;
+    assert_non_null(strstr(peer, ":"));
+    f->closes++;
+    f->reason = reason;
+    str_copy(f->detail, sizeof f->detail, detail);
+}
+
+static const struct http_route routes[] = {
+    {"GET", "/hello", 0, false, handle_hello},      {"POST", "/echo", 100, false, handle_echo},
+    {"PUT", "/echo", 100, false, handle_echo},      {NULL, "/later", 100, false, handle_later},
+    {"GET", "/stream", 0, false, handle_stream},    {"GET", "/cut", 0, false, handle_cut},
+    {"GET", "/empty", 0, false, handle_empty},      {"GET", "/headers", 0, false, handle_headers},
+    {"POST", "/duplex", 1000, true, handle_duplex}, {"POST", "/early", 100000, true, handle_early},
+    {"GET", "/big", 0, false, handle_big},          {"GET", "/api/*", 0, false, handle_hello},
+};
+
+static void begin_with(struct fixture *f, bool simulated, struct http_server_options *o) {
+    struct sim_options sim;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    sim_options_init(&sim);
+    memset(f, 0, sizeof *f);
+    the = f;
+    world_begin(&f->w, simulated ? &sim : NULL);
+    buf_init(&f->log, 100000);
+    buf_puts(&f->log, "");
+    o->routes = routes;
+    o->route_count = sizeof routes / sizeof *routes;
+    o->ctx = f;
+    o->closed = on_closed;
+    if (!simulated) {
+        o->linger_limit = 20 * HARDY_MILLISECOND;
+    }
+    if (http_server_open(f->w.loop, o, &f->server, &error) != HARDY_OK) {
+        fail_msg("%s %s", error.where, error.message);
+    }
+    f->port = http_server_port(f->server);
+}
+
+static void begin(struct fixture *f, bool simulated) {
+    struct http_server_options o;
+    http_server_options_init(&o);
+    begin_with(f, simulated, &o);
+}
+
+static void on_drained(void *ctx) {
+    ((struct fixture *)ctx)->drained = true;
+}
+
+static void end(struct fixture *f) {
+    http_server_drain(f->server, time_add(loop_now(f->w.loop), HARDY_SECOND), on_drained, f);
+    world_end(&f->w);
+    assert_true(f->drained);
+    buf_free(&f->log);
+}
+
+#define TEXT(status, length, rest)                                                                 \
+    "HTTP/1.1 " status "\r\ncontent-type: text/plain\r\ncontent-length: " length "\r\n" rest
+
+static void expect_talk(struct fixture *f, const char *send, const char *expected) {
+    for (size_t step = 0; step < 3; step++) {
+        const char *got = raw_talk(&f->w, f->port, send, step);
+        if (strcmp(got, expected) != 0) {
+            fail_msg("to \"%s\" (steps of %zu) came \"%s\", expected \"%s\"", send, step, got,
+                     expected);
+        }
+        assert_int_equal(http_server_connections(f->server), 0);
+    }
+}
+
+/* The first line of the answer. */
+static void expect_status(struct fixture *f, const char *send, int status) {
+    char line[40];
+    snprintf(line, sizeof line, "HTTP/1.1 %d ", status);
+    for (size_t step = 0; step < 2; step++) {
+        const char *got = raw_talk(&f->w, f->port, send, step);
+        if (!str_starts(got, line)) {
+            fail_msg("to \"%s\" came \"%s\", expected %d", send, got, status);
+        }
+    }
+}
+
+static void answers(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    expect_talk(&f, "GET /hello?a=1 HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                TEXT("200 OK", "5", "connection: close\r\n\r\nhello"));
+    assert_string_equal(f.log.data, "GET /hello?a=1\nGET /hello?a=1\nGET /hello?a=1\n");
+    expect_talk(&f, "GET http://localhost/hello HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                TEXT("200 OK", "5", "connection: close\r\n\r\nhello"));
+    /* Several on one connection, sent ahead; the last one closes it. */
+    expect_talk(&f,
+                "GET /hello HTTP/1.1\r\n" HOST "\r\n"
+                "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
+                "PUT /echo HTTP/1.1\r\n" HOST
+                "Transfer-Encoding: chunked\r\n\r\n2\r\nde\r\n1\r\nf\r\n0\r\n\r\n"
+                "GET /api/v1/x HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                TEXT("200 OK", "5",
+                     "\r\nhello") "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
+                                  "content-length: 3\r\n\r\nabc"
+                                  "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
+                                  "content-length: 3\r\n\r\ndef" TEXT(
+                                      "200 OK", "5", "connection: close\r\n\r\nhello"));
+    expect_talk(&f, "HEAD /hello HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                TEXT("200 OK", "5", "connection: close\r\n\r\n"));
+    expect_talk(&f, "GET /empty HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+    expect_talk(&f, "GET /stream HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                "transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+                "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+    /* HTTP/1.0 knows no chunks: the end of the connection ends the answer. */
+    expect_talk(&f, "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                "connection: close\r\n\r\nonetwo");
+    expect_talk(&f,
+                "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /hello HTTP/1.0\r\n\r\n",
+                TEXT("200 OK", "5", "connection: keep-alive\r\n\r\nhello")
+                    TEXT("200 OK", "5", "connection: close\r\n\r\nhello"));
+    /* A handler's own framing headers are not believed. */
+    expect_talk(&f, "GET /headers HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                "HTTP/1.1 201 Created\r\nx-one: 1\r\ncontent-length: 2\r\nconnection: close\r\n"
+                "\r\nok");
+    expect_talk(&f, "POST /duplex HTTP/1.1\r\n" HOST CLOSE "Content-Length: 0\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+                "4\r\n|end\r\n0\r\n\r\n");
+    end(&f);
+}
+
+static void refusals(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    expect_talk(&f, "GET /nowhere HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                "HTTP/1.1 404 Not Found\r\ncontent-type: application/problem+json\r\n"
+                "content-length: 75\r\nconnection: close\r\n\r\n"
+                "{\"title\":\"Not Found\",\"status\":404,\"detail\":\"there is nothing at this "
+                "path\"}");
+    expect_talk(&f, "DELETE /echo HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                "HTTP/1.1 405 Method Not Allowed\r\ncontent-type: application/problem+json\r\n"
+                "allow: POST, PUT\r\ncontent-length: 82\r\nconnection: close\r\n\r\n"
+                "{\"title\":\"Method Not Allowed\",\"status\":405,\"detail\":\"this path has other "
+                "methods\"}");
+    expect_status(&f, "GET /api HTTP/1.1\r\n" HOST CLOSE "\r\n", 404);
+    expect_status(&f, "GET /hello/ HTTP/1.1\r\n" HOST CLOSE "\r\n", 404);
+    expect_status(&f, "CONNECT a:1 HTTP/1.1\r\n" HOST CLOSE "\r\n", 400);
+    expect_status(&f, "GET * HTTP/1.1\r\n" HOST CLOSE "\r\n", 400);
+    expect_status(&f, "GET http://other/hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 400);
+    expect_status(&f, "GET https://localhost/hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 400);
+    expect_status(&f, "GET hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 400);
+    /* Behind a refusal nothing is read: what may look like a second request is not one. */
+    f.log.len = 0;
+    expect_status(&f,
+                  "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: "
+                  "chunked\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n",
+                  400);
+    assert_int_equal(f.log.len, 0);
+    assert_int_equal(f.reason, CLOSE_PROTOCOL);
+    assert_non_null(strstr(f.detail, "Transfer-Encoding"));
+    expect_status(&f, "GET /hello HTTP/3.0\r\n" HOST "\r\n", 505);
+    /* Bodies: one byte more than the path takes, announced or not; and a broken one. */
+    struct buf big;
+    buf_init(&big, 10000);
+    buf_puts(&big, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n65\r\n");
+    for (int i = 0; i < 101; i++) {
+        buf_putc(&big, 'x');
+    }
+    expect_status(&f, big.data, 413);
+    assert_int_equal(f.reason, CLOSE_TOO_LARGE);
+    expect_status(&f, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 101\r\n\r\n", 413);
+    assert_int_equal(f.reason, CLOSE_TOO_LARGE);
+    expect_status(
+        &f, "POST /echo HTTP/1.1\r\n" HOST CLOSE "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400);
+    /* A head of more than 16 KiB, and one of more than 100 fields. */
+    buf_free(&big);
+    buf_init(&big, 100000);
+    buf_puts(&big, "GET /hello HTTP/1.1\r\n" HOST "X: ");
+    for (int i = 0; i < 16500; i++) {
+        buf_putc(&big, 'x');
+    }
+    assert_true(str_starts(raw_talk(&f.w, f.port, big.data, 0), "HTTP/1.1 431 "));
+    assert_int_equal(f.reason, CLOSE_TOO_LARGE);
+    buf_reset(&big);
+    buf_puts(&big, "GET /hello HTTP/1.1\r\n" HOST);
+    for (int i = 0; i < 100; i++) {
+        buf_puts(&big, "X: y\r\n");
+    }
+    buf_puts(&big, "\r\n");
+    assert_true(str_starts(raw_talk(&f.w, f.port, big.data, 0), "HTTP/1.1 431 "));
+    buf_free(&big);
+    /* Cut answers cannot be taken for whole ones: the client sees the end in the middle. */
+    assert_null(
+        strstr(raw_talk(&f.w, f.port, "GET /cut HTTP/1.1\r\n" HOST "\r\n", 0), "0\r\n\r\n"));
+    assert_int_equal(f.reason, CLOSE_ERROR);
+    assert_string_equal(f.detail, "upstream failed");
+    raw_talk(&f.w, f.port, "GET /cut?short HTTP/1.1\r\n" HOST "\r\n", 0);
+    assert_string_equal(f.detail, "an answer shorter than it said");
+    raw_talk(&f.w, f.port, "GET /cut?long HTTP/1.1\r\n" HOST "\r\n", 0);
+    assert_string_equal(f.detail, "an answer longer than it said");
+    end(&f);
+}
+
+static void hosts_and_origins(bool simulated) {
+    struct fixture f;
+    static const char *const names[] = {"hardy.example"};
+    struct http_server_options o;
+    http_server_options_init(&o);
+    o.hosts = names;
+    o.host_count = 1;
+    begin_with(&f, simulated, &o);
+    static const struct {
+        const char *headers;
+        int status;
+    } rows[] = {
+        {"Host: localhost\r\n", 200},
+        {"Host: LOCALHOST:4274\r\n", 200},
+        {"Host: 127.0.0.1\r\n", 200},
+        {"Host: 10.1.2.3:80\r\n", 200},
+        {"Host: [::1]:80\r\n", 200},
+        {"Host: hardy.example\r\n", 200},
+        {"Host: HARDY.example:1\r\n", 200},
+        {"Host: evil.example\r\n", 421},
+        {"Host: localhost.evil.example\r\n", 421},
+        {"Host: hardy.example.evil\r\n", 421},
+        {"Host: 127.0.0.1.evil\r\n", 421},
+        {"Host: \r\n", 400},
+        {"Host: a b\r\n", 400},
+        {"Host: user@localhost\r\n", 400},
+        {"Host: localhost, evil\r\n", 400},
+        {"Host: 2130706433\r\n", 400},
+        {"Host: localhost\r\nOrigin: http://localhost\r\n", 200},
+        {"Host: localhost:81\r\nOrigin: http://localhost:81\r\n", 200},
+        {"Host: hardy.example\r\nOrigin: https://hardy.example\r\n", 200},
+        {"Host: hardy.example:80\r\nOrigin: http://HARDY.example\r\n", 200},
+        {"Host: localhost:81\r\nOrigin: http://localhost:82\r\n", 403},
+        {"Host: localhost\r\nOrigin: http://evil.example\r\n", 403},
+        {"Host: localhost\r\nOrigin: http://127.0.0.1\r\n", 403},
+        {"Host: localhost\r\nOrigin: null\r\n", 403},
+        {"Host: localhost\r\nOrigin: http://localhost/\r\n", 403},
+        {"Host: localhost\r\nOrigin: http://localhost?\r\n", 403},
+        {"Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil\r\n", 403},
+        {"Host: localhost\r\nOrigin: http://localhost http://evil\r\n", 403},
+        {"Host: localhost\r\nSec-Fetch-Site: same-origin\r\n", 200},
+        {"Host: localhost\r\nSec-Fetch-Site: none\r\n", 200},
+        {"Host: localhost\r\nSec-Fetch-Site: same-site\r\n", 403},
+        {"Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", 403},
+        {"Host: localhost\r\nSec-Fetch-Site: \r\n", 403},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[300];
+        snprintf(text, sizeof text, "GET /hello HTTP/1.1\r\n%s" CLOSE "\r\n", rows[i].headers);
+        expect_status(&f, text, rows[i].status);
+    }
+    end(&f);
+    http_server_options_init(&o);
+    o.any_host = o.any_origin = true;
+    begin_with(&f, simulated, &o);
+    expect_status(
+        &f, "GET /hello HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://x\r\n" CLOSE "\r\n", 200);
+    end(&f);
+}
+
+static void expectations(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    /* The body is sent only after "100 Continue": nothing else could make this end well. */
+    struct raw_client c = {.expect = "\r\n\r\nHTTP/1.1 200 OK", .step = 0};
+    static const char head[] =
+        "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    c.send = head;
+    c.len = sizeof head - 1;
+    c.expect = "HTTP/1.1 100 Continue\r\n\r\n";
+    raw_client_open(&c, &f.w, f.port);
+    while (!c.closed) {
+        world_run(&f.w);
+    }
+    assert_string_equal(c.got.data, "HTTP/1.1 100 Continue\r\n\r\n");
+    raw_client_free(&c);
+    /* Not when the body is there already, not for what is refused, not in HTTP/1.0. */
+    const char *got = raw_talk(&f.w, f.port,
+                               "POST /echo HTTP/1.1\r\n" HOST CLOSE
+                               "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+                               0);
+    assert_true(str_starts(got, "HTTP/1.1 200 OK\r\n"));
+    expect_status(
+        &f, "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 101\r\n\r\n",
+        413);
+    expect_status(
+        &f, "POST /echo HTTP/1.1\r\n" HOST CLOSE "Expect: miracles\r\nContent-Length: 3\r\n\r\nabc",
+        417);
+    expect_status(
+        &f, "POST /early HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 99\r\n\r\n",
+        401);
+    got = raw_talk(
+        &f.w, f.port,
+        "POST /echo HTTP/1.0\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", 1);
+    assert_true(str_starts(got, "HTTP/1.1 200 OK\r\n"));
+    end(&f);
+}
+
+static void streaming(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    const char *got = raw_talk(&f.w, f.port,
+                               "POST /duplex HTTP/1.1\r\n" HOST CLOSE
+                               "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+                               0);
+    assert_string_equal(got,
+                        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n"
+                        "\r\n3\r\nabc\r\n2\r\nde\r\n4\r\n|end\r\n0\r\n\r\n");
+    /* Broken in its middle, when the answer has begun: the connection ends, the handler is told. */
+    f.log.len = 0;
+    got = raw_talk(
+        &f.w, f.port,
+        "POST /duplex HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", 0);
+    assert_null(strstr(got, "|end"));
+    assert_int_equal(f.reason, CLOSE_PROTOCOL);
+    assert_true(str_starts(f.log.data, "gone: "));
+    /* A large answer goes out as the client takes it, and its writer hears when it has. */
+    f.log.len = 0;
+    struct raw_client c = {.send = "GET /big HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    c.len = strlen(c.send);
+    raw_client_open(&c, &f.w, f.port);
+    while (!c.closed) {
+        world_run(&f.w);
+    }
+    assert_true(c.got.len > 32 << 20);
+    assert_string_equal(f.log.data, "drained\n");
+    raw_client_free(&c);
+    end(&f);
+}
+
+static void leaving(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    /* The client leaves while its answer is being made: the handler hears of it, answers all the
+     * same, and nothing breaks. */
+    f.delay = 50 * HARDY_MILLISECOND;
+    struct raw_client c = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\nGET /later HTTP/1.1\r\n" HOST
+                                   "\r\n",
+                           .expect = "hello"};
+    c.len = strlen(c.send);
+    raw_client_open(&c, &f.w, f.port);
+    while (!c.closed) {
+        world_run(&f.w);
+    }
+    while (http_server_connections(f.server) > 0 || f.held) {
+        struct raw_client again = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+        again.len = strlen(again.send);
+        raw_client_open(&again, &f.w, f.port);
+        while (!again.closed) {
+            world_run(&f.w);
+        }
+        raw_client_free(&again);
+    }
+    assert_non_null(strstr(f.log.data, "gone: "));
+    assert_non_null(strstr(f.log.data, "late, gone\n"));
+    raw_client_free(&c);
+    end(&f);
+}
+
+static void draining(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    /* One connection idle, one being answered: the first is closed at once, the second gets its
+     * answer, with "connection: close", and then nothing more. */
+    f.delay = 30 * HARDY_MILLISECOND;
+    struct raw_client idle = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"};
+    struct raw_client busy = {.send = "GET /later HTTP/1.1\r\n" HOST
+                                      "\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n"};
+    idle.len = strlen(idle.send);
+    busy.len = strlen(busy.send);
+    raw_client_open(&idle, &f.w, f.port);
+    raw_client_open(&busy, &f.w, f.port);
+    while (!f.held || idle.got.len == 0) {
+        struct raw_client other = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+        other.len = strlen(other.send);
+        raw_client_open(&other, &f.w, f.port);
+        while (!other.closed) {
+            world_run(&f.w);
+        }
+        raw_client_free(&other);
+    }
+    http_server_drain(f.server, time_add(loop_now(f.w.loop), 10 * HARDY_SECOND), on_drained, &f);
+    while (!idle.closed || !busy.closed) {
+        world_run(&f.w);
+    }
+    assert_true(idle.ended < busy.ended);
+    assert_string_equal(busy.got.data, TEXT("200 OK", "4", "connection: close\r\n\r\nlate"));
+    assert_int_equal(f.reason, CLOSE_SHUTDOWN);
+    world_end(&f.w);
+    assert_true(f.drained);
+    raw_client_free(&idle);
+    raw_client_free(&busy);
+    buf_free(&f.log);
+}
+
+/* --- waits: only where time is virtual
+ * --------------------------------------------------------------- */
+
+static int64_t talk_time(struct fixture *f, struct raw_client *c) {
+    int64_t begun = loop_now(f->w.loop);
+    c->len = strlen(c->send);
+    raw_client_open(c, &f->w, f->port);
+    while (!c->closed) {
+        world_run(&f->w);
+    }
+    return c->ended - begun;
+}
+
+static void expect_between(int64_t span, int64_t low, int64_t high) {
+    if (span < low || span > high) {
+        fail_msg("%lld ms is not between %lld and %lld", (long long)(span / 1000000),
+                 (long long)(low / 1000000), (long long)(high / 1000000));
+    }
+}
+
+static void test_limits(void **state) {
+    struct fixture f;
+    (void)state;
+    begin(&f, true);
+    /* Connects and says nothing. */
+    struct raw_client silent = {.send = ""};
+    expect_between(talk_time(&f, &silent), 10 * HARDY_SECOND, 11 * HARDY_SECOND);
+    assert_string_equal(silent.got.data, "");
+    assert_int_equal(f.reason, CLOSE_TIMEOUT);
+    raw_client_free(&silent);
+    /* A head, one byte a second: no byte buys more time. */
+    struct raw_client slow = {.send = "GET /hello HTTP/1.1\r\n" HOST "X: yyyyyyyyyyyyyyyyy\r\n\r\n",
+                              .step = 1,
+                              .pause = HARDY_SECOND};
+    expect_between(talk_time(&f, &slow), 10 * HARDY_SECOND, 13 * HARDY_SECOND);
+    assert_true(str_starts(slow.got.data, "HTTP/1.1 408 "));
+    assert_int_equal(f.reason, CLOSE_TIMEOUT);
+    raw_client_free(&slow);
+    /* A body, one byte a second. */
+    struct raw_client body = {.send = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99\r\n\r\n"
+                                      "0123456789012345678901234567890123456789",
+                              .step = 60,
+                              .pause = HARDY_SECOND};
+    expect_between(talk_time(&f, &body), 30 * HARDY_SECOND, 34 * HARDY_SECOND);
+    assert_true(str_starts(body.got.data, "HTTP/1.1 408 "));
+    assert_int_equal(f.reason, CLOSE_TIMEOUT);
+    raw_client_free(&body);
+    /* Between two requests. */
+    struct raw_client idle = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"};
+    expect_between(talk_time(&f, &idle), 75 * HARDY_SECOND, 76 * HARDY_SECOND);
+    assert_true(str_starts(idle.got.data, "HTTP/1.1 200 "));
+    assert_int_equal(f.reason, CLOSE_TIMEOUT);
+    assert_string_equal(f.detail, "idle limit");
+    raw_client_free(&idle);
+    /* The answer takes longer than every limit: nobody is cut off while hardy works. */
+    f.delay = HARDY_HOUR;
+    struct raw_client patient = {.send = "GET /later HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    expect_between(talk_time(&f, &patient), HARDY_HOUR, HARDY_HOUR + HARDY_SECOND);
+    assert_true(str_starts(patient.got.data, "HTTP/1.1 200 "));
+    raw_client_free(&patient);
+    /* Answered before the body was sent: the client has a moment to read it. */
+    struct raw_client early = {.send = "POST /early HTTP/1.1\r\n" HOST
+                                       "Content-Length: 99\r\n\r\n0123"};
+    expect_between(talk_time(&f, &early), 2 * HARDY_SECOND, 3 * HARDY_SECOND);
+    assert_true(str_starts(early.got.data, "HTTP/1.1 401 "));
+    assert_string_equal(f.detail, "answered before the request was complete");
+    raw_client_free(&early);
+    end(&f);
+}
+
+static void test_drain_limit(void **state) {
+    struct fixture f;
+    (void)state;
+    begin(&f, true);
+    f.delay = HARDY_HOUR;
+    struct raw_client c = {.send = "GET /later HTTP/1.1\r\n" HOST "\r\n"};
+    c.len = strlen(c.send);
+    raw_client_open(&c, &f.w, f.port);
+    struct raw_client other = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    talk_time(&f, &other);
+    raw_client_free(&other);
+    assert_non_null(f.held);
+    int64_t begun = loop_now(f.w.loop);
+    http_server_drain(f.server, time_add(begun, 5 * HARDY_SECOND), on_drained, &f);
+    while (!c.closed) {
+        world_run(&f.w);
+    }
+    expect_between(c.ended - begun, 5 * HARDY_SECOND, 6 * HARDY_SECOND);
+    assert_int_equal(f.reason, CLOSE_SHUTDOWN);
+    assert_non_null(strstr(f.log.data, "gone: "));
+    /* The handler answers an hour later, to nobody. */
+    world_end(&f.w);
+    assert_true(f.drained);
+    assert_non_null(strstr(f.log.data, "late, gone\n"));
+    raw_client_free(&c);
+    buf_free(&f.log);
+}
+
+static void test_too_many(void **state) {
+    struct fixture f;
+    struct http_server_options o;
+    (void)state;
+    http_server_options_init(&o);
+    o.connection_max = 2;
+    begin_with(&f, true, &o);
+    struct raw_client held[2] = {{.send = ""}, {.send = ""}};
+    raw_client_open(&held[0], &f.w, f.port);
+    raw_client_open(&held[1], &f.w, f.port);
+    struct raw_client c = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"};
+    talk_time(&f, &c);
+    assert_true(str_starts(c.got.data, "HTTP/1.1 503 "));
+    raw_client_free(&c);
+    while (!held[0].closed || !held[1].closed) {
+        world_run(&f.w);
+    }
+    raw_client_free(&held[0]);
+    raw_client_free(&held[1]);
+    expect_status(&f, "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 200);
+    end(&f);
+}
+
+#define BOTH(name)                                                                                 \
+    static void test_sim_##name(void **state) {                                                    \
+        (void)state;                                                                               \
+        name(true);                                                                                \
+    }                                                                                              \
+    static void test_uv_##name(void **state) {                                                     \
+        (void)state;                                                                               \
+        name(false);                                                                               \
+    }
+BOTH(answers)
+BOTH(refusals)
+BOTH(hosts_and_origins)
+BOTH(expectations)
+BOTH(streaming)
+BOTH(leaving)
+BOTH(draining)
+
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sim_answers),
+        cmocka_unit_test(test_uv_answers),
+        cmocka_unit_test(test_sim_refusals),
+        cmocka_unit_test(test_uv_refusals),
+        cmocka_unit_test(test_sim_hosts_and_origins),
+        cmocka_unit_test(test_uv_hosts_and_origins),
+        cmocka_unit_test(test_sim_expectations),
+        cmocka_unit_test(test_uv_expectations),
+        cmocka_unit_test(test_sim_streaming),
+        cmocka_unit_test(test_uv_streaming),
+        cmocka_unit_test(test_sim_leaving),
+        cmocka_unit_test(test_uv_leaving),
+        cmocka_unit_test(test_sim_draining),
+        cmocka_unit_test(test_uv_draining),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_drain_limit),
+        cmocka_unit_test(test_too_many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
