@@ -15,6 +15,9 @@
 
 /* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
 #define LEASE_SLACK HARDY_SECOND
+/* A far side that asks one caller to stay away for long may mean only that one: the others are held
+ * back for a while, and told again if need be. */
+#define LONGEST_HOLD HARDY_MINUTE
 /* The words of the breaker count milliseconds: looking again earlier shows the same. */
 #define BREAKER_GRAIN HARDY_MILLISECOND
 
@@ -560,6 +563,10 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
     if (op->slot) {
         bulkhead_release(&g->bulkhead);
         op->slot = false;
+    }
+    if (outcome->kind == HARDY_THROTTLED && outcome->retry_after > 0 && g->config.rate != NULL) {
+        gcra_hold(g->words.rate, g->config.rate,
+                  time_add(now, least(outcome->retry_after, LONGEST_HOLD)));
     }
     bool by_caller = op->phase == PHASE_OVER && op->status == HARDY_E_CANCELLED;
     if (now > op->attempt_end && !op->stopped) {

@@ -68,6 +68,15 @@ void gcra_return(struct gcra_words *w, const hardy_rate_config *c, double n, uin
     }
 }
 
+void gcra_hold(struct gcra_words *w, const hardy_rate_config *c, int64_t until) {
+    int64_t ahead = cost(c, usable_burst(c)) - cost(c, 1);
+    uint64_t before = word_load(&w->arrival);
+    int64_t arrival = time_add(until, ahead);
+    while ((int64_t)before < arrival && arrival != HARDY_NEVER &&
+           !word_cas(&w->arrival, &before, (uint64_t)arrival)) {
+    }
+}
+
 double gcra_available(const struct gcra_words *w, const hardy_rate_config *c, int64_t now) {
     int64_t arrival = (int64_t)word_load(&w->arrival);
     double burst = usable_burst(c);

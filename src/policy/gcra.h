@@ -16,6 +16,9 @@ bool gcra_reserve(struct gcra_words *w, const hardy_rate_config *c, double n, in
 /* Gives an unused reservation of n events back, if nobody has reserved since: a later one was
  * given its time on the strength of this one, and would be joined there by a third. */
 void gcra_return(struct gcra_words *w, const hardy_rate_config *c, double n, uint64_t mark);
+/* The far side said that it has had enough: no event before `until`, and no burst then. What was
+ * reserved before stays. */
+void gcra_hold(struct gcra_words *w, const hardy_rate_config *c, int64_t until);
 double gcra_available(const struct gcra_words *w, const hardy_rate_config *c, int64_t now);
 hardy_status rate_check(const hardy_rate_config *c, hardy_error *error);
 #endif

@@ -858,6 +858,26 @@ static void every_attempt_pays_the_rate(void **state) {
     assert_int_equal(c->result.outcome.code, 7);
 }
 
+/* What one was told, the others need not find out: no burst when it is over, either. */
+static void throttling_holds_everybody_back(void **state) {
+    (void)state;
+    b.config.rate = &b.rate;
+    b.rate.events = 10;
+    b.rate.burst = 5;
+    make();
+    world_call(&b.world, b.guard, 0, throttled(2 * HARDY_SECOND));
+    struct client *a = client(0, 0), *c = client(1, 0);
+    world_run(&b.world, HARDY_NEVER);
+    assert_trace(a, "0 wait rate 2000 | 2000 call 1 | 2000 result OK | 2000 done");
+    assert_int_equal(c->done_at, 2100 * MS);
+    /* A day is one caller's matter. */
+    world_call(&b.world, b.guard, 0, throttled(HARDY_DAY));
+    int64_t began = b.world.now;
+    struct client *d = client(2, began);
+    world_run(&b.world, HARDY_NEVER);
+    assert_int_equal(d->done_at, began + HARDY_MINUTE);
+}
+
 static void a_cancelled_reservation_is_returned(void **state) {
     (void)state;
     b.config.rate = &b.rate;
@@ -1057,6 +1077,7 @@ int main(void) {
         TEST(forced_by_hand),
         TEST(rate_spaces_attempts),
         TEST(every_attempt_pays_the_rate),
+        TEST(throttling_holds_everybody_back),
         TEST(a_cancelled_reservation_is_returned),
         TEST(slots_in_order_of_arrival),
         TEST(slots_until_the_deadline),
