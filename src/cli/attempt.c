@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/attempt.h"
 #include "base/error.h"
+#include "io/file.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +30,17 @@ struct attempt {
 
 static bool group_lives(const struct attempt *a) {
     return a->own_group && (kill(-a->pid, 0) == 0 || errno == EPERM);
+}
+
+/* Whether this process has children already. */
+static bool has_children(void) {
+    struct buf text;
+    buf_init(&text, 4096);
+    hardy_status status = file_read("/proc/thread-self/children", &text, NULL);
+    bool some = text.len > 0;
+    buf_free(&text);
+    /* A kernel without that file: the long way round. */
+    return status == HARDY_OK ? some : process_signal_below(getpid(), 0) > 0;
 }
 
 /* All that is left of the command; 0 only counts. */
@@ -79,7 +91,7 @@ static void kill_all(struct attempt *a) {
 static void clear_up(struct attempt *a) {
     if (a->killing || (a->stopped && !group_lives(a) && below(a, 0) > 0)) {
         kill_all(a);
-    } else if (below(a, 0) == 0 || (!a->stopped && !group_lives(a))) {
+    } else if ((!a->stopped && !group_lives(a)) || below(a, 0) == 0) {
         over(a);
     } else if (loop_now(a->loop) < a->kill_at) {
         look_again(a);
@@ -136,7 +148,7 @@ hardy_status attempt_start(struct loop *loop, const struct attempt_options *opti
     a->ctx = ctx;
     a->kill_after = options->kill_after;
     a->own_group = options->process.group != PROCESS_GROUP_SAME;
-    a->strangers = process_signal_below(getpid(), 0) > 0;
+    a->strangers = has_children();
     loop_timer_init(&a->timer, on_timer, a);
     hardy_status status =
         process_start(loop, &options->process, &process_events, a, &a->process, error);

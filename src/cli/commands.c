@@ -3,16 +3,12 @@
 #include "cli/command.h"
 #include "cli/help.h"
 
-extern const struct command command_doctor;
 extern const struct command command_exec;
 extern const struct command command_guards;
-extern const struct command command_validate;
 
 const struct command *const commands[] = {
     &command_exec,
     &command_guards,
-    &command_validate,
-    &command_doctor,
     &command_help,
     &command_manual,
     NULL,

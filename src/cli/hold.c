@@ -132,7 +132,7 @@ static hardy_status write_all(int fd, const char *data, size_t len, const char *
     return HARDY_OK;
 }
 
-hardy_status hold_send(const struct hold *h, int fd, hardy_error *error) {
+hardy_status hold_send(const struct hold *h, uint64_t from, int fd, hardy_error *error) {
     char *chunk = malloc(CHUNK);
     if (!chunk) {
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to write the %s", h->what);
@@ -144,7 +144,7 @@ hardy_status hold_send(const struct hold *h, int fd, hardy_error *error) {
     }
     hardy_status status = HARDY_OK;
     ptrdiff_t n;
-    for (uint64_t at = 0; status == HARDY_OK && at < h->len; at += (uint64_t)n) {
+    for (uint64_t at = from; status == HARDY_OK && at < h->len; at += (uint64_t)n) {
         n = hold_read(h, at, chunk, CHUNK);
         status = n > 0 ? write_all(fd, chunk, (size_t)n, h->what, error)
                        : fail_errno(error, n < 0 ? errno : EIO, directory(),

@@ -21,6 +21,6 @@ void hold_clear(struct hold *h); /* empty, ready for more */
 hardy_status hold_append(struct hold *h, const void *data, size_t len, hardy_error *error);
 /* Bytes from `offset` on; 0 at the end, -1 and errno on failure. */
 ptrdiff_t hold_read(const struct hold *h, uint64_t offset, void *data, size_t size);
-/* Writes all of it to `fd`, waiting for who reads there. E_CLOSED: nobody does. */
-hardy_status hold_send(const struct hold *h, int fd, hardy_error *error);
+/* Writes all from `from` on to `fd`, waiting for who reads there. E_CLOSED: nobody does. */
+hardy_status hold_send(const struct hold *h, uint64_t from, int fd, hardy_error *error);
 #endif
