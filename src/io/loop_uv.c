@@ -331,6 +331,7 @@ struct loop *loop_uv_new(hardy_error *error) {
     hardy_env_system(&system, sizeof system);
     loop_init(&l->base, &ops, system.random(system.ctx));
     l->buffer = buffer;
+    l->uv.data = l;
     uv_timer_init(&l->uv, &l->wake);
     failed = uv_async_init(&l->uv, &l->async, on_async);
     uv_prepare_init(&l->uv, &l->prepare);

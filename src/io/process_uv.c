@@ -182,7 +182,7 @@ static void reap_orphans(struct loop_uv *l) {
 }
 
 static void on_child(uv_signal_t *handle, int signum) {
-    struct loop_uv *l = handle->data;
+    struct loop_uv *l = handle->loop->data;
     (void)signum;
     if (l->processes.adopts) {
         reap_orphans(l);
@@ -212,7 +212,6 @@ static void watch_children(struct loop_uv *l) {
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     pthread_sigmask(SIG_UNBLOCK, &child, NULL);
-    l->processes.child.data = l;
     l->processes.watched = uv_signal_start(&l->processes.child, on_child, SIGCHLD) == 0;
     uv_unref((uv_handle_t *)&l->processes.child);
 }
