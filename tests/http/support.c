@@ -38,6 +38,25 @@ void world_stop(struct world *w) {
     loop_stop(w->loop);
 }
 
+static void on_waited(struct loop_timer *timer) {
+    world_stop(timer->ctx);
+}
+
+void world_wait(struct world *w, int64_t span) {
+    struct loop_timer timer;
+    assert_true(w->simulated);
+    loop_timer_init(&timer, on_waited, w);
+    loop_timer_start(w->loop, &timer, time_add(loop_now(w->loop), span));
+    run(w);
+}
+
+void expect_between(int64_t span, int64_t low, int64_t high) {
+    if (span < low || span > high) {
+        fail_msg("%lld ms is not between %lld and %lld", (long long)(span / HARDY_MILLISECOND),
+                 (long long)(low / HARDY_MILLISECOND), (long long)(high / HARDY_MILLISECOND));
+    }
+}
+
 void world_end(struct world *w) {
     loop_run(w->loop);
     loop_free(w->loop);
@@ -263,6 +282,12 @@ static void on_head(void *ctx, struct http_call *call, const struct http_answer_
     assert_true(http_headers_write(head->headers, &log->headers));
 }
 
+static void on_unpause(struct loop_timer *timer) {
+    struct call_log *log = timer->ctx;
+    log->paused_len = log->body.len;
+    http_call_pause(log->call, false);
+}
+
 static void on_data(void *ctx, struct http_call *call, const char *data, size_t len) {
     struct call_log *log = ctx;
     assert_int_equal(log->heads, 1);
@@ -272,6 +297,12 @@ static void on_data(void *ctx, struct http_call *call, const char *data, size_t 
         log->facts = *http_call_facts(call);
         http_call_cancel(call);
         call_over(log);
+    } else if (log->pause_at && log->body.len >= log->pause_at) {
+        log->pause_at = 0;
+        http_call_pause(call, true);
+        loop_timer_init(&log->timer, on_unpause, log);
+        loop_timer_start(log->w->loop, &log->timer,
+                         time_add(loop_now(log->w->loop), log->pause_for));
     }
 }
 

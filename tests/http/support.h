@@ -16,6 +16,20 @@
 
 #include <cmocka.h>
 
+/* A test of one function that takes `bool simulated`, on both loops. */
+#define BOTH(name)                                                                                 \
+    static void test_sim_##name(void **state) {                                                    \
+        (void)state;                                                                               \
+        name(true);                                                                                \
+    }                                                                                              \
+    static void test_uv_##name(void **state) {                                                     \
+        (void)state;                                                                               \
+        name(false);                                                                               \
+    }
+#define TEST_BOTH(name) cmocka_unit_test(test_sim_##name), cmocka_unit_test(test_uv_##name)
+
+void expect_between(int64_t span, int64_t low, int64_t high);
+
 struct world {
     struct loop *loop;
     bool simulated;
@@ -24,6 +38,7 @@ struct world {
 void world_begin(struct world *w, const struct sim_options *sim); /* NULL = the kernel's loop */
 void world_run(struct world *w); /* until world_stop(), within 20 seconds (or virtual hours) */
 void world_stop(struct world *w);
+void world_wait(struct world *w, int64_t span); /* virtual time only */
 void world_end(struct world *w); /* runs until nothing is left, then frees the loop */
 
 /* Writes `send` to the port, `step` bytes at a time (0 = all at once), and collects what comes
@@ -80,6 +95,10 @@ struct call_log {
     int64_t ended;
     bool stop;           /* the world stops when it has ended */
     size_t cancel_after; /* bytes of body; 0 = never */
+    size_t pause_at;     /* bytes of body; 0 = never */
+    int64_t pause_for;
+    size_t paused_len; /* bytes of body when it went on */
+    struct loop_timer timer;
     void (*on_end)(struct call_log *log);
     struct http_client *client;
 };

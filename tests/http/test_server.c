@@ -564,13 +564,6 @@ static int64_t talk_time(struct fixture *f, struct raw_client *c) {
     return c->ended - begun;
 }
 
-static void expect_between(int64_t span, int64_t low, int64_t high) {
-    if (span < low || span > high) {
-        fail_msg("%lld ms is not between %lld and %lld", (long long)(span / 1000000),
-                 (long long)(low / 1000000), (long long)(high / 1000000));
-    }
-}
-
 static void test_limits(void **state) {
     struct fixture f;
     (void)state;
@@ -672,15 +665,6 @@ static void test_too_many(void **state) {
     end(&f);
 }
 
-#define BOTH(name)                                                                                 \
-    static void test_sim_##name(void **state) {                                                    \
-        (void)state;                                                                               \
-        name(true);                                                                                \
-    }                                                                                              \
-    static void test_uv_##name(void **state) {                                                     \
-        (void)state;                                                                               \
-        name(false);                                                                               \
-    }
 BOTH(answers)
 BOTH(refusals)
 BOTH(hosts_and_origins)
@@ -694,20 +678,13 @@ int main(int argc, char **argv) {
         cmocka_set_test_filter(argv[1]);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sim_answers),
-        cmocka_unit_test(test_uv_answers),
-        cmocka_unit_test(test_sim_refusals),
-        cmocka_unit_test(test_uv_refusals),
-        cmocka_unit_test(test_sim_hosts_and_origins),
-        cmocka_unit_test(test_uv_hosts_and_origins),
-        cmocka_unit_test(test_sim_expectations),
-        cmocka_unit_test(test_uv_expectations),
-        cmocka_unit_test(test_sim_streaming),
-        cmocka_unit_test(test_uv_streaming),
-        cmocka_unit_test(test_sim_leaving),
-        cmocka_unit_test(test_uv_leaving),
-        cmocka_unit_test(test_sim_draining),
-        cmocka_unit_test(test_uv_draining),
+        TEST_BOTH(answers),
+        TEST_BOTH(refusals),
+        TEST_BOTH(hosts_and_origins),
+        TEST_BOTH(expectations),
+        TEST_BOTH(streaming),
+        TEST_BOTH(leaving),
+        TEST_BOTH(draining),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_drain_limit),
         cmocka_unit_test(test_too_many),
