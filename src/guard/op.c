@@ -217,16 +217,28 @@ static hardy_step tell_result(struct op *op, int64_t now) {
 
 /* --- admission ---------------------------------------------------------------------------- */
 
+/* How long from now, as it is told: -1 for never. */
+static int64_t from_now(int64_t at, int64_t now) {
+    return at == HARDY_NEVER ? -1 : at > now ? at - now : 0;
+}
+
 /* The breaker refused: wait for it where that is asked for and can be of use. */
 static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
     give_back(op);
     if (!op->guard->config.wait_when_open || retry_at >= op->start_before) {
-        int64_t after = retry_at == HARDY_NEVER ? -1 : retry_at > now ? retry_at - now : 0;
-        conclude(op, HARDY_E_OPEN, HARDY_REASON_BREAKER, after, now);
+        conclude(op, HARDY_E_OPEN, HARDY_REASON_BREAKER, from_now(retry_at, now), now);
         return;
     }
     op->phase = PHASE_OPEN;
     op->until = retry_at > now ? retry_at : time_add(now, BREAKER_GRAIN);
+}
+
+/* The same after a mere look, which the breaker has not counted. */
+static void look_at_open(struct op *op, int64_t retry_at, int64_t now) {
+    meet_open(op, retry_at, now);
+    if (op->phase == PHASE_OVER) {
+        breaker_count_rejected(op->guard->words.breaker);
+    }
 }
 
 static void admit(struct op *op, int64_t now) {
@@ -234,7 +246,7 @@ static void admit(struct op *op, int64_t now) {
     int64_t at = now, retry_at = now;
     if (g->config.breaker != NULL &&
         !breaker_peek(g->words.breaker, g->config.breaker, now, &retry_at)) {
-        meet_open(op, retry_at, now);
+        look_at_open(op, retry_at, now);
         return;
     }
     if (g->config.rate != NULL) {
@@ -243,7 +255,7 @@ static void admit(struct op *op, int64_t now) {
                                                            : op->start_before - 1;
         if (!gcra_reserve(g->words.rate, g->config.rate, 1, now, latest, &at, &op->mark)) {
             word_count(&g->rejected_rate);
-            conclude(op, HARDY_E_LIMITED, HARDY_REASON_RATE, at > now ? at - now : 0, now);
+            conclude(op, HARDY_E_LIMITED, HARDY_REASON_RATE, from_now(at, now), now);
             return;
         }
         op->reserved = true;
@@ -397,7 +409,7 @@ static void consider_retry(struct op *op, int64_t now) {
     int64_t at = now;
     if (g->config.breaker != NULL && !breaker_peek(g->words.breaker, g->config.breaker, now, &at)) {
         /* Not worth a wait and a token, unless the breaker can be waited for afterwards. */
-        meet_open(op, at, now);
+        look_at_open(op, at, now);
         if (op->phase == PHASE_OVER) {
             return;
         }

@@ -426,6 +426,10 @@ static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_conf
     return ADMITTED;
 }
 
+void breaker_count_rejected(struct breaker_words *w) {
+    word_count(&shard(w)->rejected);
+}
+
 bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                      int64_t lease, hardy_permit *permit, int64_t *retry_at,
                      struct breaker_change *change) {
@@ -436,7 +440,7 @@ bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int
     } while (answer == MOVED);
     if (answer == REFUSED) {
         *permit = (hardy_permit){.deadline = HARDY_NEVER};
-        word_count(&shard(w)->rejected);
+        breaker_count_rejected(w);
         return false;
     }
     word_count(&shard(w)->calls);

@@ -41,6 +41,8 @@ struct breaker_change {
 /* Would a call be admitted? Changes nothing. *retry_at: absolute, when to ask again. */
 bool breaker_peek(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                   int64_t *retry_at);
+/* Counts a call that was refused after a peek; breaker_acquire() counts those it refuses itself. */
+void breaker_count_rejected(struct breaker_words *w);
 /* `lease`: how long a trial may take; c->trial_lease when that is longer. `change` may be NULL. */
 bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                      int64_t lease, hardy_permit *permit, int64_t *retry_at,

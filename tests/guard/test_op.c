@@ -709,6 +709,7 @@ static void a_refusal_costs_nothing_and_is_not_retried(void **state) {
     assert_true(after.budget_left == before.budget_left);
     assert_int_equal(after.attempts, before.attempts);
     assert_int_equal(after.operations, before.operations + 1);
+    assert_int_equal(after.breaker.total_rejected, before.breaker.total_rejected + 1);
     assert_int_equal(after.running, 0);
 }
 
@@ -755,6 +756,7 @@ static void the_permit_is_taken_last(void **state) {
     assert_int_equal(second->calls, 0);
     assert_int_equal(stats().running, 0);
     assert_true(stats().rate_left >= left);
+    assert_int_equal(stats().breaker.total_rejected, 1);
 }
 
 static void waits_for_the_breaker(void **state) {
