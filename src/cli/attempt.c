@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LEFT_BEHIND HARDY_SECOND      /* what the command left has that long after TERM */
+/* What the command leaves in its group may be about to end, like the `tee` of a shell's `> >(tee)`,
+ * or about to make a session of its own. Then it gets TERM, and then KILL. */
+#define LEFT_ALONE (100 * HARDY_MILLISECOND)
+#define LEFT_BEHIND HARDY_SECOND
 #define LOOK (10 * HARDY_MILLISECOND) /* between two looks at what is left */
 #define KILL_LOOKS 200                /* what KILL has not ended by then, the kernel keeps */
 
@@ -22,7 +25,7 @@ struct attempt {
                        of whoever became us by execve */
     int64_t kill_after;
     struct loop_timer timer;
-    int64_t kill_at;
+    int64_t term_at, kill_at;
     struct attempt_result result;
     bool exited, stopped, killing;
     int looks;
@@ -87,19 +90,42 @@ static void kill_all(struct attempt *a) {
     }
 }
 
-/* After the command itself: what it left behind. */
-static void clear_up(struct attempt *a) {
-    if (a->killing || (a->stopped && !group_lives(a) && below(a, 0) > 0)) {
-        kill_all(a);
-    } else if ((!a->stopped && !group_lives(a)) || below(a, 0) == 0) {
+/* After the command itself, when it was stopped: TERM has been sent. */
+static void clear_all(struct attempt *a) {
+    bool none = below(a, 0) == 0;
+    if (none) {
         over(a);
-    } else if (loop_now(a->loop) < a->kill_at) {
-        look_again(a);
-    } else if (a->stopped) {
+    } else if (a->killing || !group_lives(a) || loop_now(a->loop) >= a->kill_at) {
         kill_all(a);
+    } else {
+        look_again(a);
+    }
+}
+
+/* After the command itself, when it ended by itself: its group. */
+static void clear_group(struct attempt *a) {
+    int64_t now = loop_now(a->loop);
+    if (!group_lives(a) || below(a, 0) == 0) {
+        over(a);
+    } else if (now < a->term_at || (a->result.left > 0 && now < a->kill_at)) {
+        look_again(a);
+    } else if (a->result.left == 0) {
+        a->result.left = below(a, 0);
+        process_signal(a->process, SIGTERM);
+        process_signal(a->process, SIGCONT);
+        a->kill_at = hardy_time_add(now, LEFT_BEHIND);
+        look_again(a);
     } else {
         process_signal(a->process, SIGKILL);
         over(a);
+    }
+}
+
+static void clear_up(struct attempt *a) {
+    if (a->stopped || a->killing) {
+        clear_all(a);
+    } else {
+        clear_group(a);
     }
 }
 
@@ -118,12 +144,7 @@ static void on_exited(void *ctx, struct process *p, int code, int signum) {
     a->exited = true;
     a->result.code = code;
     a->result.signal = signum;
-    if (!a->stopped && group_lives(a) && below(a, 0) > 0) {
-        a->result.left = below(a, 0);
-        process_signal(a->process, SIGTERM);
-        process_signal(a->process, SIGCONT);
-        a->kill_at = hardy_time_add(loop_now(a->loop), LEFT_BEHIND);
-    }
+    a->term_at = hardy_time_add(loop_now(a->loop), LEFT_ALONE);
     clear_up(a);
 }
 

@@ -27,7 +27,7 @@
 #define SLOT_LOOK_FIRST (5 * HARDY_MILLISECOND)
 #define SLOT_LOOK_LAST (100 * HARDY_MILLISECOND)
 #define SIGNALS 4
-#define SHOWN ((uint64_t)16 << 10) /* of a failed attempt's output, to the person */
+#define SHOWN ((size_t)16 << 10) /* of a failed attempt's output, to the person */
 
 struct run {
     const struct exec_plan *plan;
@@ -362,6 +362,7 @@ static hardy_status prepare(struct run *r) {
     }
     process_adopt_orphans(r->loop);
     hardy_env env = loop_env(r->loop);
+    env.log = NULL; /* what there is to tell is told by say_changes() */
     const struct guard_words words = {plan->slot.breaker, plan->slot.rate, plan->slot.budget};
     hardy_status status = guard_new_over(r->config, &env, &words, &r->guard, error);
     if (status == HARDY_OK) {
@@ -373,22 +374,43 @@ static hardy_status prepare(struct run *r) {
     return status;
 }
 
-/* Standard output of the attempt that counts. What a failed attempt wrote is shown to the person
- * only: who reads standard output must never see half an answer. */
-static void hand_out(struct run *r) {
-    struct exec_result *result = r->result;
-    if (!r->holds || r->held.len == 0) {
-        return;
-    }
-    if (result->commanded) {
-        if (hold_send(&r->held, 0, STDOUT_FILENO, &result->error) != HARDY_OK) {
-            result->step.status = result->error.status;
+/* What this operation did to the breaker that all share. */
+static void say_changes(const struct run *r) {
+    hardy_event events[16];
+    size_t count = hardy_guard_take_events(r->guard, events, sizeof events / sizeof *events);
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].kind == HARDY_EVENT_STATE) {
+            say(r->plan->o, HARDY_LOG_INFO, "breaker %s was %s and is now %s", r->plan->name,
+                hardy_breaker_state_name(events[i].from), hardy_breaker_state_name(events[i].to));
         }
-    } else if (r->plan->o->globals.level >= HARDY_LOG_INFO) {
-        uint64_t from = r->held.len > SHOWN ? r->held.len - SHOWN : 0;
+    }
+}
+
+/* For a person: not when it is no text. */
+static void show_end(const struct run *r) {
+    char text[SHOWN];
+    uint64_t from = r->held.len > SHOWN ? r->held.len - SHOWN : 0;
+    ptrdiff_t len = hold_read(&r->held, from, text, sizeof text);
+    if (len > 0 && !memchr(text, '\0', (size_t)len)) {
         say(r->plan->o, HARDY_LOG_INFO,
             "the last attempt's standard output%s:", from ? ", its end" : "");
         (void)hold_send(&r->held, from, STDERR_FILENO, NULL);
+    }
+}
+
+/* Standard output of the attempt that counts. What a failed attempt wrote is shown to the person
+ * only: who reads standard output must never see half an answer. */
+static void hand_out(const struct run *r) {
+    struct exec_result *result = r->result;
+    if (!r->holds) {
+        return;
+    }
+    if (!result->commanded) {
+        if (!r->cannot_hold && r->plan->o->globals.level >= HARDY_LOG_INFO) {
+            show_end(r);
+        }
+    } else if (hold_send(&r->held, 0, STDOUT_FILENO, &result->error) != HARDY_OK) {
+        result->step.status = result->error.status;
     }
 }
 
@@ -407,6 +429,7 @@ void exec_run(const struct exec_plan *plan, const hardy_guard_config *config,
         take_signals(&r);
         loop_timer_start(r.loop, &r.slot_timer, loop_now(r.loop));
         loop_run(r.loop);
+        say_changes(&r);
         hardy_guard_stats stats = {.size = sizeof stats};
         hardy_guard_get_stats(r.guard, &stats);
         result->breaker = stats.breaker;

@@ -167,12 +167,13 @@ static void span_text(int64_t span, char out[48]) {
     }
 }
 
-static void rate_text(const hardy_rate_config *c, char *out, size_t size) {
+/* "10/s", "3/30s" */
+static void rate_text(const hardy_rate_config *c, char out[96]) {
     char events[NUMBER_TEXT], period[48];
     number_format(c->events, events);
     format_duration(c->period, period);
-    const char *unit = str_starts(period, "1") && strlen(period) == 2 ? period + 1 : period;
-    snprintf(out, size, "%s/%s", events, str_eq(period, "1h0m0s") ? "h" : unit);
+    bool one = period[0] == '1' && strlen(period) == 2;
+    snprintf(out, 96, "%s/%s", events, one ? period + 1 : period);
 }
 
 static void print_table(const struct list *list, bool color) {
@@ -187,7 +188,7 @@ static void print_table(const struct list *list, bool color) {
         const struct row *row = &list->rows[i];
         const struct host_entry *e = &row->entry;
         const hardy_breaker_stats *s = &row->stats;
-        char retry[48] = "-", rate[64] = "-", slots[32] = "-", failures[32] = "-";
+        char retry[48] = "-", rate[96] = "-", slots[32] = "-", failures[32] = "-";
         const char *state = "-";
         if (e->has_breaker) {
             state = hardy_breaker_state_name(s->state);
@@ -196,7 +197,7 @@ static void print_table(const struct list *list, bool color) {
                      e->breaker.failure_threshold);
         }
         if (e->has_rate) {
-            rate_text(&e->rate, rate, sizeof rate);
+            rate_text(&e->rate, rate);
         }
         if (e->max_concurrent) {
             snprintf(slots, sizeof slots, "%u/%u", row->slots_taken, e->max_concurrent);

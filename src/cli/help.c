@@ -5,9 +5,29 @@
 #include <string.h>
 
 #define COLUMN 28 /* where the explanations start */
+#define WIDTH 100
 
 void help_version(FILE *to) {
     fprintf(to, "hardy %s\n", HARDY_VERSION);
+}
+
+/* Words from `column` on, as long as the lines allow; what is there already stands to the left. */
+static void print_wrapped(const char *text, int column, FILE *to) {
+    int at = column;
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+        if (at > column && at + 1 + len > WIDTH) {
+            fprintf(to, "\n%*s", column, "");
+            at = column;
+        } else if (at > column) {
+            fputc(' ', to);
+            at++;
+        }
+        fprintf(to, "%.*s", len, text);
+        at += len;
+        text += len + (text[len] == ' ');
+    }
+    fputc('\n', to);
 }
 
 static void print_row(const struct option_row *row, FILE *to) {
@@ -19,10 +39,11 @@ static void print_row(const struct option_row *row, FILE *to) {
     snprintf(left, sizeof left, "  %s--%s%s%s", letter, row->name, row->value ? " " : "",
              row->value ? row->value : "");
     if (strlen(left) >= COLUMN) {
-        fprintf(to, "%s\n%*s%s\n", left, COLUMN, "", row->help);
+        fprintf(to, "%s\n%*s", left, COLUMN, "");
     } else {
-        fprintf(to, "%-*s%s\n", COLUMN, left, row->help);
+        fprintf(to, "%-*s", COLUMN, left);
     }
+    print_wrapped(row->help, COLUMN, to);
 }
 
 static bool own_row(const struct command *command, const char *name) {
