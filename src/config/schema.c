@@ -432,6 +432,19 @@ hardy_status schema_set(const struct schema_section *section, const char *path, 
     return status;
 }
 
+/* Whether `word` is among words with spaces between. */
+static bool has_word(const char *words, const char *word) {
+    size_t len = strlen(word);
+    for (const char *p = words; p && *p; p += strspn(p, " ")) {
+        size_t size = strcspn(p, " ");
+        if (size == len && memcmp(p, word, len) == 0) {
+            return true;
+        }
+        p += size;
+    }
+    return false;
+}
+
 struct flag_search {
     const char *flag;
     char path[MAX_PATH];
@@ -440,7 +453,7 @@ struct flag_search {
 
 static bool is_flag(void *ctx, const char *path, const struct schema_key *key) {
     struct flag_search *search = ctx;
-    search->found = str_eq(key->flag, search->flag);
+    search->found = has_word(key->flag, search->flag);
     if (search->found) {
         str_copy(search->path, sizeof search->path, path);
     }
@@ -487,18 +500,6 @@ void schema_each(const struct schema_section *section, schema_visit fn, void *ct
 
 /* --- unknown keys
  * ------------------------------------------------------------------------------------- */
-
-static bool has_word(const char *words, const char *word) {
-    size_t len = strlen(word);
-    for (const char *p = words; p && *p; p += strspn(p, " ")) {
-        size_t size = strcspn(p, " ");
-        if (size == len && memcmp(p, word, len) == 0) {
-            return true;
-        }
-        p += size;
-    }
-    return false;
-}
 
 /* The key that was meant, here or one map deeper ("breaker.failure_threshold"): by what others call
  * it, by the exact name in the wrong place, by likeness. */
@@ -555,7 +556,9 @@ static bool refuse_unknown(struct reader *r, const struct schema_section *sectio
         buf_puts(&place, "in ");
         yaml_path(map, &place);
     }
-    if (suggest(section, key->text, named, meant, sizeof meant)) {
+    if (named && strcmp(key->text, section->keys[0].name) == 0) {
+        buf_puts(&known, "its name is the key that it stands under");
+    } else if (suggest(section, key->text, named, meant, sizeof meant)) {
         buf_printf(&known, "did you mean `%s`?", meant);
     } else {
         buf_puts(&known, "known are ");

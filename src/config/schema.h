@@ -66,9 +66,10 @@ struct schema_key {
     size_t given_offset; /* when not 0: a bool at this offset is set if the user gave the key */
     size_t off_offset; /* SCHEMA_MAP, when not 0: a bool at this offset is set by `off` in place of
                           a map */
-    const char *flag;  /* flag of `hardy exec`, "--base-delay"; NULL = none */
-    const char *also;  /* what others call it, words with spaces between: only named in errors */
-    const char *help;  /* one line, no full stop */
+    const char
+        *flag; /* flag of `hardy exec`, "--base-delay", words with spaces between; NULL = none */
+    const char *also; /* what others call it, words with spaces between: only named in errors */
+    const char *help; /* one line, no full stop */
 };
 struct schema_section {
     const char *name;
@@ -98,7 +99,7 @@ size_t schema_check(const struct schema_section *section, const struct yaml_node
  */
 hardy_status schema_set(const struct schema_section *section, const char *path, const char *text,
                         const char *where, bool given, void *out, hardy_error *error);
-/* The same for the row that has this .flag; `where` is the flag. */
+/* The same for the row that has this flag; `where` is the flag. */
 hardy_status schema_set_flag(const struct schema_section *section, const char *flag,
                              const char *text, void *out, hardy_error *error);
 void schema_free(const struct schema_section *section, void *out);

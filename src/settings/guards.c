@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
-#define FLAGS_MAX 64
 
 /* --- the table: what is read
  * ---------------------------------------------------------------------- */
@@ -56,8 +55,6 @@ struct raw {
     struct raw_breaker breaker;
     struct raw_rate rate;
     struct raw_bulkhead bulkhead;
-    char *fallback;
-    bool fresh;
     bool given_retry, given_breaker, given_rate, given_bulkhead;
     bool off_retry, off_breaker, off_rate, off_bulkhead;
 };
@@ -208,10 +205,6 @@ static const struct schema_key guard_keys[] = {
      .shorthand = "max_concurrent", .given_offset = offsetof(struct raw, given_bulkhead),
      .off_offset = offsetof(struct raw, off_bulkhead), .also = "concurrency",
      .help = "attempts at once; `bulkhead: 16` is {max_concurrent: 16}"},
-    {"fallback", SCHEMA_STRING, offsetof(struct raw, fallback), .flag = "--fallback",
-     .help = "what is answered after a failure: cached, cached:TTL (1h) or static:TEXT"},
-    {"fresh", SCHEMA_BOOL, offsetof(struct raw, fresh), .def = "false", .flag = "--fresh",
-     .help = "never an answer from the cache"},
 };
 const struct schema_section guard_section = {"a guard", guard_keys, COUNT(guard_keys),
                                              sizeof(struct raw)};
@@ -363,6 +356,32 @@ static hardy_status refuse(const struct guard_source *source, const char *flag, 
 /* --- from what was read to libhardy's structures
  * --------------------------------------------------------- */
 
+static bool read_code(const char *text, size_t len, int64_t least, int64_t *out) {
+    char code[8];
+    if (len >= sizeof code) {
+        return false;
+    }
+    memcpy(code, text, len);
+    code[len] = '\0';
+    return parse_integer(code, least, 999, out, NULL) == HARDY_OK;
+}
+
+/* "75" or "500-599" */
+static bool read_codes(const char *text, struct guard_codes *out) {
+    text += strspn(text, " ");
+    size_t len = strcspn(text, "-");
+    int64_t from, to;
+    if (!read_code(text, len, 0, &from)) {
+        return false;
+    }
+    to = from;
+    if (text[len] == '-' && !read_code(text + len + 1, strlen(text + len + 1), from, &to)) {
+        return false;
+    }
+    *out = (struct guard_codes){.from = (int)from, .to = (int)to};
+    return true;
+}
+
 static hardy_status take_codes(const struct guard_source *source,
                                const struct schema_strings *texts, struct guard_settings *out,
                                hardy_error *error) {
@@ -373,22 +392,14 @@ static hardy_status take_codes(const struct guard_source *source,
     if (!out->retry_on) {
         return fail(error, HARDY_E_NOMEM, NULL, "out of memory");
     }
-    for (size_t i = 0; i < texts->count; i++) {
-        char from[16] = "";
-        const char *text = texts->items[i] + strspn(texts->items[i], " ");
-        size_t len = strcspn(text, "-");
-        const char *to = text[len] == '-' ? text + len + 1 : from;
-        int64_t low, high;
-        if (len >= sizeof from || (str_copy(from, len + 1, text), false) ||
-            parse_integer(from, 0, 999, &low, NULL) != HARDY_OK ||
-            parse_integer(to, low, 999, &high, NULL) != HARDY_OK) {
+    for (; out->retry_on_count < texts->count; out->retry_on_count++) {
+        const char *text = texts->items[out->retry_on_count];
+        if (!read_codes(text, &out->retry_on[out->retry_on_count])) {
             return refuse(source, "--retry-on", "retry.retry_on", error,
                           "expected codes from 0 to 999 or ranges of them such as 500-599, not "
                           "\"%s\"",
-                          texts->items[i]);
+                          text);
         }
-        out->retry_on[out->retry_on_count++] =
-            (struct guard_codes){.from = (int)low, .to = (int)high};
     }
     return HARDY_OK;
 }
@@ -447,7 +458,7 @@ static hardy_status take_retry(const struct guard_source *source, const struct r
         out->budget.floor =
             r->budget.floor.events * (double)HARDY_SECOND / (double)r->budget.floor.period;
         if (out->budget.floor > 1000000) {
-            return refuse(source, "--retries", "retry.budget.floor", error,
+            return refuse(source, "--max-retries", "retry.budget.floor", error,
                           "`floor`: expected a rate of at most 1000000/s");
         }
         out->config.budget = &out->budget;
@@ -543,38 +554,10 @@ static void take_bulkhead(const struct guard_source *source, const struct raw *r
     out->config.bulkhead = &out->bulkhead;
 }
 
-static hardy_status take_fallback(const struct guard_source *source, const struct raw *raw,
-                                  struct guard_settings *out, hardy_error *error) {
-    const char *text = raw->fallback;
-    out->fresh = raw->fresh;
-    if (!text) {
-        return HARDY_OK;
-    }
-    out->fallback_ttl = HARDY_HOUR;
-    if (str_starts(text, "static:")) {
-        out->fallback = GUARD_FALLBACK_STATIC;
-        out->fallback_text = str_dup(text + strlen("static:"));
-        return out->fallback_text ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "out of memory");
-    }
-    bool has_ttl = str_starts(text, "cached:");
-    if (!has_ttl && !str_eq(text, "cached")) {
-        return refuse(source, "--fallback", "fallback", error,
-                      "expected cached, cached:TTL or static:TEXT, not \"%s\"", text);
-    }
-    hardy_error problem;
-    hardy_error_init(&problem, sizeof problem);
-    if (has_ttl &&
-        parse_duration(text + strlen("cached:"), &out->fallback_ttl, &problem) != HARDY_OK) {
-        return refuse(source, "--fallback", "fallback", error, "after \"cached:\", %s",
-                      problem.message);
-    }
-    out->fallback = GUARD_FALLBACK_CACHED;
-    return HARDY_OK;
-}
-
 static hardy_status take_all(const struct guard_source *source, const struct raw *raw,
                              struct guard_settings *out, hardy_error *error) {
     hardy_guard_config_init(&out->config, sizeof out->config);
+    out->config.budget = NULL;
     if (source->name) {
         out->name = str_dup(source->name);
         if (!out->name) {
@@ -596,7 +579,6 @@ static hardy_status take_all(const struct guard_source *source, const struct raw
     }
     if (status == HARDY_OK) {
         take_bulkhead(source, raw, out);
-        status = take_fallback(source, raw, out, error);
     }
     return status;
 }
@@ -630,7 +612,6 @@ hardy_status guard_settings_read(const struct guard_source *source, struct guard
 void guard_settings_free(struct guard_settings *s) {
     free(s->name);
     free(s->retry_on);
-    free(s->fallback_text);
     memset(s, 0, sizeof *s);
 }
 

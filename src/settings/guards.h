@@ -30,7 +30,6 @@ struct guard_source {
     size_t flag_count;
 };
 
-enum guard_fallback { GUARD_FALLBACK_NONE, GUARD_FALLBACK_CACHED, GUARD_FALLBACK_STATIC };
 struct guard_codes { /* of `retry_on`, inclusive */
     int from, to;
 };
@@ -48,10 +47,6 @@ struct guard_settings {        /* must not be moved: `config` points into it */
     bool given_retry, given_budget, given_breaker, given_rate, given_slots;
     struct guard_codes *retry_on; /* NULL = not given */
     size_t retry_on_count;
-    enum guard_fallback fallback;
-    int64_t fallback_ttl; /* CACHED: how old an answer may be; 1h */
-    char *fallback_text;  /* STATIC */
-    bool fresh;           /* never an answer from the cache */
 };
 extern const struct schema_section guard_section; /* of one guard, nested as in YAML; its first key
                                                      is the name that the map stands under */

@@ -68,7 +68,7 @@ static const struct schema_key thing_keys[] = {
     {"interval", SCHEMA_DURATION, offsetof(struct thing, interval), .def = "10s", .min = "100ms",
      .max = "1d", .help = "time between two runs"},
     {"deadline", SCHEMA_DURATION, offsetof(struct thing, deadline), .def = "never", .never = true,
-     .flag = "--deadline", .help = "for all"},
+     .flag = "--deadline --all", .help = "for all"},
     {"offset", SCHEMA_INTEGER, offsetof(struct thing, offset), .def = "-3", .help = "shift"},
     {"threshold", SCHEMA_UNSIGNED, offsetof(struct thing, threshold), .def = "5", .min = "1",
      .max = "64", .given_offset = offsetof(struct thing, threshold_given), .help = "how many"},
@@ -248,8 +248,10 @@ static void refusals(void **state) {
         {"start: 3s\n", 1, 1, "unknown key `start` at the top; did you mean `pause.base`?"},
         {"items: [{name: a, url: u}, {nmae: b}]\n", 1, 29,
          "unknown key `nmae` in items[1]; did you mean `name`?"},
+        {"upstreams: {far: {port: 5}}\n", 1, 19,
+         "unknown key `port` in upstreams.far; known are url, weight"},
         {"upstreams: {far: {name: x}}\n", 1, 19,
-         "unknown key `name` in upstreams.far; known are url, weight"},
+         "unknown key `name` in upstreams.far; its name is the key that it stands under"},
         {"interval: 30\n", 1, 11,
          "`interval`: expected a duration such as 250ms, 30s, 2m, 1h30m or 7d; \"30\" has no unit"},
         {"interval: 50ms\n", 1, 11,
@@ -372,6 +374,8 @@ static void set_by_flag(void **state) {
     assert_string_equal(
         error.message,
         "expected a duration such as 250ms, 30s, 2m, 1h30m or 7d; \"30\" has no unit");
+    assert_int_equal(schema_set_flag(&thing_section, "--all", "30s", &t, &error), HARDY_OK);
+    assert_int_equal(t.deadline, 30 * HARDY_SECOND);
     assert_int_equal(schema_set_flag(&thing_section, "--deadlin", "30s", &t, &error),
                      HARDY_E_NOT_FOUND);
     schema_free(&thing_section, &t);
@@ -398,7 +402,8 @@ static void applied_over(void **state) {
     hardy_error_init(&error, sizeof error);
     assert_int_equal(schema_defaults(&item_section, &item), HARDY_OK);
     assert_int_equal(schema_apply(&item_section, over->root, true, &item, &error), HARDY_E_SYNTAX);
-    assert_string_equal(error.message, "unknown key `name` at the top; known are url, weight");
+    assert_string_equal(error.message,
+                        "unknown key `name` at the top; its name is the key that it stands under");
     yaml_close(over);
     schema_free(&item_section, &item);
     schema_free(&thing_section, &t);
