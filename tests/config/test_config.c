@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the configuration and the state are found, and the environment in values. */
+#include "../cmocka_all.h"
 #include "base/str.h"
 #include "config/config.h"
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The schema table: what each kind reads, its defaults, and the words of each refusal. */
+#include "../cmocka_all.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "config/schema.h"
 #include <hardy/env.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Expressions: values, order of operators, what is not looked at, and the words of refusals. */
+#include "../cmocka_all.h"
 #include "base/prng.h"
 #include "base/str.h"
 #include "config/template.h"
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
