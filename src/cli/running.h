@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_RUNNING_H
+#define CLI_RUNNING_H
+/* Driving a run from the command line: for `hardy run FILE` and `hardy workflows resume ID`. */
+#include "cli/session.h"
+#include "work/runner.h"
+
+struct running {
+    const char *id; /* NULL = found or made */
+    bool fresh, retry_failed;
+    const char *input; /* JSON object */
+};
+/* Prints progress on standard error and the result on standard output; returns the exit code. */
+int running_drive(const struct options *o, struct session *s, const struct workflow *w,
+                  const struct running *how);
+/* The run as `--json` shows it. */
+struct json_out;
+void run_to_json(const struct run *run, struct json_out *j);
+/* What a person has to type about a run that is in doubt. */
+void print_in_doubt(FILE *to, const struct run *run);
+#endif
