@@ -5,27 +5,33 @@
 #include <string.h>
 
 #define COLUMN 28 /* where the explanations start */
-#define WIDTH 100
+#define WIDTH 96
 
 void help_version(FILE *to) {
     fprintf(to, "hardy %s\n", HARDY_VERSION);
 }
 
 /* Words from `column` on, as long as the lines allow; what is there already stands to the left. */
-static void print_wrapped(const char *text, int column, FILE *to) {
+static void print_wrapped(const char *text, size_t len, int column, FILE *to) {
+    const char *end = text + len;
     int at = column;
-    while (*text) {
-        int len = (int)strcspn(text, " ");
-        if (at > column && at + 1 + len > WIDTH) {
-            fprintf(to, "\n%*s", column, "");
-            at = column;
-        } else if (at > column) {
-            fputc(' ', to);
-            at++;
+    while (text < end) {
+        int word = (int)strcspn(text, " \n");
+        if (word > end - text) {
+            word = (int)(end - text);
         }
-        fprintf(to, "%.*s", len, text);
-        at += len;
-        text += len + (text[len] == ' ');
+        if (word > 0 && at > column) {
+            bool room = at + 1 + word <= WIDTH;
+            if (room) {
+                fputc(' ', to);
+            } else {
+                fprintf(to, "\n%*s", column, "");
+            }
+            at = room ? at + 1 : column;
+        }
+        fprintf(to, "%.*s", word, text);
+        at += word;
+        text += word + 1;
     }
     fputc('\n', to);
 }
@@ -43,7 +49,7 @@ static void print_row(const struct option_row *row, FILE *to) {
     } else {
         fprintf(to, "%-*s", COLUMN, left);
     }
-    print_wrapped(row->help, COLUMN, to);
+    print_wrapped(row->help, strlen(row->help), COLUMN, to);
 }
 
 static bool own_row(const struct command *command, const char *name) {
@@ -74,6 +80,17 @@ static void print_indented(const char *text, FILE *to) {
         size_t len = strcspn(text, "\n");
         fprintf(to, "%s%.*s\n", len ? "  " : "", (int)len, text);
         text += len + (text[len] == '\n');
+    }
+}
+
+/* Separated by empty lines. */
+static void print_paragraphs(const char *text, FILE *to) {
+    while (*text) {
+        const char *end = strstr(text, "\n\n");
+        size_t len = end ? (size_t)(end - text) : strlen(text);
+        fputc('\n', to);
+        print_wrapped(text, len, 0, to);
+        text += len + (end ? 2 : 0);
     }
 }
 
@@ -126,7 +143,7 @@ void help_command(const struct command *command, FILE *to) {
     fputs("\nOptions of all commands:\n", to);
     print_globals(command, to);
     if (command->details) {
-        fprintf(to, "\n%s\n", command->details);
+        print_paragraphs(command->details, to);
     }
     if (command->examples) {
         fputs("\nExamples:\n", to);

@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WIDTH 76
+
 /* Text between macros: nothing in it may be read as a request or an escape. */
 static void text(const char *s, size_t len) {
-    bool fresh = true;
     for (size_t i = 0; i < len; i++) {
-        if (fresh && (s[i] == '.' || s[i] == '\'')) {
+        if (i == 0 && (s[i] == '.' || s[i] == '\'')) {
             fputs("\\&", stdout);
         }
         if (s[i] == '\\') {
@@ -19,8 +20,42 @@ static void text(const char *s, size_t len) {
         } else {
             putchar(s[i]);
         }
-        fresh = s[i] == '\n';
     }
+}
+
+static size_t printed_length(const char *s, size_t len) {
+    size_t n = len;
+    for (size_t i = 0; i < len; i++) {
+        n += s[i] == '\\' || s[i] == '-';
+    }
+    return n;
+}
+
+/* Words in lines of moderate length, each sentence on a line of its own, as mdoc wants it. */
+static void flow(const char *s, size_t len) {
+    const char *end = s + len;
+    size_t at = 0;
+    bool sentence_over = false;
+    while (s < end) {
+        size_t word = strcspn(s, " \n");
+        if (word > (size_t)(end - s)) {
+            word = (size_t)(end - s);
+        }
+        size_t size = printed_length(s, word);
+        if (word > 0) {
+            if (at > 0) {
+                bool stay = !sentence_over && at + 1 + size <= WIDTH;
+                putchar(stay ? ' ' : '\n');
+                at = stay ? at + 1 : 0;
+            }
+            /* Only the first word of a line could be taken for a request. */
+            text(s, word);
+            at += size;
+            sentence_over = strchr(".!?", s[word - 1]) != NULL;
+        }
+        s += word + 1;
+    }
+    putchar('\n');
 }
 
 static void line(const char *s, size_t len) {
@@ -28,25 +63,14 @@ static void line(const char *s, size_t len) {
     putchar('\n');
 }
 
-/* Paragraphs separated by empty lines. */
+/* Separated by empty lines. */
 static void paragraphs(const char *s) {
-    bool due = true;
     while (*s) {
-        size_t len = strcspn(s, "\n");
-        if (len == 0) {
-            due = true;
-        } else {
-            if (due) {
-                puts(".Pp");
-            }
-            due = false;
-            while (*s == ' ') {
-                s++;
-                len--;
-            }
-            line(s, len);
-        }
-        s += len + (s[len] == '\n');
+        const char *end = strstr(s, "\n\n");
+        size_t len = end ? (size_t)(end - s) : strlen(s);
+        puts(".Pp");
+        flow(s, len);
+        s += len + (end ? 2 : 0);
     }
 }
 
@@ -73,7 +97,7 @@ static void rows(const struct option_row *row) {
             text(row->value, strlen(row->value));
         }
         putchar('\n');
-        line(row->help, strlen(row->help));
+        flow(row->help, strlen(row->help));
     }
 }
 
@@ -96,8 +120,7 @@ static void one(const struct command *command) {
     printf(".Ss %s\n", command->name);
     forms(command);
     puts(".Pp");
-    text(command->summary, strlen(command->summary));
-    puts(".");
+    flow(command->summary, strlen(command->summary));
     const struct option_row *more = command->more ? command->more() : NULL;
     if (command->options || more) {
         puts(".Bl -tag -width Ds");
@@ -124,8 +147,8 @@ static int run_manual(struct options *o) {
          ".Sh NAME\n.Nm hardy\n.Nd keep commands and agents working while what they need fails\n"
          ".Sh SYNOPSIS\n.Nm\n.Ar COMMAND\n.Op Ar OPTIONS\n.Op Ar ARGUMENTS\n"
          ".Sh DESCRIPTION\n.Nm\n"
-         "runs and supervises what depends on services that fail: with retries, circuit breakers,\n"
-         "limits and deadlines.\n"
+         "runs and supervises what depends on services that fail:\n"
+         "with retries, circuit breakers, limits and deadlines.\n"
          "Results go to standard output, everything else to standard error.\n.Pp\n"
          "These options are understood by every command:\n.Bl -tag -width Ds");
     rows(global_rows);
