@@ -3,12 +3,24 @@
 #include "cli/command.h"
 #include "cli/help.h"
 
+extern const struct command command_actions;
+extern const struct command command_doctor;
 extern const struct command command_exec;
 extern const struct command command_guards;
+extern const struct command command_incidents;
+extern const struct command command_run;
+extern const struct command command_supervise;
+extern const struct command command_workflows;
 
 const struct command *const commands[] = {
     &command_exec,
+    &command_actions,
+    &command_run,
+    &command_workflows,
+    &command_supervise,
+    &command_incidents,
     &command_guards,
+    &command_doctor,
     &command_help,
     &command_manual,
     NULL,

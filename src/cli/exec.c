@@ -5,7 +5,9 @@
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/exec_key.h"
 #include "cli/say.h"
+#include "cli/sharing.h"
 #include "cli/state.h"
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +27,11 @@ enum {
     OPT_KILL_AFTER,
     OPT_PRESERVE,
     OPT_JSON,
+    OPT_KEY,
+    OPT_KEY_TTL,
+    OPT_PROBE,
+    OPT_IN_DOUBT,
+    OPT_ATTACH,
     OPT_GUARD /* a flag of the guard's table */
 };
 
@@ -35,6 +42,12 @@ static const struct option_row rows[] = {
     {OPT_KILL_AFTER, "kill-after", 0, "DURATION", "from TERM to KILL when it is stopped (5s)"},
     {OPT_PRESERVE, "preserve-status", 0, NULL, "the command's own code instead of 75 or 124"},
     {OPT_JSON, "json", 0, "FILE", "write a report of what happened there"},
+    {OPT_KEY, "key", 0, "KEY", "run to success once under this key, however often it is typed"},
+    {OPT_KEY_TTL, "key-ttl", 0, "DURATION", "how long the key's result is kept (24h)"},
+    {OPT_PROBE, "probe", 0, "CMD", "asked when nobody knows how it ended: 0 done, 1 not done"},
+    {OPT_IN_DOUBT, "in-doubt", 0, "rerun|probe|ask|fail",
+     "what then (probe if there is one, else ask)"},
+    {OPT_ATTACH, "attach", 0, NULL, "wait for the key if it runs elsewhere, take its result"},
     {0}};
 
 #define GUARD_ROWS 64
@@ -124,7 +137,45 @@ struct flags {
 };
 
 /* 0, or the exit code of a mistake that was told. */
-static int take_option(struct options *o, int id, struct exec_plan *plan, struct flags *flags) {
+static int take_key_option(struct options *o, int id, struct exec_key *key) {
+    static const char *const policies[] = {[IN_DOUBT_ASK] = "ask",
+                                           [IN_DOUBT_PROBE] = "probe",
+                                           [IN_DOUBT_RERUN] = "rerun",
+                                           [IN_DOUBT_FAIL] = "fail"};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    key->given |= id != OPT_KEY;
+    switch (id) {
+    case OPT_KEY:
+        if (!*o->value || strlen(o->value) > 400 || !str_valid_utf8(o->value, strlen(o->value))) {
+            return options_wrong(o, "--key: 1 to 400 bytes of UTF-8 are needed");
+        }
+        key->key = o->value;
+        return 0;
+    case OPT_KEY_TTL:
+        return parse_duration(o->value, &key->ttl, &error) == HARDY_OK
+                   ? 0
+                   : options_wrong(o, "--key-ttl: %s", error.message);
+    case OPT_PROBE:
+        key->probe = o->value;
+        return 0;
+    case OPT_ATTACH:
+        key->attach = true;
+        return 0;
+    default:
+        break;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (str_eq(o->value, policies[i])) {
+            key->in_doubt = i;
+            return 0;
+        }
+    }
+    return options_wrong(o, "--in-doubt: \"%s\" is not one of rerun, probe, ask, fail", o->value);
+}
+
+static int take_option(struct options *o, int id, struct exec_plan *plan, struct flags *flags,
+                       struct exec_key *key) {
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     switch (id) {
@@ -153,6 +204,12 @@ static int take_option(struct options *o, int id, struct exec_plan *plan, struct
     case OPT_JSON:
         plan->json = o->value;
         return 0;
+    case OPT_KEY:
+    case OPT_KEY_TTL:
+    case OPT_PROBE:
+    case OPT_IN_DOUBT:
+    case OPT_ATTACH:
+        return take_key_option(o, id, key);
     default:
         break;
     }
@@ -188,47 +245,6 @@ static hardy_status read_settings(struct exec_plan *plan, const struct flags *fl
     return HARDY_OK;
 }
 
-static enum host_want want(bool given, bool present) {
-    return given && present ? HOST_GIVEN : present ? HOST_DEFAULT : HOST_IF_STORED;
-}
-
-/* Breaker, rate, budget and slots of the name, with what is stored there. */
-static hardy_status attach(struct exec_plan *plan, const char *state, hardy_error *error) {
-    struct guard_settings *s = &plan->settings;
-    struct host_policies p = {
-        .want_breaker = want(s->given_breaker, s->config.breaker),
-        .want_rate = want(s->given_rate, s->config.rate),
-        .want_budget = want(s->given_budget, s->config.retry && s->config.budget),
-        .want_slots = want(s->given_slots, plan->max_concurrent > 0),
-        .breaker = s->breaker,
-        .rate = s->rate,
-        .budget = s->budget,
-        .max_concurrent = plan->max_concurrent,
-    };
-    hardy_status status = host_open(state, true, &plan->host, error);
-    if (status == HARDY_OK) {
-        status = host_attach(plan->host, plan->name, &p, &plan->slot, error);
-    }
-    if (status != HARDY_OK) {
-        return status;
-    }
-    if (s->config.breaker) {
-        s->breaker = p.breaker;
-    } else {
-        plan->slot.breaker = NULL; /* switched off for this call */
-    }
-    if (plan->slot.rate) {
-        s->rate = p.rate;
-        s->config.rate = &s->rate;
-    }
-    if (s->config.budget && plan->slot.budget) {
-        s->budget = p.budget;
-        s->config.budget = &s->budget;
-    }
-    plan->max_concurrent = p.max_concurrent;
-    return HARDY_OK;
-}
-
 static hardy_status prepare(struct exec_plan *plan, const struct flags *flags, hardy_error *error) {
     const struct options *o = plan->o;
     /* Without a name nothing is shared and nothing is looked up: neither file is touched. */
@@ -241,7 +257,11 @@ static hardy_status prepare(struct exec_plan *plan, const struct flags *flags, h
         status = read_settings(plan, flags, state.config, error);
     }
     if (status == HARDY_OK && plan->name && state_is_file(&state)) {
-        status = attach(plan, state.path, error);
+        status = host_open(state.path, true, &plan->host, error);
+        if (status == HARDY_OK) {
+            status = sharing_attach(plan->host, plan->name, &plan->settings, &plan->max_concurrent,
+                                    &plan->slot, error);
+        }
     }
     state_close(&state);
     return status;
@@ -263,11 +283,12 @@ static int end(const struct exec_plan *plan, const struct exec_result *result) {
 static int run(struct options *o) {
     struct flags flags = {.count = 0};
     struct exec_plan plan = {.o = o, .kill_after = KILL_AFTER, .max_held = MAX_HELD};
+    struct exec_key key = {.ttl = HARDY_DAY, .in_doubt = -1};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     int id;
     while ((id = options_next(o)) > 0) {
-        int code = take_option(o, id, &plan, &flags);
+        int code = take_option(o, id, &plan, &flags, &key);
         if (code) {
             return code;
         }
@@ -278,10 +299,18 @@ static int run(struct options *o) {
     if (o->argc == 0) {
         return options_wrong(o, "which command?");
     }
+    if (key.given && !key.key) {
+        return options_wrong(o, "--key-ttl, --probe, --in-doubt and --attach go with --key");
+    }
+    if (key.in_doubt == IN_DOUBT_PROBE && !key.probe) {
+        return options_wrong(o, "--in-doubt probe needs --probe CMD");
+    }
     plan.argv = o->argv;
     int code = EXIT_REFUSED;
     if (prepare(&plan, &flags, &error) != HARDY_OK) {
         say_error(o, &error);
+    } else if (key.key) {
+        code = exec_key_run(&plan, &plan.settings.config, &key);
     } else {
         struct exec_result result;
         exec_run(&plan, &plan.settings.config, &result);
@@ -312,6 +341,13 @@ const struct command command_exec = {
         "(128 + N). Standard output is held back until an attempt succeeds, and standard input, "
         "if\n"
         "it is a file or a pipe, is given to each attempt from the beginning.\n\n"
+        "--key makes it an action: started is recorded before it runs, its result after. A "
+        "success\n"
+        "is replayed, output and code; a clean failure may run again; what was killed or timed "
+        "out\n"
+        "is in doubt (79) and not run again by itself, unless --in-doubt says so. The command "
+        "finds\n"
+        "HARDY_IDEMPOTENCY_KEY in its environment. 73: the key is running elsewhere.\n\n"
         "Exit code: the command's own when the command ended the matter (128 + N for a signal);\n"
         "69 the breaker is open, 75 passing failure and retries used up, 124 timeout or deadline,\n"
         "125 hardy refuses, 126 cannot run, 127 not found.\n\n"
@@ -323,6 +359,7 @@ const struct command command_exec = {
         "hardy exec --retries 3 --base-delay 200ms --deadline 10s --name search -- curl -fsS "
         "http://127.0.0.1:1/\n"
         "hardy exec --name search --rate 10/s --max-concurrent 4 -- true\n"
+        "hardy exec --key order-12345 -- echo charged\n"
         "hardy exec --retries 5 --retry-on 6,7,28 -- curl -fsS https://example.org/    # needs the "
         "network\n"
         "hardy exec --preset background --name backup --json report.json -- tar -cf - .",

@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/say.h"
+#include "io/shim.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -30,6 +31,9 @@ static int flushed(const struct options *o, int code) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "__step") == 0) {
+        return shim_main(argc, argv); /* a step's shim: a process of its own, see io/shim.h */
+    }
     fill_standard_descriptors();
     struct options o;
     const struct globals defaults = {.level = HARDY_LOG_INFO};

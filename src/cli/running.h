@@ -4,6 +4,7 @@
 /* Driving a run from the command line: for `hardy run FILE` and `hardy workflows resume ID`. */
 #include "cli/session.h"
 #include "work/runner.h"
+#include <stdio.h>
 
 struct running {
     const char *id; /* NULL = found or made */

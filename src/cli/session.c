@@ -123,4 +123,6 @@ int session_exit(hardy_status status) {
     }
 }
 
-const char *const *session_environment(void) { return (const char *const *)environ; }
+const char *const *session_environment(void) {
+    return (const char *const *)environ;
+}

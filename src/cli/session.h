@@ -20,8 +20,9 @@ struct session {
     void *ctx;
 };
 enum session_access { SESSION_READ, SESSION_WRITE };
-/* SESSION_READ: the state must exist, and is not written to; no loop. `purpose`: see store_options. On
- * failure the mistake was told, and session_close() is still needed. Returns the exit code, 0 = open. */
+/* SESSION_READ: the state must exist, and is not written to; no loop. `purpose`: see store_options.
+ * On failure the mistake was told, and session_close() is still needed. Returns the exit code, 0 =
+ * open. */
 int session_open(const struct options *o, enum session_access access, const char *purpose,
                  struct session *out);
 void session_close(struct session *s);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/top.h"
+#include "health/check.h"
+#include "incident/incident.h"
+#include "notify/notify.h"
+#include "settings/guards.h"
+
+struct top {
+    char *state;
+    int automation;
+    struct schema_list guards, checks, notify;
+    struct incident_settings incidents;
+};
+
+static const char *const automation_words[] = {"observe", "act", NULL};
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+/* Each section: its name, and the rest of its row. */
+#define SECTIONS(X)                                                                                \
+    X("state", .kind = SCHEMA_STRING, .offset = offsetof(struct top, state),                       \
+      .help = "the database, relative to this file; memory, or postgresql://...")                  \
+    X("guards", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, guards),                      \
+      .section = &guard_section, .help = "what protects calls, by name")                           \
+    X("automation", .kind = SCHEMA_ENUM, .offset = offsetof(struct top, automation),               \
+      .def = "observe", .words = automation_words,                                                 \
+      .help = "observe: only propose remedies; act: carry them out")                               \
+    X("checks", .kind = SCHEMA_LIST, .offset = offsetof(struct top, checks),                       \
+      .section = &check_section, .help = "health checks")                                          \
+    X("notify", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, notify),                      \
+      .section = &notify_section, .help = "where people are told, by name")                        \
+    X("incidents", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents),                  \
+      .section = &incident_section, .help = "services, the causes of their trouble, remedies")
+
+const char *const top_names[] = {
+#define X(title, ...) title,
+    SECTIONS(X)
+#undef X
+        NULL};
+
+static const struct schema_key top_keys[] = {
+#define X(title, ...) {.name = title, __VA_ARGS__},
+    SECTIONS(X)
+#undef X
+};
+const struct schema_section top_section = {"the configuration", top_keys, COUNT(top_keys),
+                                           sizeof(struct top)};
