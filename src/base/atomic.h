@@ -13,34 +13,34 @@
 typedef _Atomic uint64_t atomic_word;
 
 #ifdef HARDY_EXPLORE
-void explore_point(const volatile void *address);
-#define ATOMIC_POINT(a) explore_point(a)
+void explore_point(const volatile void *address, bool writes);
+#define ATOMIC_POINT(a, writes) explore_point(a, writes)
 #else
-#define ATOMIC_POINT(a) ((void)0)
+#define ATOMIC_POINT(a, writes) ((void)0)
 #endif
 
 static inline uint64_t word_load(const atomic_word *a) {
-    ATOMIC_POINT(a);
+    ATOMIC_POINT(a, false);
     return atomic_load(a);
 }
 
 static inline void word_store(atomic_word *a, uint64_t value) {
-    ATOMIC_POINT(a);
+    ATOMIC_POINT(a, true);
     atomic_store(a, value);
 }
 
 static inline bool word_cas(atomic_word *a, uint64_t *expected, uint64_t desired) {
-    ATOMIC_POINT(a);
+    ATOMIC_POINT(a, true);
     return atomic_compare_exchange_strong(a, expected, desired);
 }
 
 static inline uint64_t word_add(atomic_word *a, uint64_t value) {
-    ATOMIC_POINT(a);
+    ATOMIC_POINT(a, true);
     return atomic_fetch_add(a, value);
 }
 
 static inline uint64_t word_exchange(atomic_word *a, uint64_t value) {
-    ATOMIC_POINT(a);
+    ATOMIC_POINT(a, true);
     return atomic_exchange(a, value);
 }
 

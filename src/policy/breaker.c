@@ -291,40 +291,44 @@ static void record_trial(struct breaker_words *w, const hardy_breaker_config *c,
 
 /* --- closed: counting failures ------------------------------------------------------------- */
 
-/* Both count functions: whether the threshold is reached. */
-
-/* A ring of exactly as many entries as the threshold: it is reached when all lie in the window. The
- * last of several concurrent writers sees them all. */
-static bool count_in_window(struct breaker_words *w, const hardy_breaker_config *c,
-                            uint64_t generation, int64_t now) {
-    uint64_t ms = ms_up(now);
-    uint64_t place = word_add(&w->ring_next, 1) % c->failure_threshold;
-    word_store(&w->ring[place], WRITTEN | generation << GENERATION_SHIFT | ms << UNTIL_SHIFT);
-    uint64_t window = ms_up(c->failure_window);
-    for (uint32_t i = 0; i < c->failure_threshold; i++) {
-        uint64_t entry = word_load(&w->ring[i]);
-        if (!(entry & WRITTEN) || generation_of(entry) != generation ||
-            until_of(entry) + window <= ms) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool count_in_a_row(struct breaker_words *w, const hardy_breaker_config *c,
-                           uint64_t generation) {
-    uint64_t before = word_load(&w->consecutive);
+/* Adds one to a count of this generation; 0 when the generation has passed. */
+static uint64_t count_up(struct breaker_words *w, atomic_word *counter, uint64_t generation) {
+    uint64_t before = word_load(counter);
     for (;;) {
         uint64_t count = 1;
         if (tag_of(before) == generation) {
             count += count_of(before);
         } else if (generation_of(word_load(&w->decision)) != generation) {
-            return false;
+            return 0;
         }
-        if (word_cas(&w->consecutive, &before, tagged(generation, count))) {
-            return count >= c->failure_threshold;
+        if (word_cas(counter, &before, tagged(generation, count))) {
+            return count;
         }
     }
+}
+
+/*
+ * Whether the threshold is reached in the window. The ring has exactly as many places as the
+ * threshold says, so the place behind the one just written holds the failure that is the
+ * threshold-th last; it is reached when that one lies in the window. Of several that write and look
+ * at the same time one is the last in the circle, and sees the next place written: none is missed.
+ */
+static bool count_in_window(struct breaker_words *w, const hardy_breaker_config *c,
+                            uint64_t generation, int64_t now) {
+    uint64_t ms = ms_up(now), count = count_up(w, &w->ring_next, generation);
+    if (count == 0) {
+        return false;
+    }
+    word_store(&w->ring[(count - 1) % c->failure_threshold],
+               WRITTEN | generation << GENERATION_SHIFT | ms << UNTIL_SHIFT);
+    uint64_t oldest = word_load(&w->ring[count % c->failure_threshold]);
+    return oldest & WRITTEN && generation_of(oldest) == generation &&
+           until_of(oldest) + ms_up(c->failure_window) > ms;
+}
+
+static bool count_in_a_row(struct breaker_words *w, const hardy_breaker_config *c,
+                           uint64_t generation) {
+    return count_up(w, &w->consecutive, generation) >= c->failure_threshold;
 }
 
 static void end_the_row(struct breaker_words *w, uint64_t generation) {

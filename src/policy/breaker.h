@@ -27,7 +27,7 @@ struct breaker_words {
     _Alignas(64) atomic_word ramp; /* admitted since closing, while paced, with the generation */
     atomic_word consecutive;       /* failures in a row, with their generation */
     atomic_word opened;            /* how often */
-    atomic_word ring_next;
+    atomic_word ring_next;         /* failures so far, with their generation */
     atomic_word trials[BREAKER_TRIALS];
     atomic_word ring[BREAKER_RING]; /* (ms, generation) of the last failures */
     struct breaker_shard shards[BREAKER_SHARDS];

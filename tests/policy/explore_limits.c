@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rate limit and the retry budget under every schedule of three threads. */
+#include "explore.h"
+#include "policy/budget.h"
+#include "policy/gcra.h"
+#include <string.h>
+
+#define S HARDY_SECOND
+#define NOW (1000 * S)
+#define MOST 16
+
+static struct gcra_words rate_words;
+static hardy_rate_config rate;
+static struct budget_words budget_words;
+static hardy_budget_config budget;
+static int64_t grants[MOST]; /* times for which events were granted, and used */
+static int granted, tries, deposits;
+
+static void fresh(double burst) {
+    hardy_rate_config_init(&rate, sizeof rate);
+    hardy_budget_config_init(&budget, sizeof budget);
+    rate.events = 1;
+    rate.burst = burst;
+    budget.floor = 0;
+    budget.ratio = 1;
+    memset(&rate_words, 0, sizeof rate_words);
+    memset(&budget_words, 0, sizeof budget_words);
+    granted = tries = deposits = 0;
+}
+
+/* In no window of W seconds more than W + burst. */
+static void check_windows(void) {
+    for (int i = 0; i < granted; i++) {
+        for (int64_t end = grants[i]; end <= grants[i] + MOST * S; end += S / 2) {
+            int inside = 0;
+            for (int k = 0; k < granted; k++) {
+                inside += grants[k] >= grants[i] && grants[k] <= end;
+            }
+            explore_expect((double)inside <= (double)(end - grants[i]) / 1e9 + rate.burst,
+                           "a window holds more than rate * W + burst");
+        }
+    }
+}
+
+static void take(int64_t now, int64_t latest, bool give_back) {
+    int64_t at;
+    uint64_t mark;
+    tries++;
+    if (!gcra_reserve(&rate_words, &rate, 1, now, latest, &at, &mark)) {
+        explore_expect(at > latest, "refused though its time would have come");
+        return;
+    }
+    explore_expect(at >= now && at <= latest, "granted outside of the limits given");
+    if (give_back) {
+        gcra_return(&rate_words, &rate, 1, mark);
+    } else {
+        grants[granted++] = at;
+    }
+}
+
+static void burst_of_two(void) {
+    fresh(2);
+}
+static void burst_of_one(void) {
+    fresh(1);
+}
+
+static void take_now_twice(void) {
+    take(NOW, NOW, false);
+    take(NOW, NOW, false);
+}
+static void two_were_granted(void) {
+    explore_expect(granted == 2, "of six tries at once not exactly the burst was granted");
+    check_windows();
+}
+
+static void reserve_two(void) {
+    take(NOW, HARDY_NEVER, false);
+    take(NOW + S / 2, HARDY_NEVER, false);
+}
+static void all_were_granted(void) {
+    explore_expect(granted == tries, "a reservation without a limit was refused");
+    check_windows();
+}
+
+static void reserve_and_return(void) {
+    take(NOW, HARDY_NEVER, true);
+}
+static void reserve_one(void) {
+    take(NOW, HARDY_NEVER, false);
+}
+
+static void two_tokens_left(void) {
+    fresh(1);
+    for (int i = 0; i < 8; i++) {
+        explore_expect(budget_withdraw(&budget_words, &budget, NOW), "ten tokens are kept");
+    }
+}
+static void withdraw(void) {
+    granted += budget_withdraw(&budget_words, &budget, NOW);
+}
+static void withdraw_twice(void) {
+    withdraw();
+    withdraw();
+}
+static void deposit(void) {
+    budget_deposit(&budget_words, &budget, NOW);
+    deposits++;
+}
+static void withdraw_and_refund(void) {
+    if (budget_withdraw(&budget_words, &budget, NOW)) {
+        budget_refund(&budget_words, &budget, NOW);
+    }
+}
+static void nothing_overspent(void) {
+    double left = budget_left(&budget_words, &budget, NOW);
+    explore_expect(granted <= 2 + deposits, "more was spent than there was");
+    explore_expect(left == 2 + deposits - granted, "a token was lost or made");
+}
+static void both_were_spent(void) {
+    explore_expect(granted == 2, "two tokens were there and not both were spent");
+    nothing_overspent();
+}
+static void deposit_at_full_loses_nothing(void) {
+    explore_expect(budget_left(&budget_words, &budget, NOW) >= 10 - granted,
+                   "a deposit took something away");
+    explore_expect(budget_left(&budget_words, &budget, NOW) <= 10, "more is kept than may be");
+}
+
+const struct scenario limit_scenarios[] = {
+    {"gcra: six tries at once for a burst of two",
+     EXPLORE_ALL,
+     burst_of_two,
+     {take_now_twice, take_now_twice, take_now_twice},
+     two_were_granted},
+    {"gcra: four reservations",
+     EXPLORE_ALL,
+     burst_of_one,
+     {reserve_two, reserve_one, reserve_one},
+     all_were_granted},
+    {"gcra: one of three is returned",
+     EXPLORE_ALL,
+     burst_of_one,
+     {reserve_and_return, reserve_one, reserve_one},
+     check_windows},
+    {"budget: six retries for two tokens",
+     EXPLORE_ALL,
+     two_tokens_left,
+     {withdraw_twice, withdraw_twice, withdraw_twice},
+     both_were_spent},
+    {"budget: retries and a deposit",
+     EXPLORE_ALL,
+     two_tokens_left,
+     {withdraw_twice, deposit, withdraw_twice},
+     nothing_overspent},
+    {"budget: retries and a refund",
+     EXPLORE_ALL,
+     two_tokens_left,
+     {withdraw, withdraw_and_refund, deposit},
+     nothing_overspent},
+    {"budget: retries and deposits of a full one",
+     EXPLORE_ALL,
+     burst_of_one,
+     {withdraw_twice, deposit, deposit},
+     deposit_at_full_loses_nothing},
+    {0},
+};
