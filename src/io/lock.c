@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +17,15 @@ int lock_open(const char *path, hardy_error *error) {
                    "local disk");
         return -1;
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            (void)!fchmod(fd, 0600); /* whatever the umask took away */
+        } else if (errno == EEXIST) {
+            fd = open(path, O_RDWR | O_CLOEXEC);
+        }
+    }
     if (fd < 0) {
         (void)fail_errno(error, errno, path, "cannot open the lock file");
     }

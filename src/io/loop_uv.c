@@ -309,6 +309,14 @@ static const struct loop_ops ops = {
     .process_pause_output = process_uv_pause_output,
     .process_free = process_uv_free,
     .process_adopt_orphans = process_uv_adopt_orphans,
+    .shim_lock = shim_uv_lock,
+    .shim_unlock = shim_uv_unlock,
+    .shim_look = shim_uv_look,
+    .shim_forget = shim_uv_forget,
+    .shim_start = shim_uv_start,
+    .shim_attach = shim_uv_attach,
+    .shim_cancel = shim_uv_cancel,
+    .shim_free = shim_uv_free,
 };
 
 struct loop *loop_uv_new(hardy_error *error) {
