@@ -10,6 +10,7 @@ extern const struct command command_guards;
 extern const struct command command_incidents;
 extern const struct command command_run;
 extern const struct command command_supervise;
+extern const struct command command_validate;
 extern const struct command command_workflows;
 
 const struct command *const commands[] = {
@@ -20,6 +21,7 @@ const struct command *const commands[] = {
     &command_supervise,
     &command_incidents,
     &command_guards,
+    &command_validate,
     &command_doctor,
     &command_help,
     &command_manual,

@@ -790,7 +790,7 @@ static bool read_map(struct reader *r, const struct schema_section *section,
             struct buf path;
             buf_init(&path, 1024);
             yaml_path(node, &path);
-            ok = refuse(r, node, "`%s` is missing%s%s; %s", key->name, path.len > 0 ? " in " : "",
+            ok = refuse(r, node, "`%s` is missing%s%s (%s)", key->name, path.len > 0 ? " in " : "",
                         path.len > 0 ? path.data : "", key->help);
             buf_free(&path);
         }

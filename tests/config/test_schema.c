@@ -293,11 +293,11 @@ static void refusals(void **state) {
          "`base`: expected a duration such as 250ms, 30s, 2m, 1h30m or 7d; \"30\" has no unit"},
         {"items: {a: b}\n", 1, 8, "`items` is a map; expected a list"},
         {"items: [x]\n", 1, 9, "an item is text; expected a map with the keys of an item"},
-        {"items: [{url: u}]\n", 1, 9, "`name` is missing in items[0]; its name"},
+        {"items: [{url: u}]\n", 1, 9, "`name` is missing in items[0] (its name)"},
         {"upstreams: [a]\n", 1, 12, "`upstreams` is a list; expected a map of names"},
         {"upstreams: {far: x}\n", 1, 18, "`far` is text; expected a map with the keys of an item"},
         {"upstreams: {far: {weight: 2}}\n", 1, 18,
-         "`url` is missing in upstreams.far; where it is"},
+         "`url` is missing in upstreams.far (where it is)"},
         {"upstreams: {a b: {url: x}}\n", 1, 13,
          "`a b` cannot be a name: letters, digits, \".\", \"_\", \"-\", at most 63, first a letter "
          "or digit"},

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hardy validate`: what is wrong with a file, all of it at once, each with its place. */
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include "cli/top.h"
+#include "health/check.h"
+#include "incident/incident.h"
+#include "notify/notify.h"
+#include "settings/guards.h"
+#include "work/workflow.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX ((size_t)16 << 20)
+
+struct validate { /* one file being looked at */
+    const struct options *o;
+    const char *path;
+    size_t errors, warnings;
+    struct json_out *json; /* of the problems; NULL: lines for a person */
+};
+struct kind {
+    const char *name;
+    const char *mark; /* a top-level key that only this kind has; NULL: every other file */
+    const struct schema_section *section;
+    void (*look)(struct validate *v, const struct yaml_file *file);
+};
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+/* The numbers behind "path:line:column"; 0 when there are none. */
+static void split_place(const char *where, int *line, int *column) {
+    const char *last = strrchr(where, ':');
+    const char *before = last;
+    while (before && before > where && before[-1] != ':') {
+        before--;
+    }
+    *line = *column = 0;
+    if (before && before > where && before < last) {
+        *line = atoi(before);
+        *column = atoi(last + 1);
+    }
+}
+
+static void tell(struct validate *v, const char *severity, const hardy_error *problem) {
+    const char *where = problem->where[0] ? problem->where : v->path;
+    bool warning = str_eq(severity, "warning");
+    *(warning ? &v->warnings : &v->errors) += 1;
+    if (!v->json) {
+        printf("%s: %s%s\n", where, warning ? "warning: " : "", problem->message);
+        return;
+    }
+    int line, column;
+    split_place(where, &line, &column);
+    json_out_object(v->json);
+    json_out_key(v->json, "severity");
+    json_out_string(v->json, severity);
+    json_out_key(v->json, "line");
+    json_out_int(v->json, line);
+    json_out_key(v->json, "column");
+    json_out_int(v->json, column);
+    json_out_key(v->json, "message");
+    json_out_string(v->json, problem->message);
+    json_out_object_end(v->json);
+}
+
+static void on_problem(void *ctx, const hardy_error *problem) {
+    tell(ctx, "error", problem);
+}
+
+static void note(struct validate *v, const char *severity, const struct yaml_node *node,
+                 const char *format, va_list args) HARDY_PRINTF(4, 0);
+static void note(struct validate *v, const char *severity, const struct yaml_node *node,
+                 const char *format, va_list args) {
+    hardy_error problem;
+    char message[sizeof problem.message];
+    vsnprintf(message, sizeof message, format, args);
+    hardy_error_init(&problem, sizeof problem);
+    yaml_fail(node, &problem, "%s", message);
+    tell(v, severity, &problem);
+}
+
+static void warn(struct validate *v, const struct yaml_node *node, const char *format, ...)
+    HARDY_PRINTF(3, 4);
+static void warn(struct validate *v, const struct yaml_node *node, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    note(v, "warning", node, format, args);
+    va_end(args);
+}
+
+static void refuse(struct validate *v, const struct yaml_node *node, const char *format, ...)
+    HARDY_PRINTF(3, 4);
+static void refuse(struct validate *v, const struct yaml_node *node, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    note(v, "error", node, format, args);
+    va_end(args);
+}
+
+/* --- a configuration ---------------------------------------------------------------------------
+ */
+
+/* What hardy says about settings that cannot hold together. */
+static void warn_of_guard(struct validate *v, const struct yaml_node *key,
+                          const struct guard_settings *s) {
+    static const char mark[] = "warning: ";
+    hardy_guard *guard = NULL;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (hardy_guard_new(&s->config, NULL, &guard, &error) != HARDY_OK) {
+        refuse(v, key, "guard `%s`: %s", s->name, error.message);
+        return;
+    }
+    size_t len = hardy_guard_explain(guard, NULL, 0);
+    char *text = malloc(len + 1);
+    if (text) {
+        hardy_guard_explain(guard, text, len + 1);
+    }
+    hardy_guard_free(guard);
+    for (char *line = text, *next; line && *line; line = next) {
+        next = line + strcspn(line, "\n");
+        if (*next) {
+            *next++ = '\0';
+        }
+        if (str_starts(line, mark)) {
+            warn(v, key, "guard `%s`: %s", s->name, line + strlen(mark));
+        }
+    }
+    free(text);
+}
+
+static void look_at_guards(struct validate *v, const struct config *config) {
+    const struct yaml_node *guards = config_section(config, "guards");
+    for (size_t i = 0; guards && i < guards->count; i++) {
+        struct guard_settings s;
+        hardy_error error;
+        hardy_error_init(&error, sizeof error);
+        if (guard_settings_find(config, guards->keys[i]->text, &s, &error) == HARDY_OK) {
+            warn_of_guard(v, guards->keys[i], &s);
+        } else {
+            tell(v, "error", &error);
+        }
+        guard_settings_free(&s);
+    }
+}
+
+static bool has_check(const struct schema_list *checks, const char *name) {
+    const struct check_settings *items = checks->items;
+    for (size_t i = 0; i < checks->count; i++) {
+        if (str_eq(items[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Names in one section that stand for something in another. */
+static void look_at_services(struct validate *v, const struct config *config,
+                             const struct incident_settings *incidents,
+                             const struct schema_list *checks, const struct schema_list *targets) {
+    const struct yaml_node *nodes = yaml_get(config_section(config, "incidents"), "services");
+    const struct service_settings *services = incidents->services.items;
+    for (size_t i = 0; i < incidents->services.count; i++) {
+        const struct service_settings *s = &services[i];
+        const struct yaml_node *node = yaml_get(nodes, s->name);
+        if (!has_check(checks, s->check)) {
+            refuse(v, yaml_get(node, "check"),
+                   "service `%s` names the check `%s`, which is not under checks:", s->name,
+                   s->check);
+        }
+        for (size_t k = 0; k < s->escalate.count; k++) {
+            if (!notify_find(targets, s->escalate.items[k])) {
+                refuse(v, yaml_get(node, "escalate"),
+                       "service `%s` escalates to `%s`, which is not under notify:", s->name,
+                       s->escalate.items[k]);
+            }
+        }
+        if (s->escalate.count == 0) {
+            warn(v, node, "service `%s` has no escalate: nobody is told when it cannot be repaired",
+                 s->name);
+        }
+    }
+}
+
+static void look_at_rest(struct validate *v, const struct config *config) {
+    struct schema_list checks = {0}, targets = {0};
+    struct incident_settings incidents = {0};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    bool good = true;
+    if (checks_read(config, &checks, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+        good = false;
+    }
+    if (notify_read(config, &targets, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+        good = false;
+    }
+    if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+        good = false;
+    }
+    if (good) {
+        look_at_services(v, config, &incidents, &checks, &targets);
+    }
+    incident_settings_free(&incidents);
+    notify_free(&targets);
+    checks_free(&checks);
+}
+
+static void look_at_configuration(struct validate *v, const struct yaml_file *file) {
+    struct config *config;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (config_load_bytes(v->path, file->bytes, file->len, &config, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+        return;
+    }
+    /* What does not have the right shape cannot be asked further. */
+    if (schema_check(&top_section, config->file->root, on_problem, v) == 0) {
+        look_at_guards(v, config);
+        look_at_rest(v, config);
+    }
+    config_free(config);
+}
+
+/* --- a workflow ----------------------------------------------------------------------------------
+ */
+
+/* The guards that its steps name, in the configuration that would be used. */
+static void look_at_steps(struct validate *v, const struct workflow *w,
+                          const struct config *config) {
+    const struct step_settings *steps = w->steps.items;
+    const struct yaml_node *nodes = yaml_get(w->file->root, "steps");
+    for (size_t i = 0; i < w->steps.count; i++) {
+        struct guard_settings s;
+        hardy_error error;
+        hardy_error_init(&error, sizeof error);
+        if (!steps[i].guard) {
+            continue;
+        }
+        const struct yaml_node *node = yaml_get(nodes->items[i], "guard");
+        hardy_status status = guard_settings_find(config, steps[i].guard, &s, &error);
+        if (status == HARDY_E_NOT_FOUND) {
+            refuse(v, node, "step `%s`: %s%s%s", steps[i].name, error.message,
+                   error.where[0] ? ", in " : "; there is no configuration", error.where);
+        } else if (status == HARDY_OK && s.config.retry && s.retry.repeatable &&
+                   s.retry.max_retries > 0 && !steps[i].probe.argv) {
+            warn(v, node,
+                 "step `%s`: guard `%s` repeats what may have had its effect already "
+                 "(repeatable: true), and the step has no probe",
+                 steps[i].name, steps[i].guard);
+        }
+        guard_settings_free(&s);
+    }
+}
+
+static void look_at_workflow(struct validate *v, const struct yaml_file *file) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (schema_check(&workflow_section, file->root, on_problem, v) > 0) {
+        return;
+    }
+    struct workflow *w;
+    if (str_eq(v->path, "-")) {
+        refuse(v, file->root, "a workflow's commands begin in its folder: give its file's name");
+        return;
+    }
+    if (workflow_read(v->path, &w, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+        return;
+    }
+    struct config *config;
+    if (config_load(v->o->globals.config, &config, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    } else {
+        look_at_steps(v, w, config);
+        config_free(config);
+    }
+    workflow_free(w);
+}
+
+/* --- files
+ * ------------------------------------------------------------------------------------------ */
+
+static const struct kind kinds[] = {
+    {"workflow", "steps", &workflow_section, look_at_workflow},
+    {"configuration", NULL, &top_section, look_at_configuration},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static const struct kind *kind_of(const struct yaml_file *file) {
+    const struct kind *kind = kinds;
+    while (kind->mark && !yaml_get(file->root, kind->mark)) {
+        kind++;
+    }
+    return kind;
+}
+
+static void print_verdict(const struct validate *v, const struct kind *kind) {
+    const char *path = str_eq(v->path, "-") ? "standard input" : v->path;
+    if (v->errors == 0 && v->warnings == 0) {
+        printf("%s: a %s, nothing wrong\n", path, kind->name);
+    } else if (v->errors == 0) {
+        printf("%s: a %s that works, %zu warning%s\n", path, kind->name, v->warnings,
+               v->warnings == 1 ? "" : "s");
+    }
+}
+
+/* Whether the file is right. */
+static bool look_at(const struct options *o, const char *path, struct json_out *json) {
+    struct validate v = {.o = o, .path = path, .json = json};
+    struct yaml_file *file;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_status status = yaml_load(path, &file, &error);
+    const struct kind *kind = status == HARDY_OK ? kind_of(file) : NULL;
+    if (json) {
+        json_out_object(json);
+        json_out_key(json, "file");
+        json_out_string(json, path);
+        json_out_key(json, "kind");
+        json_out_string(json, kind ? kind->name : NULL);
+        json_out_key(json, "problems");
+        json_out_array(json);
+    }
+    if (kind) {
+        kind->look(&v, file);
+        yaml_close(file);
+    } else {
+        tell(&v, "error", &error);
+    }
+    if (json) {
+        json_out_array_end(json);
+        json_out_key(json, "ok");
+        json_out_bool(json, v.errors == 0);
+        json_out_object_end(json);
+    } else if (kind) {
+        print_verdict(&v, kind);
+    }
+    return v.errors == 0;
+}
+
+static int look_at_all(const struct options *o) {
+    struct buf text;
+    struct json_out json;
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&json, &text, 2);
+    json_out_array(&json);
+    bool right = true;
+    for (int i = 0; i < o->argc; i++) {
+        right = look_at(o, o->argv[i], o->globals.json ? &json : NULL) && right;
+    }
+    json_out_array_end(&json);
+    if (o->globals.json) {
+        puts(text.data ? text.data : "[]");
+    }
+    buf_free(&text);
+    return right ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int print_schema(void) {
+    struct buf text;
+    buf_init(&text, TEXT_MAX);
+    for (size_t i = KINDS; i-- > 0;) {
+        buf_printf(&text, "%s# a %s: key, type, default, meaning\n", text.len > 0 ? "\n" : "",
+                   kinds[i].name);
+        schema_print(kinds[i].section, 0, &text);
+    }
+    fputs(text.data ? text.data : "", stdout);
+    buf_free(&text);
+    return EXIT_DONE;
+}
+
+/* --- the command
+ * ---------------------------------------------------------------------------------------- */
+
+enum { OPT_SCHEMA = 1 };
+
+static const struct option_row rows[] = {
+    {OPT_SCHEMA, "schema", 0, NULL, "every key there is: its type, default and meaning"},
+    {0},
+};
+
+static int run(struct options *o) {
+    bool schema = false;
+    int id;
+    while ((id = options_next(o)) > 0) {
+        schema = id == OPT_SCHEMA;
+    }
+    if (id < 0) {
+        return o->exit;
+    }
+    if (schema) {
+        return o->argc > 0 ? options_wrong(o, "--schema takes no file") : print_schema();
+    }
+    return o->argc == 0 ? options_wrong(o, "which file?") : look_at_all(o);
+}
+
+const struct command command_validate = {
+    .name = "validate",
+    .synopsis = "FILE...\n--schema",
+    .summary = "Finds what is wrong with a configuration or a workflow",
+    .details =
+        "A file with `steps:` at its top is a workflow, every other one a configuration. Each\n"
+        "problem is a line FILE:LINE:COLUMN: what was found, and what would be right; all that\n"
+        "can be told at once are told. A warning is what is allowed and will not do what it seems\n"
+        "to. FILE may be `-`, standard input.\n\n"
+        "Exit code: 0 nothing but warnings, 2 something is wrong.",
+    .examples = "hardy validate --schema\n"
+                "hardy validate hardy.yaml provision.yaml    # needs these files\n"
+                "echo 'guards: {search: {timeout: 5s, deadline: 30s}}' | hardy validate -",
+    .options = rows,
+    .run = run,
+};
