@@ -31,7 +31,7 @@ struct command {
     const struct command_events *events;
     void *ctx;
 
-    struct place place;
+    struct step_place place;
     char *params;
     char fingerprint[65];
     int lock_fd;  /* the key's byte held: this process decides about the key; -1 = not */
@@ -84,7 +84,7 @@ static void free_command(struct command *c) {
     hardy_guard_free(c->guard);
     buf_free(&c->probe_output);
     buf_free(&c->value);
-    place_free(&c->place);
+    step_place_free(&c->place);
     free(c->params);
     free(c);
 }
@@ -172,7 +172,7 @@ static void after_settled(struct command *c, hardy_status status) {
         finish(c, status);
         return;
     }
-    char *base = place_run(&c->place, c->record.fence);
+    char *base = step_place_run(&c->place, c->record.fence);
     if (base)
         shim_forget(c->loop, base);
     free(base);
@@ -374,7 +374,7 @@ static void on_shim_ended(void *ctx, struct shim *shim) {
     struct command *c = ctx;
     struct shim_result result;
     enum shim_state state = SHIM_LOST;
-    char *base = place_run(&c->place, c->record.fence);
+    char *base = step_place_run(&c->place, c->record.fence);
     shim_free(shim);
     c->shim = NULL;
     hardy_outcome outcome = {.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_UNKNOWN};
@@ -443,7 +443,7 @@ static void after_started(struct command *c, hardy_status status) {
         return;
     }
     char **env = build_env(c);
-    char *base = place_run(&c->place, c->record.fence);
+    char *base = step_place_run(&c->place, c->record.fence);
     struct shim_options options = {.base = base,
                                    .argv = c->spec->argv,
                                    .env = (const char *const *)env,
@@ -477,7 +477,7 @@ static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadli
     c->attempt_deadline = deadline < own ? deadline : own;
     /* The step's lock is taken before the start is recorded: there is no moment in which a step
      * recorded as started looks abandoned. */
-    char *base = place_run(&c->place, r->fence + 1);
+    char *base = step_place_run(&c->place, r->fence + 1);
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     hardy_status locked = base ? shim_lock(c->loop, base, &c->step_fd, &error)
@@ -620,7 +620,7 @@ static void on_attach_deadline(struct loop_timer *timer) {
 /* The step goes on though the process that started it is gone: waits for its end, then decides. */
 static void attach(struct command *c) {
     static const struct shim_events events = {on_attached_ended};
-    char *base = place_run(&c->place, c->record.fence);
+    char *base = step_place_run(&c->place, c->record.fence);
     hardy_status status = base ? shim_attach(c->loop, base, &events, c, &c->attached, &c->error)
                                : fail(&c->error, HARDY_E_NOMEM, NULL, "no memory");
     free(base);
@@ -738,7 +738,7 @@ static void begin(struct command *c) {
         return;
     }
     if (c->lock_fd < 0) {
-        status = place_lock(&c->place, &c->lock_fd, &error);
+        status = step_place_lock(&c->place, &c->lock_fd, &error);
         if (status == HARDY_E_RUNNING) {
             wait_for_other(c);
             return;
@@ -754,7 +754,7 @@ static void begin(struct command *c) {
     struct shim_result result = {0};
     enum shim_state state = SHIM_NEVER_RAN;
     if (c->has_row && c->record.state == RECORD_STARTED) {
-        char *base = place_run(&c->place, c->record.fence);
+        char *base = step_place_run(&c->place, c->record.fence);
         status = base ? shim_look(c->loop, base, c->record.boot, &state, &result, &c->error)
                       : HARDY_E_NOMEM;
         free(base);
@@ -831,7 +831,8 @@ static hardy_status prepare(struct command *c, const char *state, hardy_error *e
     if (!c->params)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", s->key);
     hardy_status status = record_fingerprint(s->scope, s->name, c->params, c->fingerprint, error);
-    return status == HARDY_OK ? place_find(state, s->row_kind, s->key, &c->place, error) : status;
+    return status == HARDY_OK ? step_place_find(state, s->row_kind, s->key, &c->place, error)
+                              : status;
 }
 
 hardy_status command_start(struct loop *loop, struct store *store, const char *state,

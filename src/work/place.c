@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-hardy_status place_find(const char *state, const char *row_kind, const char *key, struct place *out,
-                        hardy_error *error) {
+hardy_status step_place_find(const char *state, const char *row_kind, const char *key,
+                             struct step_place *out, hardy_error *error) {
     struct sha256 hash;
     char hex[65];
     sha256_init(&hash);
@@ -18,8 +18,8 @@ hardy_status place_find(const char *state, const char *row_kind, const char *key
     sha256_add_part(&hash, key, strlen(key));
     sha256_done_hex(&hash, hex);
     char *folder = str_format("%s-steps", state);
-    *out = (struct place){.stem = folder ? str_format("%s/%.32s", folder, hex) : NULL,
-                          .lock_path = folder ? str_format("%s/keys.lock", folder) : NULL};
+    *out = (struct step_place){.stem = folder ? str_format("%s/%.32s", folder, hex) : NULL,
+                               .lock_path = folder ? str_format("%s/keys.lock", folder) : NULL};
     hex[15] = '\0'; /* 60 bits: two keys of one byte would only wait for one another */
     out->lock_byte = strtoll(hex, NULL, 16);
     hardy_status status = out->stem && out->lock_path
@@ -27,22 +27,22 @@ hardy_status place_find(const char *state, const char *row_kind, const char *key
                               : fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", key);
     free(folder);
     if (status != HARDY_OK) {
-        place_free(out);
+        step_place_free(out);
     }
     return status;
 }
 
-void place_free(struct place *p) {
+void step_place_free(struct step_place *p) {
     free(p->stem);
     free(p->lock_path);
-    *p = (struct place){0};
+    *p = (struct step_place){0};
 }
 
-char *place_run(const struct place *p, int64_t fence) {
+char *step_place_run(const struct step_place *p, int64_t fence) {
     return str_format("%s.%lld", p->stem, (long long)fence);
 }
 
-hardy_status place_lock(const struct place *p, int *fd, hardy_error *error) {
+hardy_status step_place_lock(const struct step_place *p, int *fd, hardy_error *error) {
     hardy_error why;
     hardy_error_init(&why, sizeof why);
     int opened = lock_open(p->lock_path, &why);

@@ -8,17 +8,17 @@
  */
 #include <hardy/env.h>
 
-struct place {
+struct step_place {
     char *lock_path;
     int64_t lock_byte;
     char *stem;
 };
-/* Makes the folder. The lock needs place_free(). */
-hardy_status place_find(const char *state, const char *row_kind, const char *key, struct place *out,
-                        hardy_error *error);
-void place_free(struct place *p);
+/* Makes the folder. The lock needs step_place_free(). */
+hardy_status step_place_find(const char *state, const char *row_kind, const char *key,
+                             struct step_place *out, hardy_error *error);
+void step_place_free(struct step_place *p);
 /* The files of one run: malloc'd, NULL = no memory. */
-char *place_run(const struct place *p, int64_t fence);
+char *step_place_run(const struct step_place *p, int64_t fence);
 /* The key's lock: *fd holds it until closed. E_RUNNING: another process decides. */
-hardy_status place_lock(const struct place *p, int *fd, hardy_error *error);
+hardy_status step_place_lock(const struct step_place *p, int *fd, hardy_error *error);
 #endif

@@ -11,7 +11,7 @@
 enum { MAX_ENCODED = 16 << 20 };
 
 /* In doubt, or left behind as started by a process that is gone. */
-static hardy_status check_in_doubt(struct loop *loop, const struct place *place,
+static hardy_status check_in_doubt(struct loop *loop, const struct step_place *place,
                                    const struct record *r, hardy_error *error) {
     struct shim_result result = {0};
     enum shim_state world = SHIM_LOST;
@@ -22,7 +22,7 @@ static hardy_status check_in_doubt(struct loop *loop, const struct place *place,
         return fail(error, HARDY_E_INVALID, NULL, "%s is %s, not in doubt", r->key,
                     record_state_text(r->state));
     }
-    char *base = place_run(place, r->fence);
+    char *base = step_place_run(place, r->fence);
     hardy_status status = base ? shim_look(loop, base, r->boot, &world, &result, error)
                                : fail(error, HARDY_E_NOMEM, NULL, "no memory");
     free(base);
@@ -62,16 +62,16 @@ hardy_status record_resolve(struct loop *loop, struct store *store, const char *
                             const char *result, const char *who, int64_t deadline,
                             hardy_error *error) {
     struct record r;
-    struct place place;
+    struct step_place place;
     struct buf value;
     int lock = -1;
     record_init(&r);
-    hardy_status status = place_find(state, row_kind, key, &place, error);
+    hardy_status status = step_place_find(state, row_kind, key, &place, error);
     if (status != HARDY_OK) {
         return status;
     }
     buf_init(&value, MAX_ENCODED);
-    status = place_lock(&place, &lock, error);
+    status = step_place_lock(&place, &lock, error);
     if (status == HARDY_E_RUNNING) {
         fail(error, status, NULL, "another hardy is at work on %s", key);
     }
@@ -93,6 +93,6 @@ hardy_status record_resolve(struct loop *loop, struct store *store, const char *
     }
     buf_free(&value);
     record_free(&r);
-    place_free(&place);
+    step_place_free(&place);
     return status;
 }

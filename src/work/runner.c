@@ -21,7 +21,7 @@ struct runner {
     void *ctx;
     struct run run;
     bool has_run, left;
-    struct place place;
+    struct step_place place;
     int lock_fd; /* this process drives the run; -1 = not */
     int64_t poll;
     struct loop_timer timer;
@@ -48,7 +48,7 @@ static void free_runner(struct runner *r) {
     }
     step_command_free(&r->step);
     free(r->key);
-    place_free(&r->place);
+    step_place_free(&r->place);
     run_free(&r->run);
     free(r);
 }
@@ -440,10 +440,10 @@ static void take_over(struct runner *r, bool made) {
 static void begin(struct runner *r, bool made) {
     hardy_status status = HARDY_OK;
     if (!r->place.stem) {
-        status = place_find(r->options.state, "run", r->run.id, &r->place, &r->error);
+        status = step_place_find(r->options.state, "run", r->run.id, &r->place, &r->error);
     }
     if (status == HARDY_OK) {
-        status = place_lock(&r->place, &r->lock_fd, &r->error);
+        status = step_place_lock(&r->place, &r->lock_fd, &r->error);
     }
     if (status == HARDY_E_RUNNING) {
         if (r->poll == 0 && r->events->waiting) {
@@ -475,14 +475,14 @@ static void on_poll(struct loop_timer *timer) {
 
 static void on_begin(struct loop_timer *timer) {
     struct runner *r = timer->ctx;
-    struct place place;
+    struct step_place place;
     bool made = false;
     int fd = -1;
     hardy_status status =
-        place_find(r->options.state, "workflow", r->options.workflow->path, &place, &r->error);
+        step_place_find(r->options.state, "workflow", r->options.workflow->path, &place, &r->error);
     if (status == HARDY_OK) {
-        status = place_lock(&place, &fd, &r->error);
-        place_free(&place);
+        status = step_place_lock(&place, &fd, &r->error);
+        step_place_free(&place);
     }
     if (status == HARDY_E_RUNNING) { /* held for one write: comes back at once */
         loop_timer_start(r->options.loop, &r->timer, time_add(loop_now(r->options.loop), poll_min));
