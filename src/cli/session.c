@@ -40,9 +40,11 @@ static hardy_status open_all(const struct options *o, enum session_access access
         return status;
     }
     signal(SIGPIPE, SIG_IGN);
+    struct http_client_options client;
+    http_client_options_init(&client);
     s->loop = loop_uv_new(error);
     if (s->loop) {
-        s->client = http_client_new(s->loop, NULL, error);
+        s->client = http_client_new(s->loop, &client, error);
     }
     return s->client ? HARDY_OK : HARDY_E_NOMEM;
 }

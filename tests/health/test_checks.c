@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings of checks, and their probes against the kernel's sockets, processes and files. */
+#include "../cmocka_all.h"
+#include "health/check.h"
+#include "http/client.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static hardy_status read_checks(const char *yaml, struct schema_list *list, hardy_error *error) {
+    struct config *config = NULL;
+    hardy_error_init(error, sizeof *error);
+    *list = (struct schema_list){0};
+    assert_int_equal(config_load_bytes("t.yaml", yaml, strlen(yaml), &config, error), HARDY_OK);
+    hardy_status status = checks_read(config, list, error);
+    config_free(config);
+    return status;
+}
+
+static void refuses(const char *yaml, const char *where, const char *message) {
+    struct schema_list list;
+    hardy_error error;
+    assert_int_not_equal(read_checks(yaml, &list, &error), HARDY_OK);
+    if (strcmp(error.where, where) != 0 || !strstr(error.message, message)) {
+        fail_msg("%s: %s: %s; expected %s: %s", yaml, error.where, error.message, where, message);
+    }
+    checks_free(&list);
+}
+
+static void bad_checks_are_refused_with_their_place(void **state) {
+    (void)state;
+    refuses("checks:\n  - {name: a}\n", "t.yaml:2:5", "no kind");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", http: \"http://h/\"}\n", "t.yaml:2:5",
+            "several kinds");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\"}\n  - {name: a, tcp: \"h:2\"}\n", "t.yaml:3:5",
+            "the first is in line 2");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", timeout: 20s}\n", "t.yaml:2:5",
+            "timeout 20s is above its interval 10s");
+    refuses("checks:\n  - {name: a, tcp: nowhere}\n", "t.yaml:2:20", "is not HOST:PORT");
+    refuses("checks:\n  - {name: a, http: \"gopher://x\"}\n", "t.yaml:2:21", "check `a`");
+    refuses("checks: 7\n", "t.yaml:1:9", "a list of checks");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", failure_treshold: 2}\n", "t.yaml:2:27",
+            "failure_threshold");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", interval: 30}\n", "t.yaml:2:37", "unit");
+}
+
+static void defaults_are_as_documented(void **state) {
+    struct schema_list list;
+    hardy_error error;
+    (void)state;
+    assert_int_equal(read_checks("checks: [{name: a, tcp: \"127.0.0.1:1\"}]", &list, &error),
+                     HARDY_OK);
+    const struct check_settings *c = list.items;
+    assert_int_equal(list.count, 1);
+    assert_int_equal(c->interval, 10 * HARDY_SECOND);
+    assert_int_equal(c->timeout, HARDY_SECOND);
+    assert_int_equal(c->failure_threshold, 3);
+    assert_int_equal(c->success_threshold, 2);
+    assert_false(c->critical);
+    assert_true(c->disk_free == UINT64_C(1) << 30);
+    checks_free(&list);
+}
+
+/* --- probes ------------------------------------------------------------------------------------
+ */
+
+struct answer {
+    struct loop *loop;
+    int count;
+    enum check_result result;
+    char message[256];
+};
+
+static void on_done(void *ctx, enum check_result result, const char *message, int64_t took) {
+    struct answer *a = ctx;
+    assert_true(took >= 0);
+    a->count++;
+    a->result = result;
+    snprintf(a->message, sizeof a->message, "%s", message);
+}
+
+static void probe(const struct check_settings *c, enum check_result result, const char *message) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    struct loop *loop = loop_uv_new(&error);
+    struct http_client_options options;
+    http_client_options_init(&options);
+    struct http_client *client = http_client_new(loop, &options, &error);
+    struct answer a = {.loop = loop};
+    assert_non_null(check_probe_start(loop, client, c, on_done, &a));
+    assert_int_equal(a.count, 0); /* never from inside the call */
+    loop_run(loop);
+    http_client_free(client);
+    loop_run(loop);
+    loop_free(loop);
+    assert_int_equal(a.count, 1);
+    if (a.result != result || !strstr(a.message, message)) {
+        fail_msg("result %d, %s; expected %d, %s", a.result, a.message, result, message);
+    }
+}
+
+static const struct check_settings base = {
+    .name = "c", .interval = HARDY_SECOND, .timeout = HARDY_SECOND};
+
+static void commands_pass_fail_or_cannot_tell(void **state) {
+    char *good[] = {"/bin/sh", "-c", "echo fine", NULL};
+    char *bad[] = {"/bin/sh", "-c", "echo broken; exit 3", NULL};
+    char *missing[] = {"/no/such/command", NULL};
+    char *not_found[] = {"/bin/sh", "-c", "exit 127", NULL};
+    char *slow[] = {"/bin/sleep", "30", NULL};
+    struct check_settings c = base;
+    (void)state;
+    c.command.argv = good;
+    probe(&c, CHECK_PASS, "fine");
+    c.command.argv = bad;
+    probe(&c, CHECK_FAIL, "exit code 3: broken");
+    c.command.argv = missing;
+    probe(&c, CHECK_UNKNOWN, "/no/such/command");
+    c.command.argv = not_found;
+    probe(&c, CHECK_UNKNOWN, "127");
+    c.command.argv = slow;
+    c.timeout = 30 * HARDY_MILLISECOND;
+    probe(&c, CHECK_FAIL, "no answer within 30ms");
+}
+
+static void on_accepted(void *ctx, struct stream *s) {
+    (void)ctx;
+    stream_close(s, CLOSE_LOCAL);
+}
+
+static void tcp_connects_or_is_refused(void **state) {
+    struct check_settings c = base;
+    hardy_error error;
+    (void)state;
+    hardy_error_init(&error, sizeof error);
+    struct loop *loop = loop_uv_new(&error);
+    static const struct listener_events events = {on_accepted};
+    struct listener *l = listener_open(loop, "127.0.0.1", 0, &events, NULL, &error);
+    char address[64];
+    snprintf(address, sizeof address, "127.0.0.1:%u", listener_port(l));
+    c.tcp = address;
+    probe(&c, CHECK_PASS, "connected"); /* the kernel accepts for a listener that is not served */
+    listener_close(l);
+    loop_run(loop);
+    loop_free(loop);
+    probe(&c, CHECK_FAIL, "refused");
+}
+
+static void a_server_that_accepts_and_never_answers_fails(void **state) {
+    struct check_settings c = base;
+    hardy_error error;
+    (void)state;
+    hardy_error_init(&error, sizeof error);
+    struct loop *loop = loop_uv_new(&error);
+    static const struct listener_events events = {on_accepted};
+    struct listener *l = listener_open(loop, "127.0.0.1", 0, &events, NULL, &error);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/health", listener_port(l));
+    c.http = url;
+    c.timeout = 50 * HARDY_MILLISECOND;
+    probe(&c, CHECK_FAIL, "no answer within 50ms");
+    listener_close(l);
+    loop_run(loop);
+    loop_free(loop);
+}
+
+static void disk_and_memory_are_read(void **state) {
+    struct check_settings c = base;
+    char here[] = "/", nowhere[] = "/no/such/place";
+    (void)state;
+    c.disk = here;
+    c.disk_free = 1;
+    probe(&c, CHECK_PASS, "MiB free");
+    c.disk_free = UINT64_MAX;
+    probe(&c, CHECK_FAIL, "MiB free");
+    c.disk = nowhere;
+    probe(&c, CHECK_UNKNOWN, "/no/such/place"); /* it cannot tell: not a failure */
+    c.disk = NULL;
+    c.memory_below = 1;
+    probe(&c, CHECK_PASS, "in use");
+    c.memory_below = 1e-9;
+    probe(&c, CHECK_FAIL, "in use");
+}
+
+/* --- the report
+ * -------------------------------------------------------------------------------------- */
+
+struct watching {
+    struct loop *loop;
+    int results;
+    int until;
+};
+
+static void on_result(void *ctx, const struct check_settings *c, const struct check_state *s,
+                      bool changed) {
+    struct watching *w = ctx;
+    (void)c;
+    (void)s;
+    (void)changed;
+    if (++w->results == w->until) {
+        loop_stop(w->loop);
+    }
+}
+
+static void ready_only_when_critical_checks_are_up(void **state) {
+    char *good[] = {"/bin/true", NULL}, *bad[] = {"/bin/false", NULL};
+    struct check_settings checks[2] = {base, base};
+    struct schema_list list = {checks, 2};
+    static const struct health_events events = {on_result};
+    hardy_error error;
+    (void)state;
+    hardy_error_init(&error, sizeof error);
+    for (int critical = 0; critical < 2; critical++) {
+        checks[0].name = "a";
+        checks[0].command.argv = good;
+        checks[0].critical = true;
+        checks[1].name = "b";
+        checks[1].command.argv = bad;
+        checks[1].critical = critical;
+        checks[0].failure_threshold = checks[1].failure_threshold = 1;
+        checks[0].success_threshold = checks[1].success_threshold = 1;
+        struct loop *loop = loop_uv_new(&error);
+        struct watching w = {.loop = loop, .until = 2};
+        struct buf out;
+        bool ready;
+        struct health *h = health_start(loop, NULL, &list, &events, &w, &error);
+        buf_init(&out, 1 << 20);
+        health_report(h, true, &out, &ready);
+        assert_false(ready); /* nothing is known of a critical one yet */
+        loop_run(loop);
+        buf_reset(&out);
+        health_report(h, true, &out, &ready);
+        assert_int_equal(ready, !critical);
+        json_t *report = json_loads(out.data, 0, NULL);
+        assert_string_equal(json_string_value(json_object_get(report, "status")),
+                            critical ? "fail" : "warn");
+        json_t *b = json_array_get(json_object_get(json_object_get(report, "checks"), "b"), 0);
+        assert_string_equal(json_string_value(json_object_get(b, "status")),
+                            critical ? "fail" : "warn");
+        json_decref(report);
+        buf_free(&out);
+        health_stop(h);
+        loop_run(loop);
+        loop_free(loop);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_checks_are_refused_with_their_place),
+        cmocka_unit_test(defaults_are_as_documented),
+        cmocka_unit_test(commands_pass_fail_or_cannot_tell),
+        cmocka_unit_test(tcp_connects_or_is_refused),
+        cmocka_unit_test(a_server_that_accepts_and_never_answers_fails),
+        cmocka_unit_test(disk_and_memory_are_read),
+        cmocka_unit_test(ready_only_when_critical_checks_are_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
