@@ -5,8 +5,10 @@
 #include <string.h>
 
 /* Chunk sizes and extensions may take this much for each byte of body, beyond one head's worth: a
- * chunk of one byte needs five. */
+ * chunk of one byte needs five. Looked at each time so many bytes have passed, wherever the stream
+ * was cut, so that the same bytes always have the same result. */
 #define OVERHEAD_RATIO 16
+#define OVERHEAD_STEP 4096
 
 static void refuse(struct http_parser *p, int status, const char *error) {
     p->state = HTTP_PARSER_FAILED;
@@ -249,11 +251,12 @@ static void parse_head(struct http_parser *p) {
 
 static size_t feed_head(struct http_parser *p, const char *data, size_t len) {
     bool complete;
-    size_t used = scan_lines(p, data, len, true, &complete);
+    size_t room = p->head.max - p->head.len;
+    size_t used = scan_lines(p, data, len < room ? len : room, true, &complete);
     if (p->state == HTTP_PARSER_FAILED) {
         return used;
     }
-    if (p->head.len + used > p->head.max) {
+    if (!complete && used == room) {
         refuse(p, 431, "the head is too large");
         return used;
     }
@@ -264,13 +267,12 @@ static size_t feed_head(struct http_parser *p, const char *data, size_t len) {
     if (complete && p->scan.line == 1 && !p->response) {
         /* A blank line before a request, left behind by an old client, is passed over once. */
         p->scan.line = 0;
-        if (p->overhead > 0) {
+        buf_reset(&p->head);
+        if (p->blank_line) {
             refuse(p, 400, "blank lines instead of a request");
         }
-        p->overhead += p->head.len;
-        buf_reset(&p->head);
+        p->blank_line = true;
     } else if (complete) {
-        p->overhead = 0;
         parse_head(p);
     }
     return used;
@@ -278,6 +280,10 @@ static size_t feed_head(struct http_parser *p, const char *data, size_t len) {
 
 static size_t feed_body(struct http_parser *p, const char *data, size_t len) {
     uint64_t before = p->body_received;
+    size_t step = OVERHEAD_STEP - (size_t)(p->passed % OVERHEAD_STEP);
+    if (p->chunked && len > step) {
+        len = step;
+    }
     llhttp_errno_t code = llhttp_execute(&p->machine, data, len);
     size_t used = len;
     if (code == HPE_PAUSED) {
@@ -287,32 +293,35 @@ static size_t feed_body(struct http_parser *p, const char *data, size_t len) {
         } else if (p->last_chunk) {
             p->state = HTTP_PARSER_TRAILER;
             memset(&p->scan, 0, sizeof p->scan);
-            p->overhead = 0;
+            p->passed = 0;
         }
-    } else if (code != HPE_OK) {
+        return used;
+    }
+    if (code != HPE_OK) {
         refuse_llhttp(p);
         return used;
     }
-    if (p->state == HTTP_PARSER_BODY && p->chunked) {
-        p->overhead += used - (size_t)(p->body_received - before);
-        if (p->overhead / OVERHEAD_RATIO > p->body_received + p->head.max / OVERHEAD_RATIO) {
-            refuse(p, 400, "more chunk framing than body");
-        }
+    p->passed += used;
+    p->overhead += used - (p->body_received - before);
+    if (p->chunked && p->passed % OVERHEAD_STEP == 0 &&
+        p->overhead / OVERHEAD_RATIO > p->body_received + p->head.max / OVERHEAD_RATIO) {
+        refuse(p, 400, "more chunk framing than body");
     }
     return used;
 }
 
 static size_t feed_trailer(struct http_parser *p, const char *data, size_t len) {
     bool complete;
-    size_t used = scan_lines(p, data, len, false, &complete);
-    p->overhead += used;
+    size_t room = p->head.max - (size_t)p->passed;
+    size_t used = scan_lines(p, data, len < room ? len : room, false, &complete);
+    p->passed += used;
     if (p->state == HTTP_PARSER_FAILED) {
         return used;
     }
-    if (p->overhead > p->head.max) {
-        refuse(p, 431, "the trailer is too large");
-    } else if (complete) {
+    if (complete) {
         p->state = HTTP_PARSER_END;
+    } else if (used == room) {
+        refuse(p, 431, "the trailer is too large");
     }
     return used;
 }
@@ -375,7 +384,8 @@ void http_parser_reset(struct http_parser *p) {
     p->content_length = -1;
     p->chunked = p->keep_alive = p->no_body = p->until_eof = p->last_chunk = p->full =
         p->head_done = false;
-    p->overhead = 0;
+    p->blank_line = false;
+    p->overhead = p->passed = 0;
     p->body_received = 0;
     memset(&p->scan, 0, sizeof p->scan);
     p->url = p->name = p->value = (struct http_span){.at = NULL};

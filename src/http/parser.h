@@ -36,9 +36,9 @@ struct http_parser {
     uint64_t body_received; /* bytes of body so far, without chunk framing */
 
     /* private */
-    bool response, no_body, until_eof, head_done, last_chunk, full;
+    bool response, no_body, until_eof, head_done, last_chunk, full, blank_line;
     struct buf head;
-    size_t overhead;
+    uint64_t passed, overhead; /* bytes behind the head, and those of them that are no body */
     struct {
         char last;
         size_t line, column; /* lines ended, bytes in this one */

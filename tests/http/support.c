@@ -185,8 +185,8 @@ static void server_data(void *ctx, struct stream *stream, const char *data, size
     }
     /* A body, where there is one, comes with its length. */
     const char *length = strstr(p->in.data, "content-length: ");
-    size_t whole =
-        (size_t)(end + 4 - p->in.data) + (length && length < end ? (size_t)atoi(length + 16) : 0);
+    size_t whole = (size_t)(end + 4 - p->in.data) +
+                   (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
     if (p->in.len < whole) {
         return;
     }

@@ -2,19 +2,14 @@
 #ifndef TESTS_HTTP_SUPPORT_H
 #define TESTS_HTTP_SUPPORT_H
 /* A loop (the kernel's, or a simulated one), and the two ends of raw connections. */
+#include "../cmocka_all.h"
 #include "base/buf.h"
 #include "http/client.h"
 #include "io/loop.h"
 #include "io/sim.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 /* A test of one function that takes `bool simulated`, on both loops. */
 #define BOTH(name)                                                                                 \

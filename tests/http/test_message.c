@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* URLs, header lists, queries, and the waiting times headers tell. */
+#include "../cmocka_all.h"
 #include "http/message.h"
 #include "http/url.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static void expect_url(const char *text, bool tls, const char *host, unsigned port, bool ip,
                        const char *target, const char *authority) {
