@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <ucontext.h>
 
-#define STACK (256 * 1024)
+#define STACK (64 * 1024)
 #define MOST_CHOICES 4096
 #define NOBODY (-1)
 

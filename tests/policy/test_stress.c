@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policies under real threads on a shared virtual clock. The explorer has shown the order of
+ * operations to be right; here ThreadSanitizer watches the memory order, and the sums must come
+ * out.
+ */
+#include "../cmocka_all.h"
+
+#include "base/prng.h"
+#include "policy/breaker.h"
+#include "policy/budget.h"
+#include "policy/bulkhead.h"
+#include "policy/gcra.h"
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#define S HARDY_SECOND
+#define MS HARDY_MILLISECOND
+#define THREADS 4
+#define ROUNDS 20000
+
+static atomic_word clock_now_ms, granted, wrong;
+static hardy_breaker_config breaker_config;
+static struct breaker_words breaker;
+static hardy_rate_config rate;
+static struct gcra_words rate_words;
+static hardy_budget_config budget;
+static struct budget_words budget_words;
+static struct bulkhead slots;
+static atomic_word inside, trials_out[1 << 15];
+
+static int64_t tick(void) {
+    return (int64_t)(1000000 + word_add(&clock_now_ms, 1) / 64) * MS;
+}
+
+static void run(void *(*body)(void *)) {
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, body, (void *)(i + 1)), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static void *break_and_mend(void *seed) {
+    struct prng p;
+    prng_seed(&p, (uintptr_t)seed);
+    for (int i = 0; i < ROUNDS; i++) {
+        hardy_permit permit;
+        int64_t at, now = tick();
+        if (!breaker_acquire(&breaker, &breaker_config, now, 0, &permit, &at, NULL)) {
+            continue;
+        }
+        uint64_t generation = permit.generation >> 8 & 0x7fff;
+        if (permit.kind == 2 &&
+            word_add(&trials_out[generation], 1) >= breaker_config.half_open_max_calls) {
+            word_add(&wrong, 1);
+        }
+        if (prng_below(&p, 16) == 0) {
+            sched_yield();
+        }
+        if (permit.kind == 2) {
+            word_add(&trials_out[generation], UINT64_MAX);
+        }
+        breaker_record(&breaker, &breaker_config, &permit,
+                       prng_below(&p, 4) ? HARDY_SUCCESS : HARDY_FAILURE, now, NULL);
+    }
+    return NULL;
+}
+
+static void breaker_under_threads(void **state) {
+    (void)state;
+    hardy_breaker_stats stats;
+    for (int mode = 0; mode < 2; mode++) {
+        memset(&breaker, 0, sizeof breaker);
+        hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
+        breaker_config.failure_mode = (hardy_failure_mode)mode;
+        breaker_config.failure_threshold = 3;
+        breaker_config.failure_window = 50 * MS;
+        breaker_config.recovery_timeout = 2 * MS;
+        breaker_config.close_ramp = 5 * MS;
+        breaker_config.trial_lease = HARDY_DAY; /* no slot may be given away here */
+        run(break_and_mend);
+        breaker_stats(&breaker, &breaker_config, tick(), &stats);
+        assert_int_equal(stats.total_calls, stats.total_successes + stats.total_failures);
+        assert_int_equal(stats.total_calls + stats.total_rejected, THREADS * ROUNDS);
+        assert_true(stats.times_opened > 10);
+    }
+}
+
+static void *reserve(void *seed) {
+    (void)seed;
+    for (int i = 0; i < ROUNDS; i++) {
+        int64_t at, now = tick();
+        if (gcra_reserve(&rate_words, &rate, 1, now, now, &at, NULL)) {
+            word_add(&granted, 1);
+        }
+        if (budget_withdraw(&budget_words, &budget, now)) {
+            word_add(&granted, UINT64_C(1) << 32);
+        } else {
+            budget_deposit(&budget_words, &budget, now);
+            word_add(&wrong, UINT64_C(1) << 32); /* deposits, counted where the sum is taken */
+        }
+    }
+    return NULL;
+}
+
+static void limits_under_threads(void **state) {
+    (void)state;
+    hardy_rate_config_init(&rate, sizeof rate);
+    hardy_budget_config_init(&budget, sizeof budget);
+    rate.events = 500;
+    rate.burst = 10;
+    budget.floor = 0;
+    budget.ratio = 0.5;
+    pthread_t threads[THREADS];
+    int64_t start = tick();
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, reserve, (void *)i), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    int64_t end = tick();
+    double events = (double)(granted & UINT32_MAX), retries = (double)(granted >> 32),
+           deposits = (double)(wrong >> 32);
+    assert_true(events <= 500 * (double)(end - start) / (double)S + 10);
+    assert_true(events >= 500 * (double)(end - start) / (double)S - 10);
+    assert_true(retries <= 10 + deposits / 2);
+    assert_true(retries + budget_left(&budget_words, &budget, end) == 10 + deposits / 2);
+    word_store(&wrong, 0);
+}
+
+struct parked {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool woken;
+};
+
+static void wake(void *ctx) {
+    struct parked *p = ctx;
+    pthread_mutex_lock(&p->lock);
+    p->woken = true;
+    pthread_cond_signal(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* The waiter lives on the stack: a wake that comes late would hit whatever is there next. */
+static bool enter(bool patient) {
+    struct parked parked = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct bulkhead_waiter waiter = {.wake = wake, .ctx = &parked};
+    enum bulkhead_answer answer = bulkhead_acquire(&slots, &waiter);
+    bool got = answer == BULKHEAD_GRANTED;
+    if (answer == BULKHEAD_QUEUED) {
+        pthread_mutex_lock(&parked.lock);
+        while (patient && !parked.woken) {
+            pthread_cond_wait(&parked.changed, &parked.lock);
+        }
+        pthread_mutex_unlock(&parked.lock);
+        got = bulkhead_granted(&waiter);
+        if (!got) {
+            bulkhead_leave(&slots, &waiter);
+        }
+    }
+    pthread_cond_destroy(&parked.changed);
+    pthread_mutex_destroy(&parked.lock);
+    return got;
+}
+
+static void *come_and_go(void *seed) {
+    struct prng p;
+    prng_seed(&p, (uintptr_t)seed);
+    for (int i = 0; i < ROUNDS / 4; i++) {
+        if (!enter(prng_below(&p, 4) != 0)) {
+            continue;
+        }
+        if (word_add(&inside, 1) >= slots.config.max_concurrent) {
+            word_add(&wrong, 1);
+        }
+        if (prng_below(&p, 8) == 0) {
+            sched_yield();
+        }
+        word_add(&inside, UINT64_MAX);
+        bulkhead_release(&slots);
+    }
+    return NULL;
+}
+
+static void slots_under_threads(void **state) {
+    (void)state;
+    hardy_bulkhead_config c;
+    uint32_t used, waiting;
+    hardy_bulkhead_config_init(&c, sizeof c);
+    for (uint32_t most = 1; most <= 3; most++) {
+        c.max_concurrent = most;
+        c.max_queue = 2;
+        assert_int_equal(bulkhead_init(&slots, &c, NULL), HARDY_OK);
+        run(come_and_go);
+        bulkhead_counts(&slots, &used, &waiting);
+        assert_int_equal(used, 0);
+        assert_int_equal(waiting, 0);
+        bulkhead_destroy(&slots);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(breaker_under_threads),
+        cmocka_unit_test(limits_under_threads),
+        cmocka_unit_test(slots_under_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
