@@ -74,7 +74,7 @@ watch_start() { # in the background; what it says is shown and kept
 
 watch_end() { # its exit code into `code`
     code=0
-    wait "$watcher" || code=$?
+    { wait "$watcher"; } 2>/dev/null || code=$?
     watcher=''
     sleep 0.2 # the last lines on their way to the screen
 }

@@ -119,8 +119,7 @@ static void on_fetched(void *ctx, const struct http_fetched *f) {
     } else if (f->reason == CLOSE_TIMEOUT) {
         on_timeout(&p->timer);
     } else {
-        snprintf(message, sizeof message, "%s: %s", close_reason_text(f->reason), f->detail);
-        tell(p, CHECK_FAIL, message);
+        tell(p, CHECK_FAIL, f->detail);
     }
 }
 

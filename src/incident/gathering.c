@@ -190,8 +190,7 @@ static void on_fetched(void *ctx, const struct http_fetched *f) {
     char why[MAX_WHY];
     j->fetch = NULL;
     if (!f->complete) {
-        snprintf(why, sizeof why, "%s: %s", close_reason_text(f->reason), f->detail);
-        answer(j, NULL, why);
+        answer(j, NULL, f->detail);
     } else if (f->status < 200 || f->status > 299) {
         snprintf(why, sizeof why, "answered %d %s", f->status, http_status_text(f->status));
         answer(j, NULL, why);

@@ -333,8 +333,9 @@ static void on_command_ended(void *ctx, const struct command_result *result) {
     } else {
         h->i.state = INCIDENT_RECEIVED;
         h->i.last = LAST_REMEDY_FAILED;
-        replace(&h->i.outcome, result->error->message);
-        note(h, "remedy", "`%s` failed: %s", h->i.action, result->error->message);
+        const char *why = r && r->detail ? r->detail : result->error->message;
+        replace(&h->i.outcome, why);
+        note(h, "remedy", "`%s` failed%s%s: %s", h->i.action, span[0] ? " after " : "", span, why);
     }
     save(h, step);
 }
@@ -371,7 +372,7 @@ static void run_remedy(struct handler *h) {
     h->spec = (struct command_spec){.row_kind = "remedy",
                                     .key = h->remedy_key,
                                     .name = h->i.action,
-                                    .scope = h->i.id,
+                                    .scope = h->remedy_key,
                                     .argv = (const char *const *)action->run.argv,
                                     .env = h->env,
                                     .cwd = h->world.cwd,

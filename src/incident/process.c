@@ -106,12 +106,16 @@ static void write_evidence(const char *why, long pid, const struct process_line 
 hardy_status process_evidence(const char *pid_file, struct buf *out, hardy_error *error) {
     struct buf text;
     buf_init(&text, 64);
-    hardy_status status = file_read(pid_file, &text, error);
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    hardy_status status = file_read(pid_file, &text, &why);
     if (status == HARDY_E_NOT_FOUND) {
         write_evidence("there is no pid file", 0, NULL, 0, out);
         buf_free(&text);
         return HARDY_OK;
     }
+    if (status != HARDY_OK)
+        fail(error, status, pid_file, "%s", why.message);
     char *end = text.data;
     long pid = status == HARDY_OK && text.data ? strtol(text.data, &end, 10) : 0;
     if (status == HARDY_OK && (pid <= 0 || end[strspn(end, " \t\r\n")] != '\0'))

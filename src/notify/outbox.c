@@ -177,7 +177,7 @@ static void on_fetched(void *ctx, const struct http_fetched *f) {
         outcome = outcome_of_http(f->status, f->retry_after);
         snprintf(l->why, sizeof l->why, "answered %d %s", f->status, http_status_text(f->status));
     } else {
-        snprintf(l->why, sizeof l->why, "%s: %.200s", close_reason_text(f->reason), f->detail);
+        str_copy(l->why, sizeof l->why, f->detail);
     }
     report(l, &outcome);
 }
