@@ -103,8 +103,7 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
     return c;
 }
 
-/* --- lines --------------------------------------------------------------------------------------
- */
+/* --- lines ----------------------------------------------------------------------------------- */
 
 static void close_line(struct line *line, enum close_reason reason, const char *detail) {
     if (line->call) {
@@ -216,8 +215,7 @@ size_t http_client_idle(const struct http_client *c) {
     return kept;
 }
 
-/* --- the end of a call ---------------------------------------------------------------------------
- */
+/* --- the end of a call ----------------------------------------------------------------------- */
 
 /* No longer the client's: what follows is a callback, which may free the client. */
 static void unlink_call(struct http_call *call) {
@@ -277,8 +275,7 @@ static void end_call(struct http_call *call, struct line *line) {
     free_call(call);
 }
 
-/* --- time
- * ------------------------------------------------------------------------------------------ */
+/* --- time ------------------------------------------------------------------------------------ */
 
 /* The next moment that ends this call, and in whose name. */
 static int64_t next_limit(const struct http_call *call, const char **name, int64_t *span) {
@@ -330,8 +327,7 @@ static void on_call_timer(struct loop_timer *timer) {
     fail_call(call, CLOSE_TIMEOUT, text);
 }
 
-/* --- requests
- * --------------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static bool write_head(const struct http_call_options *o, struct buf *out) {
     char authority[HTTP_AUTHORITY_SIZE];
@@ -458,8 +454,7 @@ const struct http_facts *http_call_facts(const struct http_call *call) {
     return &call->facts;
 }
 
-/* --- answers
- * ----------------------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static void on_connected(void *ctx, struct wire *w) {
     struct line *line = ctx;

@@ -16,7 +16,7 @@ static void refuse(struct http_parser *p, int status, const char *error) {
     p->error = error;
 }
 
-/* --- llhttp's callbacks -------------------------------------------------------------------- */
+/* --- llhttp's callbacks ---------------------------------------------------------------------- */
 
 /* llhttp may tell a text in pieces; the head lies in one place, so they are neighbours. False when
  * these bytes begin another text. */
@@ -160,7 +160,7 @@ static int on_message_complete(llhttp_t *machine) {
     return HPE_PAUSED;
 }
 
-/* --- lines ---------------------------------------------------------------------------------- */
+/* --- lines ----------------------------------------------------------------------------------- */
 
 enum line_end { LINE_MORE, LINE_BLANK, LINE_BAD };
 
@@ -361,7 +361,7 @@ bool http_parser_started(const struct http_parser *p) {
     return p->state != HTTP_PARSER_HEAD || p->head.len > 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static const llhttp_settings_t *settings(void) {
     static const llhttp_settings_t s = {.on_url = on_url,

@@ -65,8 +65,8 @@ struct http_request {
     void *ctx;
     int minor;
     bool expects_continue;
-    bool body_complete, dispatched, paused;
-    bool begun, chunked, without_body, until_close;
+    bool body_complete, dispatched;
+    bool begun, chunked, without_body;
     int64_t left; /* bytes of answer still due; < 0 = not told */
 };
 
@@ -97,8 +97,7 @@ void http_server_options_init(struct http_server_options *o) {
                                       .linger_limit = 2 * HARDY_SECOND};
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 const char *http_request_method(const struct http_request *r) {
     return r->method;
@@ -135,8 +134,7 @@ static void free_request(struct http_request *r) {
     free(r);
 }
 
-/* --- connections ---------------------------------------------------------------------------------
- */
+/* --- connections ----------------------------------------------------------------------------- */
 
 static int64_t now(const struct peer *p) {
     return loop_now(p->server->loop);
@@ -172,6 +170,9 @@ static int64_t write_limit(const struct peer *p) {
 
 static void arm(struct peer *p) {
     const char *name;
+    if (p->state == PEER_CLOSING) {
+        return;
+    }
     int64_t read_at = read_limit(p, &name), write_at = write_limit(p);
     loop_timer_start(p->server->loop, &p->timer, read_at < write_at ? read_at : write_at);
 }
@@ -281,8 +282,7 @@ static void finish_answer(struct peer *p, bool body_complete) {
     }
 }
 
-/* --- answers
- * --------------------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 /* The answer to a head that could not be read: there is no request, and no next one. */
 static void refuse(struct peer *p, int status, enum close_reason reason, const char *detail) {
@@ -425,8 +425,7 @@ void http_respond_text(struct http_request *r, int status, const char *content_t
     http_respond(r, status, NULL, content_type, text, strlen(text));
 }
 
-/* --- reading requests
- * ------------------------------------------------------------------------------ */
+/* --- reading requests ------------------------------------------------------------------------ */
 
 void http_request_read(struct http_request *r, const struct http_request_events *events,
                        void *ctx) {
@@ -435,7 +434,6 @@ void http_request_read(struct http_request *r, const struct http_request_events 
 }
 
 void http_request_pause(struct http_request *r, bool pause) {
-    r->paused = pause;
     if (r->peer && !r->body_complete) {
         stop_reading(r->peer, pause);
         arm(r->peer);
@@ -704,15 +702,13 @@ static void work_on_pending(struct peer *p) {
     if (p->pending.len > 0) {
         buf_consume(&p->pending, work(p, p->pending.data, p->pending.len));
     }
-    /* Only a client that sends ahead of its answers comes here; then its leaving is noticed late.
-     */
+    /* Only for a client that sends ahead of its answers; then its leaving is noticed late. */
     if (p->state == PEER_REQUEST && p->pending.len >= PIPELINE_MAX) {
         stop_reading(p, true);
     }
 }
 
-/* --- the stream's events
- * --------------------------------------------------------------------------- */
+/* --- the stream's events --------------------------------------------------------------------- */
 
 static void on_data(void *ctx, struct stream *s, const char *data, size_t len) {
     struct peer *p = ctx;
@@ -836,8 +832,7 @@ static void on_accepted(void *ctx, struct stream *stream) {
     }
 }
 
-/* --- the server's life
- * -------------------------------------------------------------------------------- */
+/* --- the server's life ----------------------------------------------------------------------- */
 
 static void on_drain_timer(struct loop_timer *timer) {
     struct http_server *s = timer->ctx;

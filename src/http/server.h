@@ -41,8 +41,8 @@ struct http_server_options {
     int64_t body_limit;  /* 30 s, and one more for each KiB that has arrived */
     int64_t idle_limit;  /* 75 s between two requests */
     int64_t write_limit; /* 30 s without a byte of an answer leaving */
-    int64_t
-        linger_limit; /* 2 s for a client to read an answer that came before its request's end */
+    /* 2 s for a client to read an answer that came before its request's end. */
+    int64_t linger_limit;
     /* Tells each end of a connection; may be NULL. */
     void (*closed)(void *ctx, const char *peer, enum close_reason reason, const char *detail);
 };
@@ -58,8 +58,7 @@ size_t http_server_connections(const struct http_server *s);
  * be NULL) is called, from the loop. A second call brings the limit forward. */
 void http_server_drain(struct http_server *s, int64_t limit, void (*done)(void *ctx), void *ctx);
 
-/* --- the request: valid until it is answered, even when the client has left meanwhile ------------
- */
+/* --- the request: valid until it is answered, even when the client has left meanwhile -------- */
 const char *http_request_method(const struct http_request *r);
 const char *http_request_path(const struct http_request *r);  /* as sent, not decoded */
 const char *http_request_query(const struct http_request *r); /* behind the "?"; "" = none */
@@ -76,17 +75,16 @@ struct http_request_events {
     /* The client has left (`reason` says how) or was cut off. The request must still be answered,
      * which frees it; nothing is sent. */
     void (*gone)(void *ctx, struct http_request *r, enum close_reason reason);
-    void (*drained)(void *ctx,
-                    struct http_request *r); /* what was written has left, as a stream's */
+    /* What was written has left; as a stream's. */
+    void (*drained)(void *ctx, struct http_request *r);
 };
 /* Sets the callbacks (borrowed), and starts a streamed body. */
 void http_request_read(struct http_request *r, const struct http_request_events *events, void *ctx);
 void http_request_pause(struct http_request *r, bool pause); /* back-pressure on a streamed body */
 
-/* --- the answer
- * ------------------------------------------------------------------------------------ Headers of
- * framing (Content-Length, Connection ...) among `headers` are left out: the server writes its own.
- * `headers` may be NULL. */
+/* --- the answer ------------------------------------------------------------------------------ */
+/* Headers of framing (Content-Length, Connection ...) among `headers` are left out: the server
+ * writes its own. `headers` may be NULL. */
 
 /* A whole answer. The request is gone. */
 void http_respond(struct http_request *r, int status, const struct http_headers *headers,

@@ -4,8 +4,7 @@
 #include "base/str.h"
 #include "http/url.h"
 
-/* --- the world ----------------------------------------------------------------------------------
- */
+/* --- the world ------------------------------------------------------------------------------- */
 
 static void on_guard(struct loop_timer *timer) {
     (void)timer;
@@ -62,8 +61,7 @@ void world_end(struct world *w) {
     loop_free(w->loop);
 }
 
-/* --- a raw client
- * ---------------------------------------------------------------------------------- */
+/* --- a raw client ---------------------------------------------------------------------------- */
 
 static void send_more(struct raw_client *c) {
     size_t left = c->len - c->at;
@@ -136,8 +134,7 @@ const char *raw_talk(struct world *w, uint16_t port, const char *send, size_t st
     return text;
 }
 
-/* --- a raw server
- * ------------------------------------------------------------------------------------ */
+/* --- a raw server ---------------------------------------------------------------------------- */
 
 struct raw_peer {
     struct raw_server *server;
@@ -259,8 +256,7 @@ void raw_server_close(struct raw_server *s) {
     buf_free(&s->heard);
 }
 
-/* --- a client's call
- * ---------------------------------------------------------------------------------- */
+/* --- a client's call ------------------------------------------------------------------------- */
 
 static void call_over(struct call_log *log) {
     log->call = NULL;

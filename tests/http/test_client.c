@@ -359,12 +359,14 @@ static void on_fetched(void *ctx, const struct http_fetched *fetched) {
     world_stop(log->w);
 }
 
+#define SLOW_DOWN                                                                                  \
+    "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Type: x/y\r\nContent-Length: 5\r\n\r\nhello"
+#define CHUNKED6                                                                                   \
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"
+
 static void fetching(bool simulated) {
     static const char *const answers_[] = {
-        "HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Type: x/y\r\nContent-Length: "
-        "5\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+        SLOW_DOWN, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!", CHUNKED6,
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"};
     static const struct {
         bool complete;
@@ -412,8 +414,7 @@ static void fetching(bool simulated) {
     assert_int_equal(log.calls, 0);
 }
 
-/* --- waits: only where time is virtual
- * ------------------------------------------------------------- */
+/* --- waits: only where time is virtual ------------------------------------------------------- */
 
 static void test_limits(void **state) {
     static const char *const never[] = {NULL};

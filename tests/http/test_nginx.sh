@@ -87,6 +87,7 @@ http {
 CONF
     nginx -p "$dir" -c "$dir/nginx.conf" -e "$dir/error.log" >/dev/null 2>&1 &
     server=$!
+    disown "$server" # its end by force at the end is no news
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         (exec 3<>"/dev/tcp/127.0.0.1/$(($1 + 2))") 2>/dev/null && kill -0 $server 2>/dev/null && return 0

@@ -21,7 +21,7 @@ struct fixture {
     size_t closes;
     enum close_reason reason; /* of the last close */
     char detail[200];
-    bool drained;
+    bool drained, stop_on_close;
 };
 
 static struct fixture *the; /* cmocka's tests and these handlers share one world at a time */
@@ -160,6 +160,9 @@ static void on_closed(void *ctx, const char *peer, enum close_reason reason, con
     f->closes++;
     f->reason = reason;
     str_copy(f->detail, sizeof f->detail, detail);
+    if (f->stop_on_close) {
+        world_stop(&f->w);
+    }
 }
 
 static const struct http_route routes[] = {
@@ -551,8 +554,34 @@ static void draining(bool simulated) {
     buf_free(&f.log);
 }
 
-/* --- waits: only where time is virtual
- * --------------------------------------------------------------- */
+/* A client that asks and does not read: the kernel's buffers fill, and the handler hears the end.
+ */
+static void test_uv_write_limit(void **state) {
+    struct fixture f;
+    struct http_server_options o;
+    (void)state;
+    http_server_options_init(&o);
+    o.write_limit = 100 * HARDY_MILLISECOND;
+    begin_with(&f, false, &o);
+    struct raw_client c = {.send = "GET /big HTTP/1.1\r\n" HOST "\r\n", .stay = true};
+    c.len = strlen(c.send);
+    raw_client_open(&c, &f.w, f.port);
+    f.stop_on_close = true;
+    while (f.closes == 0) {
+        world_run(&f.w);
+    }
+    assert_int_equal(f.reason, CLOSE_TIMEOUT);
+    assert_string_equal(f.detail, "write limit: the client does not read");
+    assert_string_equal(f.log.data, "gone: timed out\n");
+    stream_close(c.stream, CLOSE_SHUTDOWN);
+    while (!c.closed) {
+        world_run(&f.w);
+    }
+    raw_client_free(&c);
+    end(&f);
+}
+
+/* --- waits: only where time is virtual ------------------------------------------------------- */
 
 static int64_t talk_time(struct fixture *f, struct raw_client *c) {
     int64_t begun = loop_now(f->w.loop);
@@ -685,6 +714,7 @@ int main(int argc, char **argv) {
         TEST_BOTH(streaming),
         TEST_BOTH(leaving),
         TEST_BOTH(draining),
+        cmocka_unit_test(test_uv_write_limit),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_drain_limit),
         cmocka_unit_test(test_too_many),

@@ -26,8 +26,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* --- without I/O
- * ---------------------------------------------------------------------------------- */
+/* --- without I/O ----------------------------------------------------------------------------- */
 
 /* Moves bytes between the two, `step` at a time (0 = all), until neither has any. */
 static void shuttle(struct tls *client, struct tls_peer *server, size_t step, struct buf *at_server,
@@ -172,8 +171,7 @@ static void test_garbage(void **state) {
     tls_trust_free(trust);
 }
 
-/* --- https calls
- * ------------------------------------------------------------------------------------- */
+/* --- https calls ----------------------------------------------------------------------------- */
 
 struct server {
     struct world *w;
