@@ -1,88 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manual page man/hardy.1, written from the table of commands: `hardy __man > man/hardy.1`. */
+/* The manual pages, written from the tables: `hardy __man > man/hardy.1` from that of commands,
+ * `hardy __man hardy.yaml > man/hardy.yaml.5` from that of the configuration. */
+#include "base/str.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/mdoc.h"
 #include <stdio.h>
 #include <string.h>
-
-#define WIDTH 76
-
-/* Text between macros: nothing in it may be read as a request or an escape. */
-static void text(const char *s, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        if (i == 0 && (s[i] == '.' || s[i] == '\'')) {
-            fputs("\\&", stdout);
-        }
-        if (s[i] == '\\') {
-            fputs("\\e", stdout);
-        } else if (s[i] == '-') {
-            fputs("\\-", stdout);
-        } else {
-            putchar(s[i]);
-        }
-    }
-}
-
-static size_t printed_length(const char *s, size_t len) {
-    size_t n = len;
-    for (size_t i = 0; i < len; i++) {
-        n += s[i] == '\\' || s[i] == '-';
-    }
-    return n;
-}
-
-/* Words in lines of moderate length, each sentence on a line of its own, as mdoc wants it. */
-static void flow(const char *s, size_t len) {
-    const char *end = s + len;
-    size_t at = 0;
-    bool sentence_over = false;
-    while (s < end) {
-        size_t word = strcspn(s, " \n");
-        if (word > (size_t)(end - s)) {
-            word = (size_t)(end - s);
-        }
-        size_t size = printed_length(s, word);
-        if (word > 0) {
-            if (at > 0) {
-                bool stay = !sentence_over && at + 1 + size <= WIDTH;
-                putchar(stay ? ' ' : '\n');
-                at = stay ? at + 1 : 0;
-            }
-            /* Only the first word of a line could be taken for a request. */
-            text(s, word);
-            at += size;
-            sentence_over = strchr(".!?", s[word - 1]) != NULL;
-        }
-        s += word + 1;
-    }
-    putchar('\n');
-}
-
-static void line(const char *s, size_t len) {
-    text(s, len);
-    putchar('\n');
-}
-
-/* Separated by empty lines. */
-static void paragraphs(const char *s) {
-    while (*s) {
-        const char *end = strstr(s, "\n\n");
-        size_t len = end ? (size_t)(end - s) : strlen(s);
-        puts(".Pp");
-        flow(s, len);
-        s += len + (end ? 2 : 0);
-    }
-}
-
-static void literal(const char *s) {
-    puts(".Bd -literal -offset indent");
-    while (*s) {
-        size_t len = strcspn(s, "\n");
-        line(s, len);
-        s += len + (s[len] == '\n');
-    }
-    puts(".Ed");
-}
 
 static void rows(const struct option_row *row) {
     for (; row && row->name; row++) {
@@ -91,13 +15,13 @@ static void rows(const struct option_row *row) {
             printf("Fl %c , ", row->letter);
         }
         fputs("Fl Fl ", stdout);
-        text(row->name, strlen(row->name));
+        mdoc_text(row->name, strlen(row->name));
         if (row->value) {
             fputs(" Ar \\&", stdout);
-            text(row->value, strlen(row->value));
+            mdoc_text(row->value, strlen(row->value));
         }
         putchar('\n');
-        flow(row->help, strlen(row->help));
+        mdoc_flow(row->help, strlen(row->help));
     }
 }
 
@@ -107,7 +31,7 @@ static void forms(const struct command *command) {
         size_t len = strcspn(form, "\n");
         printf(".Nm\n.Cm %s\n", command->name);
         if (len) {
-            line(form, len);
+            mdoc_line(form, len);
         }
         form += len + (form[len] == '\n');
         if (*form) {
@@ -120,7 +44,7 @@ static void one(const struct command *command) {
     printf(".Ss %s\n", command->name);
     forms(command);
     puts(".Pp");
-    flow(command->summary, strlen(command->summary));
+    mdoc_flow(command->summary, strlen(command->summary));
     const struct option_row *more = command->more ? command->more() : NULL;
     if (command->options || more) {
         puts(".Bl -tag -width Ds");
@@ -129,17 +53,20 @@ static void one(const struct command *command) {
         puts(".El");
     }
     if (command->details) {
-        paragraphs(command->details);
+        mdoc_paragraphs(command->details);
     }
     if (command->examples) {
         puts(".Pp\nExamples:");
-        literal(command->examples);
+        mdoc_literal(command->examples);
     }
 }
 
 static int run_manual(struct options *o) {
     if (options_next(o) < 0) {
         return o->exit;
+    }
+    if (o->argc == 1 && str_eq(o->argv[0], "hardy.yaml")) {
+        return manual_yaml();
     }
     puts(".\\\" SPDX-License-Identifier: Apache-2.0\n"
          ".\\\" Made by `hardy __man` from the table of commands.\n"
@@ -181,13 +108,13 @@ static int run_manual(struct options *o) {
         ".It 125\nRefused: command line, configuration, state, or other settings under this name.\n"
         ".It 126\nThe command cannot be run.\n"
         ".It 127\nThere is no such command.\n.El\n"
-        ".Sh SEE ALSO\n.Xr timeout 1");
+        ".Sh SEE ALSO\n.Xr timeout 1 ,\n.Xr hardy.yaml 5");
     return EXIT_DONE;
 }
 
 const struct command command_manual = {
     .name = "__man",
-    .synopsis = "",
+    .synopsis = "[hardy.yaml]",
     .summary = "Prints the manual page",
     .run = run_manual,
     .hidden = true,

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The words about the configuration are true: the examples of docs/configuration.md are accepted, the
+# manual page is the one that the table makes, and every section is in the guide.
+home=$(cd "$(dirname "$0")/../.." && pwd)
+. "$home/tests/tap.sh"
+guide=$home/docs/configuration.md
+
+# Each ```yaml block to a file of its own.
+awk '/^```yaml/ { n++; in_block = 1; next } /^```/ { in_block = 0 } in_block { print > ("block" n ".yaml") }' "$guide"
+for block in block*.yaml; do
+    code "the guide's example $block" 0 "$HARDY" validate "$block"
+    is "the guide's example $block has no warnings" "$out" "$block: a configuration, nothing wrong"
+done
+ok 'there are examples' test -e block2.yaml
+
+printf 'guards:\n  search:\n    breaker: {failure_treshold: 3, recovery_timeout: 30}\n' >hardy.yaml
+code "the guide's mistakes" 2 "$HARDY" validate hardy.yaml
+is "the guide shows what is printed" "$out" "$(grep '^hardy.yaml:' "$guide")"
+
+code 'the manual page' 0 "$HARDY" __man hardy.yaml
+is 'man/hardy.yaml.5 is the one that the table makes (hardy __man hardy.yaml)' "$out" "$(cat "$home/man/hardy.yaml.5")"
+if command -v mandoc >/dev/null; then
+    lint=$(mandoc -Tlint -Wwarning "$home/man/hardy.yaml.5")
+    is 'mandoc finds nothing wrong with it' "$lint" ''
+else
+    skip 'mandoc finds nothing wrong with it' 'there is no mandoc'
+fi
+
+for section in $("$HARDY" validate --schema | sed '/^# a workflow/,$d' | sed -n 's/^\([a-z_]*\):\{0,1\} .*/\1/p'); do
+    ok "the guide has the section $section" grep -q "^| \`$section\` |" "$guide"
+done
+for preset in standard user_facing background high_traffic critical; do
+    ok "the guide has the preset $preset" grep -q "^| \`$preset\` |" "$guide"
+done
