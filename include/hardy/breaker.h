@@ -32,15 +32,15 @@ typedef enum hardy_failure_mode {
 
 typedef struct hardy_breaker_config {
     size_t size;
-    uint32_t failure_threshold;   /* 5; 1 to 64 */
+    uint32_t failure_threshold;      /* 5; 1 to 64 */
     hardy_failure_mode failure_mode; /* HARDY_WINDOW */
-    int64_t failure_window;       /* ns; 120s; 1ms to 24h; window mode only */
-    int64_t recovery_timeout;     /* ns open before trials; 60s; 1ms to 24h */
-    uint32_t success_threshold;   /* trials that must succeed to close; 2; 1 to 32 */
-    uint32_t half_open_max_calls; /* trials at once; 2 (success_threshold); 1 to 8 */
-    int64_t trial_lease;          /* ns a trial may take before its slot is given to another; 60s */
-    int64_t close_ramp;           /* ns of paced admission after closing; 10s; 0 = none */
-    bool counts_attempts;         /* each attempt counts; false: an exhausted retry sequence is one */
+    int64_t failure_window;          /* ns; 120s; 1ms to 24h; window mode only */
+    int64_t recovery_timeout;        /* ns open before trials; 60s; 1ms to 24h */
+    uint32_t success_threshold;      /* trials that must succeed to close; 2; 1 to 32 */
+    uint32_t half_open_max_calls;    /* trials at once; 2 (success_threshold); 1 to 8 */
+    int64_t trial_lease;  /* ns a trial may take before its slot is given to another; 60s */
+    int64_t close_ramp;   /* ns of paced admission after closing; 10s; 0 = none */
+    bool counts_attempts; /* each attempt counts; false: an exhausted retry sequence is one */
 } hardy_breaker_config;
 
 HARDY_API void hardy_breaker_config_init(hardy_breaker_config *config, size_t size);
@@ -58,9 +58,9 @@ typedef struct hardy_breaker_stats {
     size_t size;
     hardy_breaker_state state;
     uint64_t total_calls, total_successes, total_failures, total_rejected; /* calls = admitted */
-    double success_rate;        /* successes / (successes + failures); 1 when neither */
-    uint32_t recent_failures;   /* that count towards the threshold now */
-    int64_t time_until_retry;   /* ns; 0 when a call would be admitted now */
+    double success_rate;      /* successes / (successes + failures); 1 when neither */
+    uint32_t recent_failures; /* that count towards the threshold now */
+    int64_t time_until_retry; /* ns; 0 when a call would be admitted now */
     uint64_t times_opened;
 } hardy_breaker_stats;
 
@@ -76,7 +76,8 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_breaker_acquire(hardy_breaker *break
 /* Gives the permit back with what was learned; a second call on the same permit does nothing. */
 HARDY_API void hardy_breaker_record(hardy_breaker *breaker, hardy_permit *permit,
                                     hardy_outcome_class outcome, int64_t now);
-/* By hand: HARDY_FORCED_OPEN or HARDY_DISABLED until `until` (HARDY_NEVER), HARDY_CLOSED = reset. */
+/* By hand: HARDY_FORCED_OPEN or HARDY_DISABLED until `until` (HARDY_NEVER), HARDY_CLOSED = reset.
+ */
 HARDY_API void hardy_breaker_force(hardy_breaker *breaker, hardy_breaker_state state, int64_t until,
                                    int64_t now);
 HARDY_API void hardy_breaker_get_stats(const hardy_breaker *breaker, int64_t now,

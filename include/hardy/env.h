@@ -38,7 +38,8 @@ typedef struct hardy_env {
     int64_t (*now)(void *ctx);     /* monotonic nanoseconds, shared by all processes of one boot */
     int64_t (*wall)(void *ctx);    /* nanoseconds since 1970-01-01T00:00:00Z */
     uint64_t (*random)(void *ctx); /* 64 bits; need not be secret */
-    void (*log)(void *ctx, hardy_log_level level, const char *line); /* one line, no newline; may be NULL */
+    void (*log)(void *ctx, hardy_log_level level,
+                const char *line); /* one line, no newline; may be NULL */
 } hardy_env;
 
 /* The real clock (CLOCK_BOOTTIME, so that leases and recovery times go on while a machine sleeps),

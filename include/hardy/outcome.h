@@ -13,10 +13,11 @@ extern "C" {
 
 typedef enum hardy_outcome_class {
     HARDY_SUCCESS = 0,
-    HARDY_FAILURE = 1,   /* the far side failed: connection refused or reset, 5xx, timed out */
-    HARDY_SLOW = 2,      /* succeeded, later than wanted; counts as a failure for the breaker */
-    HARDY_IGNORED = 3,   /* says nothing about the far side (404, cancelled): the permit is returned */
-    HARDY_THROTTLED = 4  /* 429: feeds retry_after and the limiter, not the breaker */
+    HARDY_FAILURE = 1, /* the far side failed: connection refused or reset, 5xx, timed out */
+    HARDY_SLOW = 2,    /* succeeded, later than wanted; counts as a failure for the breaker */
+    HARDY_IGNORED =
+        3, /* says nothing about the far side (404, cancelled): the permit is returned */
+    HARDY_THROTTLED = 4 /* 429: feeds retry_after and the limiter, not the breaker */
 } hardy_outcome_class;
 
 /* What the attempt may have changed on the far side. Only NONE is retried freely. UNKNOWN is

@@ -14,10 +14,10 @@ extern "C" {
 
 typedef struct hardy_rate_config {
     size_t size;
-    double events;  /* events in each `period`; 1; above 0 */
-    int64_t period; /* ns; 1s */
-    double burst;   /* events at once; max(events per second, 1); at least 1 */
-    bool reject;    /* refuse instead of waiting for a slot; false */
+    double events;     /* events in each `period`; 1; above 0 */
+    int64_t period;    /* ns; 1s */
+    double burst;      /* events at once; max(events per second, 1); at least 1 */
+    bool reject;       /* refuse instead of waiting for a slot; false */
     bool low_priority; /* may use only half of the burst; false */
 } hardy_rate_config;
 

@@ -21,7 +21,7 @@ typedef enum hardy_jitter {
     HARDY_JITTER_EQUAL = 2,        /* d/2 + U(0, d/2) */
     HARDY_JITTER_DECORRELATED = 3, /* U(base, min(max_delay, 3 * previous)) */
     HARDY_JITTER_PROPORTIONAL = 4  /* min(d, max_delay / 1.5) * U(0.5, 1.5) */
-} hardy_jitter;                    /* d = min(max_delay, base_delay * exponential_base ^ n), n from 0 */
+} hardy_jitter; /* d = min(max_delay, base_delay * exponential_base ^ n), n from 0 */
 
 typedef struct hardy_retry_config {
     size_t size;             /* sizeof(hardy_retry_config) */

@@ -77,11 +77,11 @@ typedef enum hardy_status {
  * may be NULL everywhere, then the detail is dropped. On success it is left untouched. Texts are
  * cut at their array, never unterminated. */
 typedef struct hardy_error {
-    size_t size;           /* sizeof(hardy_error), set by hardy_error_init() */
-    hardy_status status;   /* the same value as the function returned */
-    int64_t retry_after;   /* nanoseconds until it may be tried again; -1 = not known */
-    char where[160];       /* the place: "hardy.yaml:3:11", a path, a host and port; may be "" */
-    char message[400];     /* the thing, the value, and what would be right; one line, no full stop */
+    size_t size;         /* sizeof(hardy_error), set by hardy_error_init() */
+    hardy_status status; /* the same value as the function returned */
+    int64_t retry_after; /* nanoseconds until it may be tried again; -1 = not known */
+    char where[160];     /* the place: "hardy.yaml:3:11", a path, a host and port; may be "" */
+    char message[400];   /* the thing, the value, and what would be right; one line, no full stop */
 } hardy_error;
 
 /* Empties the record. Any thread; `error` not NULL. */
