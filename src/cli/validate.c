@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
@@ -33,17 +34,26 @@ struct kind {
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
-/* The numbers behind "path:line:column"; 0 when there are none. */
-static void split_place(const char *where, int *line, int *column) {
-    const char *last = strrchr(where, ':');
-    const char *before = last;
-    while (before && before > where && before[-1] != ':') {
-        before--;
+/* The number between `end` and the colon before it, and where that colon is; NULL: there is none.
+ */
+static const char *number_before(const char *where, const char *end, int64_t *out) {
+    char text[24];
+    const char *start = end;
+    while (start > where && start[-1] != ':') {
+        start--;
     }
-    *line = *column = 0;
-    if (before && before > where && before < last) {
-        *line = atoi(before);
-        *column = atoi(last + 1);
+    if (start == where || (size_t)(end - start) >= sizeof text) {
+        return NULL;
+    }
+    str_copy(text, (size_t)(end - start) + 1, start);
+    return parse_integer(text, 1, INT64_MAX, out, NULL) == HARDY_OK ? start - 1 : NULL;
+}
+
+/* The numbers behind "path:line:column"; 0 when there are none. */
+static void split_place(const char *where, int64_t *line, int64_t *column) {
+    const char *colon = number_before(where, where + strlen(where), column);
+    if (!colon || !number_before(where, colon, line)) {
+        *line = *column = 0;
     }
 }
 
@@ -55,7 +65,7 @@ static void tell(struct validate *v, const char *severity, const hardy_error *pr
         printf("%s: %s%s\n", where, warning ? "warning: " : "", problem->message);
         return;
     }
-    int line, column;
+    int64_t line, column;
     split_place(where, &line, &column);
     json_out_object(v->json);
     json_out_key(v->json, "severity");
