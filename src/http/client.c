@@ -179,9 +179,8 @@ static int64_t told_idle_limit(const struct http_headers *h) {
     if (!at) {
         return HARDY_NEVER;
     }
-    char *end;
     at += strlen("timeout=");
-    unsigned long seconds = *at >= '0' && *at <= '9' ? strtoul(at, &end, 10) : 0;
+    unsigned long seconds = *at >= '0' && *at <= '9' ? strtoul(at, NULL, 10) : 0;
     return seconds > INT32_MAX ? HARDY_NEVER : (int64_t)seconds * HARDY_SECOND - KEEP_ALIVE_MARGIN;
 }
 
@@ -194,7 +193,11 @@ static void keep_line(struct line *line) {
     }
     int64_t told = told_idle_limit(&line->parser.headers);
     line->idle_limit = told < c->options.idle_limit ? told : c->options.idle_limit;
-    if (!line->parser.keep_alive || kept >= c->options.idle_per_host || line->idle_limit <= 0) {
+    /* An answer that came before its request had left: the rest of it would precede the next one.
+     */
+    bool half_sent = wire_sent(line->wire) < wire_written(line->wire);
+    if (!line->parser.keep_alive || half_sent || kept >= c->options.idle_per_host ||
+        line->idle_limit <= 0) {
         close_line(line, CLOSE_LOCAL, "not kept");
         return;
     }
@@ -439,7 +442,7 @@ hardy_status http_call_start(struct http_client *client, const struct http_call_
 }
 
 void http_call_pause(struct http_call *call, bool pause) {
-    if (call->paused == pause || !call->line) {
+    if (call->paused == pause || !call->line || !call->told_head) {
         return;
     }
     call->paused = pause;
