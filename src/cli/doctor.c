@@ -362,7 +362,7 @@ static int run(struct options *o) {
 const struct command command_doctor = {
     .name = "doctor",
     .synopsis = "",
-    .summary = "Tells what hardy stands on here, what is wrong and how to mend it",
+    .summary = "tell what hardy stands on here, what is wrong and how to mend it",
     .details = "Exit code 0: nothing is wrong, 1: something is.",
     .examples = "hardy doctor\nhardy doctor --json",
     .run = run,

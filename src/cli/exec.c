@@ -325,7 +325,7 @@ static int run(struct options *o) {
 const struct command command_exec = {
     .name = "exec",
     .synopsis = "[OPTIONS] [--] COMMAND [ARGUMENTS]",
-    .summary = "Runs a command under a guard: retries, deadline, breaker, rate and slots",
+    .summary = "run a command under a guard: retries, deadline, breaker, rate and slots",
     .options = rows,
     .more = guard_rows,
     .details =

@@ -441,8 +441,9 @@ void exec_run(const struct exec_plan *plan, const hardy_guard_config *config,
         result->step.status = r.held_error.status;
     } else if (r.interrupted && !result->interrupted && result->step.status != HARDY_OK) {
         result->interrupted = r.interrupted;
-        result->by_terminal = true;
     }
+    result->by_terminal =
+        r.interactive && (result->interrupted == SIGINT || result->interrupted == SIGQUIT);
     result->commanded = exec_commanded(plan, result);
     hand_out(&r);
     for (int i = 0; i < SIGNALS; i++) {

@@ -285,7 +285,9 @@ static void print_list(const struct call *c, const struct list *list) {
 
 static int run_list(struct call *c) {
     struct list *list = calloc(1, sizeof *list);
-    hardy_status status = list ? load(c, list) : HARDY_E_NOMEM;
+    hardy_status status = !list                      ? HARDY_E_NOMEM
+                          : state_is_file(&c->state) ? load(c, list)
+                                                     : HARDY_E_NOT_FOUND;
     if (status == HARDY_OK || status == HARDY_E_NOT_FOUND) {
         print_list(c, list);
         status = HARDY_OK;
@@ -507,7 +509,7 @@ const struct command command_guards = {
     .name = "guards",
     .alias = "guard",
     .synopsis = "[list]\nexplain NAME\nforce-open|disable NAME [--for DURATION]\nreset NAME",
-    .summary = "Shows and sets the guards that the processes of this host share",
+    .summary = "show and set the guards that the processes of this host share",
     .options = rows,
     .details =
         "Guards come into being with 'hardy exec --name NAME'. A breaker that was opened by hand\n"

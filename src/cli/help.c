@@ -2,6 +2,7 @@
 #include "cli/help.h"
 #include "base/str.h"
 #include "cli/say.h"
+#include <ctype.h>
 #include <string.h>
 
 #define COLUMN 28 /* where the explanations start */
@@ -129,7 +130,7 @@ void help_program(FILE *to) {
 
 void help_command(const struct command *command, FILE *to) {
     print_usage(command, to);
-    fprintf(to, "\n%s.\n", command->summary);
+    fprintf(to, "\n%c%s.\n", toupper((unsigned char)command->summary[0]), command->summary + 1);
     const struct option_row *more = command->more ? command->more() : NULL;
     if (command->options || more) {
         fputs("\nOptions:\n", to);
@@ -174,7 +175,7 @@ static int run_help(struct options *o) {
 const struct command command_help = {
     .name = "help",
     .synopsis = "[COMMAND]",
-    .summary = "Tells about hardy or about a command",
+    .summary = "tell about hardy or about a command",
     .examples = "hardy help exec",
     .run = run_help,
 };

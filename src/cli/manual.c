@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/mdoc.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,7 +45,10 @@ static void one(const struct command *command) {
     printf(".Ss %s\n", command->name);
     forms(command);
     puts(".Pp");
-    mdoc_flow(command->summary, strlen(command->summary));
+    char summary[256];
+    int len = snprintf(summary, sizeof summary, "%c%s", toupper((unsigned char)command->summary[0]),
+                       command->summary + 1);
+    mdoc_flow(summary, len < (int)sizeof summary ? (size_t)len : sizeof summary - 1);
     const struct option_row *more = command->more ? command->more() : NULL;
     if (command->options || more) {
         puts(".Bl -tag -width Ds");
@@ -115,7 +119,7 @@ static int run_manual(struct options *o) {
 const struct command command_manual = {
     .name = "__man",
     .synopsis = "[hardy.yaml]",
-    .summary = "Prints the manual page",
+    .summary = "print the manual page",
     .run = run_manual,
     .hidden = true,
 };

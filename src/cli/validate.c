@@ -416,7 +416,7 @@ static int run(struct options *o) {
 const struct command command_validate = {
     .name = "validate",
     .synopsis = "FILE...\n--schema",
-    .summary = "Finds what is wrong with a configuration or a workflow",
+    .summary = "find what is wrong with a configuration or a workflow",
     .details =
         "A file with `steps:` at its top is a workflow, every other one a configuration. Each\n"
         "problem is a line FILE:LINE:COLUMN: what was found, and what would be right; all that\n"

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# hardy guards: looking at what processes share, and setting it by hand.
+. "$(dirname "$0")/../tap.sh"
+json() { "$HARDY" guards list --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"; }
+
+code 'no guard yet' 0 "$HARDY" guards list
+is 'nothing on standard output' "$out" ''
+like 'which state was read' "$err" "no guard has been used with the state $work/state/hardy\.db"
+is 'also as JSON' "$(json '(d["state"], d["guards"])')" "('$work/state/hardy.db', [])"
+not_ok 'looking makes nothing' test -e state
+code 'a name that is not there' 1 "$HARDY" guards explain search
+code 'a state without guards' 0 "$HARDY" guards --state memory list
+
+"$HARDY" exec --name search --rate 10/s --max-concurrent 3 -- true
+"$HARDY" exec --name search -- false
+"$HARDY" exec --name beta -- true
+"$HARDY" exec --name beta --retries 1 -- true
+code 'the list' 0 "$HARDY" guards list
+like 'has a head' "$out" '^NAME +STATE +FAILURES +RETRY IN'
+like 'and a line for each' "$out" '^search +closed +1/5 +- +2 +1 +0 +50\.0% +10/s +0/3$'
+is 'by name' "$(awk 'NR > 1 { printf "%s ", $1 }' <<<"$out")" 'beta search '
+code 'without a form it is the list' 0 "$HARDY" guards
+like 'the same' "$out" '^search +closed'
+is 'JSON has the figures' \
+    "$(json '[(g["name"], g["state"], g["total_calls"], g["total_failures"], g["success_rate"]) for g in d["guards"]]')" \
+    "[('beta', 'closed', 2, 0, 1), ('search', 'closed', 2, 1, 0.5)]"
+is 'and the settings' \
+    "$(json '[(g["breaker"]["failure_threshold"], g["rate"]["requests"], g["slots"]) for g in d["guards"] if g["name"] == "search"]')" \
+    "[(5, 10, {'max_concurrent': 3, 'taken': 0})]"
+is 'the budget of who retries' "$(json '[g["budget"]["ratio"] for g in d["guards"] if "budget" in g]')" '[0.1]'
+unlike 'no colours into a pipe' "$out" $'\033'
+code 'colours when asked for' 0 "$HARDY" guards --color always list
+like 'there they are' "$out" $'\033\[32mclosed'
+
+code 'explain' 0 "$HARDY" guards explain search
+like 'tells the state' "$out" '^The breaker is closed: calls go through\. 1 of 5 failures'
+like 'the settings' "$out" 'opens after 5 failures in 2m'
+like 'rate and slots' "$out" 'rate +10 in 1s'
+code 'explain as JSON' 0 "$HARDY" guards explain search --json
+like 'is one guard' "$out" '^  "name": "search"'
+code 'a name that is nearly there' 1 "$HARDY" guards explain serch
+like 'is guessed' "$err" 'no guard "serch" has been used here, did you mean "search"\?'
+code 'no name' 2 "$HARDY" guards explain
+code 'no such form' 2 "$HARDY" guards froce-open search
+like 'the nearest form' "$err" 'did you mean "force-open"\?'
+
+code 'force-open' 0 "$HARDY" guards force-open search --for 10m
+like 'says until when' "$err" '"search" is open for 10m'
+code 'refuses calls' 69 "$HARDY" exec --name search -- true
+like 'telling who did it, and how it ends' "$err" "breaker search was opened by hand; may try again in .*; 'hardy guards reset search' ends that"
+is 'it is listed' "$(json '[(g["state"], g["time_until_retry_s"] > 590) for g in d["guards"] if g["name"] == "search"]')" "[('forced_open', True)]"
+code 'for ever' 0 "$HARDY" guards force-open beta
+is 'has no time' "$(json '[g["time_until_retry_s"] for g in d["guards"] if g["name"] == "beta"]')" '[None]'
+code 'for a moment' 0 "$HARDY" guards force-open beta --for 50ms
+sleep 0.1
+code 'is over soon' 0 "$HARDY" exec --name beta -- true
+code 'disable' 0 "$HARDY" guards disable search
+for i in 1 2 3 4 5 6; do "$HARDY" exec --name search -- false; done
+code 'lets everything through' 0 "$HARDY" exec --name search -- true
+like 'and is listed' "$("$HARDY" guards list)" '^search +disabled'
+code 'reset' 0 "$HARDY" guards reset search
+code 'forgets the name' 1 "$HARDY" guards explain search
+is 'only that one' "$(json '[g["name"] for g in d["guards"]]')" "['beta']"
+code '--for with reset makes no sense' 2 "$HARDY" guards reset beta --for 10m
+code 'a wrong duration' 2 "$HARDY" guards disable beta --for 10
+like 'what is right' "$err" '\-\-for: .*250ms'
+
+printf 'guards: {beta: {retry: 2, deadline: 30s}}\n' >hardy.yaml
+like 'explain knows the configuration' "$("$HARDY" guards explain beta)" 'max_retries 2'
+like 'with its deadline' "$("$HARDY" guards explain beta)" 'deadline +30s'
+truncate -s 100 state/hardy.db-guards
+code 'a file that was cut' 1 "$HARDY" guards list
+like 'is told' "$err" 'hardy\.db-guards: has 100 bytes instead of [0-9]+, it was cut'
