@@ -47,7 +47,8 @@ static int setup(void **state) {
     file_boot_id(boot);
     options = (struct shim_options){.base = base,
                                     .env = (const char *const *)environ,
-                                    .deadline = HARDY_NEVER,
+                                    /* what a failed test leaves behind ends by itself */
+                                    .deadline = clock_now() + 20 * HARDY_SECOND,
                                     .kill_after = 5 * HARDY_SECOND,
                                     .max_output = 1 << 16};
     result = (struct shim_result){0};
@@ -377,6 +378,43 @@ static void the_step_outlives_its_starter(void **state) {
     assert_string_equal(output(), "before\nafter\n");
 }
 
+/* Killed at any moment of the start: either the command never ran and left no trace, or it runs to
+ * its end once, whoever looks. It is never in doubt. */
+static void killed_at_any_moment_of_the_start(void **state) {
+    (void)state;
+    use_directory();
+    int never = 0, attached = 0;
+    for (int i = 0; i < 60; i++) {
+        start_elsewhere("echo x >> $D/effects; echo y");
+        usleep((useconds_t)(i * 50));
+        kill_starter();
+        enum shim_state now = look();
+        if (now == SHIM_RUNNING) {
+            struct shim *s;
+            ended = 0;
+            attach(&s);
+            loop_run(loop);
+            attached++;
+            now = look();
+        }
+        struct buf effects;
+        buf_init(&effects, 100);
+        (void)!file_read(path_in("effects"), &effects, NULL);
+        if (now == SHIM_NEVER_RAN) {
+            never++;
+            assert_int_equal(effects.len, 0);
+        } else {
+            assert_int_equal(now, SHIM_ENDED);
+            assert_int_equal(effects.len, 2);
+            assert_string_equal(output(), "y\n");
+        }
+        buf_free(&effects);
+        unlink(path_in("effects"));
+        shim_forget(loop, base);
+    }
+    assert_true(never > 0 && attached > 0);
+}
+
 static void an_attached_step_is_cancelled(void **state) {
     (void)state;
     use_directory();
@@ -607,11 +645,12 @@ static void passing_ends_with_hardy(void **state) {
     use_directory();
     int fd =
         start_piped("echo begun; echo $$ > $D/pid; while ! [ -e $D/go ]; do sleep 0.002; done");
+    char got[100] = "";
+    assert_int_equal(read(fd, got, sizeof got), 6);
+    assert_string_equal(got, "begun\n");
     (void)number_in(path_in("pid"));
     kill_starter();
-    char got[100];
-    read_to_end(fd, got, sizeof got);
-    assert_string_equal(got, "begun\n");
+    assert_int_equal(read_to_end(fd, got, sizeof got), 0);
     assert_int_equal(look(), SHIM_RUNNING);
     assert_int_equal(file_write(path_in("go"), "", 0, false, NULL), HARDY_OK);
     struct shim *s;
@@ -692,6 +731,7 @@ int main(int argc, char **argv) {
         T(leftovers_of_the_group_are_ended),
         T(daemons_are_left_alone),
         T(the_step_outlives_its_starter),
+        T(killed_at_any_moment_of_the_start),
         T(an_attached_step_is_cancelled),
         T(attached_to_a_lock_without_a_pid),
         T(attached_to_nothing),
