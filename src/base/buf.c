@@ -18,7 +18,7 @@ void buf_free(struct buf *b) {
 
 void buf_reset(struct buf *b) {
     b->len = 0;
-    b->failed = false;
+    b->failed = b->full = false;
     if (b->data) {
         b->data[0] = '\0';
     }
@@ -27,7 +27,7 @@ void buf_reset(struct buf *b) {
 /* Room for `more` bytes and the NUL behind them. */
 static bool reserve(struct buf *b, size_t more) {
     if (more > b->max - b->len) {
-        b->failed = true;
+        b->failed = b->full = true;
         return false;
     }
     size_t need = b->len + more + 1;
@@ -88,6 +88,7 @@ bool buf_vprintf(struct buf *b, const char *format, va_list args) {
         }
     } else if (ok && (size_t)len > b->max - b->len) {
         ok = false;
+        b->full = true;
     }
     va_end(again);
     if (!ok) {

@@ -14,6 +14,7 @@ struct buf {
     char *data; /* NULL while empty and never written */
     size_t len, cap, max;
     bool failed;
+    bool full; /* failed at the maximum, not for lack of memory */
 };
 
 void buf_init(struct buf *b, size_t max);

@@ -90,8 +90,10 @@ static hardy_status expand_text(struct yaml_file *file, struct yaml_node *node,
     }
     buf_puts(&out, text);
     if (status == HARDY_OK && out.failed) {
-        status = yaml_fail(node, error, "with its variables the value is larger than %zu bytes",
-                           MAX_VALUE);
+        status = out.full
+                     ? yaml_fail(node, error,
+                                 "with its variables the value is larger than %zu bytes", MAX_VALUE)
+                     : no_memory(error);
     }
     if (status == HARDY_OK) {
         if (!str_valid_utf8(out.data, out.len)) {

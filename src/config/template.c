@@ -453,10 +453,14 @@ static bool read_string(struct parser *p, bool live, json_t **out) {
         buf_putc(&text, *c);
         c += *c == *p->from; /* a doubled quote */
     }
-    json_t *value = json_stringn(text.data ? text.data : "", text.len);
-    bool bad = !text.failed && !value && !str_valid_utf8(text.data, text.len);
+    if (text.failed) {
+        buf_free(&text);
+        return no_memory(p);
+    }
+    bool good = str_valid_utf8(text.data, text.len);
+    json_t *value = good ? json_stringn(text.data ? text.data : "", text.len) : NULL;
     buf_free(&text);
-    return bad ? refuse(p, "a text is not UTF-8") : keep(p, live, value, out);
+    return good ? keep(p, live, value, out) : refuse(p, "a text is not UTF-8");
 }
 
 static bool read_number(struct parser *p, bool live, json_t **out) {
@@ -684,6 +688,10 @@ static hardy_status run(struct parser *p, const char *text, bool live, struct bu
     }
     if (out) {
         buf_puts(out, text);
+        if (out->failed && !out->full) {
+            no_memory(p);
+            return p->status;
+        }
         if (out->failed) {
             return fail(p->error, HARDY_E_TOO_LARGE, NULL,
                         "the text with its values is larger than %zu bytes", out->max);

@@ -764,9 +764,8 @@ static hardy_status read_all(int fd, const char *path, struct buf *out, hardy_er
             return HARDY_OK;
         }
         if (!buf_append(out, block, (size_t)n)) {
-            return out->len + (size_t)n > out->max
-                       ? too_large(path, error)
-                       : fail(error, HARDY_E_NOMEM, path, "out of memory");
+            return out->full ? too_large(path, error)
+                             : fail(error, HARDY_E_NOMEM, path, "out of memory");
         }
     }
 }
