@@ -60,7 +60,8 @@ struct sqlite {
     bool threaded;
     struct lease lease;
     struct writer writer;
-    int64_t purge_at; /* wall */
+    int64_t purge_at; /* wall: when expired rows are looked for again */
+    bool purge_soon;  /* also when there is nothing to write */
     hardy_status failed;
     hardy_error failure;
 };
@@ -107,18 +108,12 @@ static void destroy(struct sqlite *s) {
 
 /* True: there is something to do (batches, or expired rows to look for); false: the end. */
 static bool wait_for_work(struct sqlite *s) {
+    int64_t until = time_add(clock_now(), s->purge_soon ? IDLE_SOON : IDLE_LATER);
+    bool in_time = true;
     pthread_mutex_lock(&s->mutex);
     s->phase = PHASE_IDLE;
-    while (!s->queue.first && !s->closing) {
-        bool due = s->failed == HARDY_OK && store_wall(&s->base) >= s->purge_at;
-        int64_t until = time_add(clock_now(), due ? IDLE_SOON : IDLE_LATER);
-        bool in_time = true;
-        while (!s->queue.first && !s->closing && in_time) {
-            in_time = condition_wait(&s->work, &s->mutex, until);
-        }
-        if (!in_time && due) {
-            break;
-        }
+    while (!s->queue.first && !s->closing && in_time) {
+        in_time = condition_wait(&s->work, &s->mutex, until);
     }
     bool more = s->queue.first || !s->closing;
     pthread_mutex_unlock(&s->mutex);
@@ -191,8 +186,9 @@ static hardy_status write_group(struct sqlite *s, hardy_error *error) {
     }
     if (status != HARDY_OK) {
         writer_rollback(w);
-    } else if (purges && !more) {
-        s->purge_at = time_add(wall, PURGE_EVERY);
+    } else if (purges) {
+        s->purge_at = more ? wall : time_add(wall, PURGE_EVERY);
+        s->purge_soon = more;
     }
     return status;
 }
@@ -222,15 +218,21 @@ static void cycle(struct sqlite *s) {
     finish_group(s, status, &error);
 }
 
-static bool nothing_expired(struct sqlite *s) {
+/* Looks before it takes the lease: a process that has nothing to write disturbs nobody. */
+static bool nothing_to_write(struct sqlite *s) {
     pthread_mutex_lock(&s->mutex);
-    bool idle = !s->queue.first;
+    bool batches = s->queue.first != NULL;
     pthread_mutex_unlock(&s->mutex);
-    int64_t wall = store_wall(&s->base);
-    if (!idle || writer_expired(&s->writer, wall)) {
+    if (batches) {
         return false;
     }
-    s->purge_at = time_add(wall, PURGE_EVERY);
+    int64_t wall = store_wall(&s->base);
+    bool due = wall >= s->purge_at;
+    if (due && writer_expired(&s->writer, wall)) {
+        return false;
+    }
+    s->purge_at = due ? time_add(wall, PURGE_EVERY) : s->purge_at;
+    s->purge_soon = false;
     return true;
 }
 
@@ -261,7 +263,7 @@ static void *store_thread(void *arg) {
     pthread_mutex_unlock(&s->mutex);
 
     while (status == HARDY_OK && wait_for_work(s)) {
-        if (s->failed != HARDY_OK || !nothing_expired(s)) {
+        if (s->failed != HARDY_OK || !nothing_to_write(s)) {
             cycle(s);
         }
     }
@@ -286,6 +288,7 @@ static hardy_status sqlite_submit(struct store *store, struct batch *batch, hard
         return fail(error, HARDY_E_READONLY, store->where, "opened for reading only");
     }
     hardy_status status = HARDY_OK;
+    bool wake = false;
     pthread_mutex_lock(&s->mutex);
     if (s->closing) {
         status = HARDY_E_CLOSED;
@@ -294,11 +297,12 @@ static hardy_status sqlite_submit(struct store *store, struct batch *batch, hard
     } else {
         queue_add(&s->queue, batch);
         s->queued += batch->bytes;
-        if (s->phase == PHASE_IDLE) {
-            condition_wake(&s->work);
-        }
+        wake = s->phase == PHASE_IDLE;
     }
     pthread_mutex_unlock(&s->mutex);
+    if (wake) { /* without the mutex, which the thread would only wait for */
+        condition_wake(&s->work);
+    }
     if (status == HARDY_E_CLOSED) {
         return fail(error, status, store->where, "the store is being closed");
     }
@@ -509,6 +513,7 @@ hardy_status sqlite_open(const struct store_options *options, struct store **out
     s->create = options->create;
     s->log_max = options->log_max;
     s->lease.fd = -1;
+    s->purge_soon = true;
     pthread_mutex_init(&s->mutex, NULL);
     condition_init(&s->work);
     condition_init(&s->changed);

@@ -144,6 +144,18 @@ static hardy_status wrong_version(const struct place *place, int64_t version, ha
                       (long long)version);
 }
 
+/* What the header says of the file's size holds where no log or journal has more to say. */
+static hardy_status judge_size(const struct place *place, const unsigned char *header,
+                               sqlite3_int64 size, hardy_error *error) {
+    uint32_t page = (uint32_t)header[16] << 8 | header[17];
+    sqlite3_int64 due = (sqlite3_int64)(page == 1 ? 65536 : page) * big_endian(header + 28);
+    bool valid = memcmp(header + 24, header + 92, 4) == 0;
+    return valid && due > size
+               ? fail(error, HARDY_E_CORRUPT, place->path, "cut off: %lld of %lld bytes are there",
+                      (long long)size, (long long)due)
+               : HARDY_OK;
+}
+
 static hardy_status judge_header(const struct place *place, const unsigned char *header,
                                  sqlite3_int64 size, bool journal, enum place_state *state,
                                  hardy_error *error) {
@@ -210,8 +222,16 @@ hardy_status place_look(const struct place *place, enum place_state *state, hard
     unsigned char header[HEADER];
     sqlite3_int64 size = 0;
     rc = read_header(vfs, place->path, header, &size);
-    return rc == SQLITE_OK ? judge_header(place, header, size, journal != 0, state, error)
-                           : vfs_fail(vfs, place, rc, error);
+    if (rc != SQLITE_OK) {
+        return vfs_fail(vfs, place, rc, error);
+    }
+    hardy_status status = judge_header(place, header, size, journal != 0, state, error);
+    /* Asked again: another process may have begun to write back while the file was looked at. */
+    if (status == HARDY_OK && !journal && !log && beside(vfs, place, "-wal", &log) == SQLITE_OK &&
+        !log) {
+        status = judge_size(place, header, size, error);
+    }
+    return status;
 }
 
 /* --- errors -------------------------------------------------------------------------------------
@@ -259,6 +279,11 @@ hardy_status sql_fail(sqlite3 *db, const struct place *place, int rc, const char
     if (status == HARDY_E_TIMEOUT) {
         return fail(error, status, place->path,
                     "cannot %s: another program keeps the database locked", what);
+    }
+    if (status == HARDY_E_CORRUPT) {
+        return fail(error, status, place->path,
+                    "the database is damaged (%s, found when trying to %s): restore a backup",
+                    sqlite3_errstr(rc), what);
     }
     int errnum = db && status == HARDY_E_IO ? sqlite3_system_errno(db) : 0;
     if (!errnum) {

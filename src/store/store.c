@@ -219,19 +219,26 @@ void store_submit(struct store *store, const struct store_op *ops, size_t count,
 
 /* --- waiting for one batch -------------------------------------------------------------------- */
 
+/* Held by both sides, for the batch may outlive the wait; whoever lets go last frees it. */
 struct waiter {
     pthread_mutex_t mutex;
     struct condition changed;
-    bool finished, left; /* left: the waiting side has gone, the other one frees */
+    int holders;
+    bool finished;
     hardy_status status;
     int failed;
     hardy_error error;
 };
 
-static void waiter_free(struct waiter *w) {
-    condition_free(&w->changed);
-    pthread_mutex_destroy(&w->mutex);
-    free(w);
+static void waiter_drop(struct waiter *w) {
+    pthread_mutex_lock(&w->mutex);
+    bool last = --w->holders == 0;
+    pthread_mutex_unlock(&w->mutex);
+    if (last) {
+        condition_free(&w->changed);
+        pthread_mutex_destroy(&w->mutex);
+        free(w);
+    }
 }
 
 static void waiter_done(void *ctx, hardy_status status, int failed, const hardy_error *error) {
@@ -241,12 +248,9 @@ static void waiter_done(void *ctx, hardy_status status, int failed, const hardy_
     w->status = status;
     w->failed = failed;
     w->error = *error;
-    bool left = w->left;
-    condition_wake(&w->changed);
     pthread_mutex_unlock(&w->mutex);
-    if (left) {
-        waiter_free(w);
-    }
+    condition_wake(&w->changed); /* without the mutex, which the waiter would only wait for */
+    waiter_drop(w);
 }
 
 hardy_status store_apply(struct store *store, const struct store_op *ops, size_t count,
@@ -264,7 +268,7 @@ hardy_status store_apply(struct store *store, const struct store_op *ops, size_t
     if (!w) {
         return fail(error, HARDY_E_NOMEM, store->where, "no memory to wait for a batch");
     }
-    *w = (struct waiter){.failed = -1};
+    *w = (struct waiter){.holders = 2, .failed = -1};
     pthread_mutex_init(&w->mutex, NULL);
     condition_init(&w->changed);
     store_submit(store, ops, count, waiter_done, w);
@@ -273,24 +277,22 @@ hardy_status store_apply(struct store *store, const struct store_op *ops, size_t
     while (!w->finished && condition_wait(&w->changed, &w->mutex, deadline)) {
     }
     bool finished = w->finished;
-    w->left = !finished;
     pthread_mutex_unlock(&w->mutex);
+    hardy_status status = finished ? w->status : HARDY_E_DEADLINE;
     if (!finished) {
         char why[200];
         store->methods->delay(store, why, sizeof why);
-        return fail(error, HARDY_E_DEADLINE, store->where,
-                    "not stored before the deadline, and may be stored yet: %s", why);
-    }
-    hardy_status status = w->status;
-    if (failed) {
-        *failed = w->failed;
-    }
-    if (status != HARDY_OK && error) {
+        fail(error, status, store->where,
+             "not stored before the deadline, and may be stored yet: %s", why);
+    } else if (status != HARDY_OK && error) {
         size_t size = error->size;
         *error = w->error;
         error->size = size;
     }
-    waiter_free(w);
+    if (finished && failed) {
+        *failed = w->failed;
+    }
+    waiter_drop(w);
     return status;
 }
 
