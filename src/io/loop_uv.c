@@ -340,6 +340,10 @@ struct loop *loop_uv_new(hardy_error *error) {
     loop_init(&l->base, &ops, system.random(system.ctx));
     l->buffer = buffer;
     l->uv.data = l;
+    list_init(&l->streams);
+    list_init(&l->listeners);
+    list_init(&l->processes.running);
+    list_init(&l->processes.ended);
     uv_timer_init(&l->uv, &l->wake);
     failed = uv_async_init(&l->uv, &l->async, on_async);
     uv_prepare_init(&l->uv, &l->prepare);

@@ -2,14 +2,12 @@
 #ifndef IO_LOOP_UV_H
 #define IO_LOOP_UV_H
 /* What the files of the kernel's loop share: loop_uv.c, stream_uv.c, process_uv.c, shim.c. */
+#include "io/list.h"
 #include "io/loop_impl.h"
 #include <uv.h>
 
 #define READ_SIZE 65536
 
-struct process_uv;
-struct stream_uv;
-struct listener_uv;
 struct loop_uv {
     struct loop base;
     uv_loop_t uv;
@@ -22,12 +20,11 @@ struct loop_uv {
     bool stopped, closing;
     int holds;
     atomic_word runner; /* the thread inside loop_run(), 0 = none */
-    struct stream_uv *streams;
-    struct listener_uv *listeners;
+    struct list streams, listeners;
     struct { /* process_uv.c */
         uv_signal_t child;
         bool watched, adopts;
-        struct process_uv *first, *ended;
+        struct list running, ended;
         size_t count;
     } processes;
     char *buffer; /* READ_SIZE, for whoever reads now */

@@ -27,8 +27,8 @@ struct output {
 };
 struct process_uv {
     struct process base;
-    struct process_uv *prev, *next; /* in the loop's list of running ones, or of ended ones */
-    struct loop_post post;          /* delivers the end when the output is no longer paused */
+    struct list link;      /* in the loop's list of running ones, or of ended ones */
+    struct loop_post post; /* delivers the end when the output is no longer paused */
     struct output outputs[2];
     enum process_group group;
     int code, signal;
@@ -38,27 +38,6 @@ struct process_uv {
 
 static struct process_uv *process_of(struct process *p) {
     return (struct process_uv *)p;
-}
-
-static void link_to(struct process_uv **list, struct process_uv *p) {
-    p->prev = NULL;
-    p->next = *list;
-    if (p->next) {
-        p->next->prev = p;
-    }
-    *list = p;
-}
-
-static void unlink_from(struct process_uv **list, struct process_uv *p) {
-    if (p->prev) {
-        p->prev->next = p->next;
-    } else {
-        *list = p->next;
-    }
-    if (p->next) {
-        p->next->prev = p->prev;
-    }
-    p->prev = p->next = NULL;
 }
 
 static void close_output(struct output *o) {
@@ -149,7 +128,7 @@ static void reaped(struct loop_uv *l, struct process_uv *p, int status) {
     p->ended = true;
     p->code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
     p->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    unlink_from(&l->processes.first, p);
+    list_remove(&p->link);
     if (p->forgotten) {
         release(p);
         return;
@@ -162,7 +141,7 @@ static void reaped(struct loop_uv *l, struct process_uv *p, int status) {
             o->left = 0;
         }
     }
-    link_to(&l->processes.ended, p);
+    list_append(&l->processes.ended, &p->link);
     if (--l->processes.count == 0) {
         uv_unref((uv_handle_t *)&l->processes.child);
     }
@@ -172,7 +151,8 @@ static void reap_orphans(struct loop_uv *l) {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        for (struct process_uv *p = l->processes.first; p; p = p->next) {
+        for (struct list *i = l->processes.running.next; i != &l->processes.running; i = i->next) {
+            struct process_uv *p = LIST_ITEM(i, struct process_uv, link);
             if (p->base.pid == pid) {
                 reaped(l, p, status);
                 break;
@@ -187,18 +167,19 @@ static void on_child(uv_signal_t *handle, int signum) {
     if (l->processes.adopts) {
         reap_orphans(l);
     } else {
-        struct process_uv *next;
-        for (struct process_uv *p = l->processes.first; p; p = next) {
+        struct list *next;
+        for (struct list *i = l->processes.running.next; i != &l->processes.running; i = next) {
+            struct process_uv *p = LIST_ITEM(i, struct process_uv, link);
             int status = 0;
-            next = p->next;
+            next = i->next;
             if (waitpid(p->base.pid, &status, WNOHANG) == p->base.pid) {
                 reaped(l, p, status);
             }
         }
     }
-    while (l->processes.ended) {
-        struct process_uv *p = l->processes.ended;
-        unlink_from(&l->processes.ended, p);
+    while (!list_empty(&l->processes.ended)) {
+        struct process_uv *p = LIST_ITEM(l->processes.ended.next, struct process_uv, link);
+        list_remove(&p->link);
         deliver(p);
     }
 }
@@ -281,7 +262,7 @@ hardy_status process_uv_start(struct loop *loop, const struct process_options *o
                     : spawn_fail(&s, why, error);
     }
     p->base.pid = pid;
-    link_to(&l->processes.first, p);
+    list_append(&l->processes.running, &p->link);
     if (l->processes.count++ == 0) {
         uv_ref((uv_handle_t *)&l->processes.child);
     }
@@ -323,9 +304,7 @@ void process_uv_free(struct process *process) {
     close_output(&p->outputs[1]);
     p->forgotten = true;
     if (p->ended) {
-        if (p->prev || l->processes.ended == p) {
-            unlink_from(&l->processes.ended, p);
-        }
+        list_remove(&p->link);
         release(p);
     } else if (--l->processes.count == 0) {
         uv_unref((uv_handle_t *)&l->processes.child);
@@ -339,11 +318,11 @@ void process_uv_adopt_orphans(struct loop *loop) {
 }
 
 void process_uv_close_all(struct loop_uv *l) {
-    struct process_uv **lists[] = {&l->processes.first, &l->processes.ended};
+    struct list *lists[] = {&l->processes.running, &l->processes.ended};
     for (int i = 0; i < 2; i++) {
-        while (*lists[i]) {
-            struct process_uv *p = *lists[i];
-            unlink_from(lists[i], p);
+        while (!list_empty(lists[i])) {
+            struct process_uv *p = LIST_ITEM(lists[i]->next, struct process_uv, link);
+            list_remove(&p->link);
             close_output(&p->outputs[0]);
             close_output(&p->outputs[1]);
             free(p);

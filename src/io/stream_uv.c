@@ -32,7 +32,7 @@ struct resolving {
 };
 struct stream_uv {
     struct stream base;
-    struct stream_uv *prev, *next;
+    struct list link;
     struct sock *sock; /* once connected */
     size_t unsent;     /* handed to libuv, or waiting in `early` */
     bool paused, reading;
@@ -50,7 +50,7 @@ struct stream_uv {
 };
 struct listener_uv {
     struct listener base;
-    struct listener_uv *prev, *next;
+    struct list link;
     uv_tcp_t tcp;
     uint16_t port;
 };
@@ -103,15 +103,7 @@ static void detach(struct stream_uv *s) {
 }
 
 static void release(struct stream_uv *s) {
-    struct loop_uv *l = uv_of(s->base.loop);
-    if (s->prev) {
-        s->prev->next = s->next;
-    } else {
-        l->streams = s->next;
-    }
-    if (s->next) {
-        s->next->prev = s->prev;
-    }
+    list_remove(&s->link);
     buf_free(&s->early);
     free(s);
 }
@@ -355,7 +347,6 @@ static void on_next_address(struct loop_timer *timer) {
 
 static struct stream_uv *stream_new(struct loop *loop, const struct stream_events *events,
                                     void *ctx) {
-    struct loop_uv *l = uv_of(loop);
     struct stream_uv *s = calloc(1, sizeof *s);
     if (!s) {
         return NULL;
@@ -365,11 +356,7 @@ static struct stream_uv *stream_new(struct loop *loop, const struct stream_event
     s->post.ctx = s;
     buf_init(&s->early, STREAM_UNSENT_MAX);
     loop_timer_init(&s->timer, on_next_address, s);
-    s->next = l->streams;
-    if (s->next) {
-        s->next->prev = s;
-    }
-    l->streams = s;
+    list_append(&uv_of(loop)->streams, &s->link);
     return s;
 }
 
@@ -652,15 +639,7 @@ static void on_listener_closed(uv_handle_t *handle) {
 
 void listener_uv_close(struct listener *listener) {
     struct listener_uv *l = (struct listener_uv *)listener;
-    struct loop_uv *loop = uv_of(l->base.loop);
-    if (l->prev) {
-        l->prev->next = l->next;
-    } else {
-        loop->listeners = l->next;
-    }
-    if (l->next) {
-        l->next->prev = l->prev;
-    }
+    list_remove(&l->link);
     uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
 }
 
@@ -680,11 +659,7 @@ struct listener *listener_uv_open(struct loop *loop, const char *host, uint16_t 
     l->base = (struct listener){.loop = loop, .events = events, .ctx = ctx};
     uv_tcp_init(&uv->uv, &l->tcp);
     l->tcp.data = l;
-    l->next = uv->listeners;
-    if (l->next) {
-        l->next->prev = l;
-    }
-    uv->listeners = l;
+    list_append(&uv->listeners, &l->link);
     int failed = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&address, 0);
     if (!failed) {
         failed = uv_listen((uv_stream_t *)&l->tcp, 511, on_connection);
@@ -714,11 +689,11 @@ uint16_t listener_uv_port(const struct listener *listener) {
 }
 
 void stream_uv_close_all(struct loop_uv *l) {
-    while (l->listeners) {
-        listener_uv_close(&l->listeners->base);
+    while (!list_empty(&l->listeners)) {
+        listener_uv_close(&LIST_ITEM(l->listeners.next, struct listener_uv, link)->base);
     }
-    while (l->streams) {
-        struct stream_uv *s = l->streams;
+    while (!list_empty(&l->streams)) {
+        struct stream_uv *s = LIST_ITEM(l->streams.next, struct stream_uv, link);
         detach(s);
         release(s);
     }
