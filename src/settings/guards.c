@@ -35,6 +35,7 @@ struct raw_breaker {
     uint32_t failure_threshold, success_threshold, half_open_max_calls;
     int64_t failure_window, recovery_timeout, trial_lease, close_ramp;
     bool given_half_open_max_calls;
+    bool given_setting; /* any key but when_open, which is each call's own */
 };
 struct raw_rate {
     struct rate requests;
@@ -125,28 +126,37 @@ static const struct schema_section retry_section = {"retry", retry_keys, COUNT(r
 static const struct schema_key breaker_keys[] = {
     {"failure_mode", SCHEMA_ENUM, offsetof(struct raw_breaker, failure_mode), .def = "window",
      .words = failure_modes, .flag = "--failure-mode",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "count failures inside failure_window, or in a row"},
     {"failure_threshold", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, failure_threshold),
      .def = "5", .min = "1", .max = "64", .flag = "--failure-threshold",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "so many failures open it"},
     {"failure_window", SCHEMA_DURATION, offsetof(struct raw_breaker, failure_window), .def = "120s",
-     .min = "1ms", .max = "24h", .flag = "--failure-window", .help = "how long a failure counts"},
+     .min = "1ms", .max = "24h", .flag = "--failure-window",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "how long a failure counts"},
     {"recovery_timeout", SCHEMA_DURATION, offsetof(struct raw_breaker, recovery_timeout),
      .def = "60s", .min = "1ms", .max = "24h", .flag = "--recovery-timeout",
-     .also = "timeout reset_timeout", .help = "open for so long before trials"},
+     .also = "timeout reset_timeout", .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "open for so long before trials"},
     {"success_threshold", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, success_threshold),
      .def = "2", .min = "1", .max = "32", .flag = "--success-threshold",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "trials that must succeed to close it"},
     {"half_open_max_calls", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, half_open_max_calls),
      .min = "1", .max = "8", .flag = "--half-open-max-calls",
      .given_offset = offsetof(struct raw_breaker, given_half_open_max_calls),
      .help = "trials at once; not given: success_threshold"},
     {"trial_lease", SCHEMA_DURATION, offsetof(struct raw_breaker, trial_lease), .def = "60s",
-     .min = "1ms", .max = "24h", .help = "a trial that hangs longer loses its place"},
+     .min = "1ms", .max = "24h", .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "a trial that hangs longer loses its place"},
     {"close_ramp", SCHEMA_DURATION, offsetof(struct raw_breaker, close_ramp), .def = "10s",
-     .min = "0s", .max = "24h", .help = "calls are let through at a growing pace after closing"},
+     .min = "0s", .max = "24h", .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "calls are let through at a growing pace after closing"},
     {"counts", SCHEMA_ENUM, offsetof(struct raw_breaker, counts), .def = "operation",
-     .words = counted, .help = "what is one failure: an operation with its retries, or an attempt"},
+     .words = counted, .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "what is one failure: an operation with its retries, or an attempt"},
     {"when_open", SCHEMA_ENUM, offsetof(struct raw_breaker, when_open), .def = "reject",
      .words = waits, .flag = "--when-open", .help = "wait up to the deadline, or refuse at once"},
 };
@@ -469,7 +479,7 @@ static hardy_status take_retry(const struct guard_source *source, const struct r
 static hardy_status take_breaker(const struct guard_source *source, const struct raw *raw,
                                  struct guard_settings *out, hardy_error *error) {
     const struct raw_breaker *b = &raw->breaker;
-    out->given_breaker = raw->given_breaker;
+    out->given_breaker = b->given_setting || b->given_half_open_max_calls;
     if (raw->off_breaker) {
         return HARDY_OK;
     }

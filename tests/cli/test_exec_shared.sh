@@ -36,6 +36,7 @@ line=$(sed -n 's/.*to forget them: hardy //p' <<<"$err")
 code 'which helps' 0 "$HARDY" $line
 code 'so that the others are taken' 0 "$HARDY" exec --name search --failure-threshold 3 -- true
 code 'and kept by who gives none' 0 "$HARDY" exec --name search -- true
+code 'whether to wait is each call its own' 0 "$HARDY" exec --name search --when-open wait -- true
 for i in 1 2 3; do "$HARDY" exec --name search -- false; done 2>/dev/null
 code 'three failures open it now' 69 "$HARDY" exec --name search -- true
 code 'retries and times may differ from call to call' 69 "$HARDY" exec --name search --retries 1 --timeout 1s --deadline 3s -- true

@@ -265,6 +265,13 @@ static void defaults(void **state) {
     read_good(GUARD_DEFAULTS, "g", "{}", NULL, &s);
     assert_null(s.config.bulkhead);
     guard_settings_free(&s);
+    /* Whether to wait is each call's own, as it is for the rate. */
+    read_good(GUARD_DEFAULTS, "g", "breaker: {when_open: wait}", NULL, &s);
+    assert_true(s.config.wait_when_open && !s.given_breaker);
+    guard_settings_free(&s);
+    read_good(GUARD_DEFAULTS, "g", "breaker: {half_open_max_calls: 2}", NULL, &s);
+    assert_true(s.given_breaker);
+    guard_settings_free(&s);
 }
 
 /* MISSION's figures. -1: as without a preset. */
