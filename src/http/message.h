@@ -10,11 +10,12 @@
 
 /* In the order they were added; names are compared without regard to case. The texts live as long
  * as the list is not changed. */
+struct http_field { /* offsets */
+    size_t name, value;
+};
 struct http_headers {
     struct buf bytes; /* name NUL value NUL ... */
-    struct http_field {
-        size_t name, value; /* offsets */
-    } * fields;
+    struct http_field *fields;
     size_t count, cap, max_count;
 };
 void http_headers_init(struct http_headers *h, size_t max_count, size_t max_bytes);

@@ -22,6 +22,13 @@ void world_begin(struct world *w, const struct sim_options *sim) {
     loop_timer_init(&w->guard, on_guard, w);
 }
 
+void world_calm(struct world *w, bool simulated) {
+    struct sim_options sim;
+    sim_options_init(&sim);
+    sim.end = HARDY_NEVER;
+    world_begin(w, simulated ? &sim : NULL);
+}
+
 static void run(struct world *w) {
     int64_t limit = w->simulated ? 20 * HARDY_HOUR : 20 * HARDY_SECOND;
     loop_timer_start(w->loop, &w->guard, time_add(loop_now(w->loop), limit));
@@ -184,6 +191,10 @@ static void server_data(void *ctx, struct stream *stream, const char *data, size
     const char *length = strstr(p->in.data, "content-length: ");
     size_t whole = (size_t)(end + 4 - p->in.data) +
                    (length && length < end ? strtoul(length + 16, NULL, 10) : 0);
+    if (s->at_head) {
+        stream_read_pause(stream);
+        whole = p->in.len;
+    }
     if (p->in.len < whole) {
         return;
     }

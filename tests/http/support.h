@@ -31,6 +31,7 @@ struct world {
     struct loop_timer guard;
 };
 void world_begin(struct world *w, const struct sim_options *sim); /* NULL = the kernel's loop */
+void world_calm(struct world *w, bool simulated);                 /* without faults */
 void world_run(struct world *w); /* until world_stop(), within 20 seconds (or virtual hours) */
 void world_stop(struct world *w);
 void world_wait(struct world *w, int64_t span); /* virtual time only */
@@ -68,6 +69,7 @@ struct raw_server {
     size_t step;              /* bytes at a time; 0 = all at once */
     int64_t pause;            /* between two steps */
     bool close_after;         /* closes behind each answer */
+    bool at_head;             /* answers at the blank line, and reads no body */
     const bool *reset_before; /* one flag per answer: resets instead of answering */
     size_t accepted, open;
     struct buf heard;

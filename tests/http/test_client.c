@@ -16,10 +16,8 @@ struct fixture {
 };
 
 static void begin(struct fixture *f, bool simulated, const char *const *answers, size_t count) {
-    struct sim_options sim;
-    sim_options_init(&sim);
     memset(f, 0, sizeof *f);
-    world_begin(&f->w, simulated ? &sim : NULL);
+    world_calm(&f->w, simulated);
     raw_server_open(&f->server, &f->w, answers, count);
     f->client = client_new(&f->w);
 }
@@ -511,25 +509,47 @@ static void test_pool(void **state) {
     end(&f);
 }
 
-/* Pausing holds the far side back: while paused the idle limit rests, and nothing is lost. */
-static void test_pause(void **state) {
-    static char big[3 << 20];
+/* Pausing holds the far side back: the idle limit rests meanwhile, and nothing is lost. */
+static void test_uv_pause(void **state) {
+    static char big[(32 << 20) + 100];
     const char *answer = big;
     struct fixture f;
-    struct call_log log = {.pause_at = 1, .pause_for = 100 * HARDY_SECOND};
+    struct call_log log = {.pause_at = 1, .pause_for = 60 * HARDY_MILLISECOND};
     struct http_call_options o;
     (void)state;
-    int head = snprintf(big, sizeof big, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 2 << 20);
-    memset(big + head, 'x', 2 << 20);
-    begin(&f, true, &answer, 1);
+    int head = snprintf(big, sizeof big, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 32 << 20);
+    memset(big + head, 'x', 32 << 20);
+    begin(&f, false, &answer, 1);
     http_call_options_init(&o);
-    o.idle_limit = 5 * HARDY_SECOND;
-    int64_t begun = loop_now(f.w.loop);
+    o.idle_limit = 40 * HARDY_MILLISECOND;
+    get(&f, &log, &o);
+    assert_string_equal(log.detail, "");
+    assert_int_equal(log.ends, 1);
+    assert_int_equal(log.body.len, 32 << 20);
+    assert_true(log.paused_len < 1 << 20);
+    call_free(&log);
+    end(&f);
+}
+
+/* An answer that comes while most of the request is still here: the connection is not kept, for
+ * what is left of this request would precede the next one. */
+static void test_uv_early_answer(void **state) {
+    static const char *const answer[] = {OK5};
+    static char body[32 << 20];
+    struct fixture f;
+    struct call_log log = {.heads = 0};
+    struct http_call_options o;
+    (void)state;
+    begin(&f, false, answer, 1);
+    f.server.at_head = true;
+    http_call_options_init(&o);
+    o.method = "PUT";
+    o.body = body;
+    o.body_len = sizeof body;
     get(&f, &log, &o);
     assert_int_equal(log.ends, 1);
-    assert_int_equal(log.body.len, 2 << 20);
-    assert_true(log.paused_len < 1 << 20);
-    assert_true(log.ended - begun >= 100 * HARDY_SECOND);
+    assert_string_equal(log.body.data, "hello");
+    assert_int_equal(http_client_idle(f.client), 0);
     call_free(&log);
     end(&f);
 }
@@ -551,11 +571,12 @@ int main(int argc, char **argv) {
         TEST_BOTH(refused),
         TEST_BOTH(dead_connections),
         TEST_BOTH(cancelling),
+        cmocka_unit_test(test_uv_early_answer),
         TEST_BOTH(going),
         TEST_BOTH(fetching),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_uv_pause),
     };
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);

@@ -175,13 +175,11 @@ static const struct http_route routes[] = {
 };
 
 static void begin_with(struct fixture *f, bool simulated, struct http_server_options *o) {
-    struct sim_options sim;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
-    sim_options_init(&sim);
     memset(f, 0, sizeof *f);
     the = f;
-    world_begin(&f->w, simulated ? &sim : NULL);
+    world_calm(&f->w, simulated);
     buf_init(&f->log, 100000);
     buf_puts(&f->log, "");
     o->routes = routes;

@@ -240,14 +240,12 @@ static void accepted(void *ctx, struct stream *s) {
 /* Calls https://127.0.0.1 `count` times. */
 static void call(bool simulated, struct server *server, int count, struct call_log *log) {
     static const struct listener_events events = {.accepted = accepted};
-    struct sim_options sim;
     struct world w;
     struct http_client_options co;
     struct http_call_options o;
     struct http_url url;
     char text[60];
-    sim_options_init(&sim);
-    world_begin(&w, simulated ? &sim : NULL);
+    world_calm(&w, simulated);
     server->w = &w;
     server->accepted = 0;
     server->listener = listener_open(w.loop, "127.0.0.1", 0, &events, server, NULL);
