@@ -273,7 +273,10 @@ static void child_starts_clean(void **state) {
     process_options_init(&o);
     o.keep_fds = &extra;
     o.keep_count = 1;
-    shell_with(&o, "grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t\\n'; echo; "
+    /* 180000000 is glibc's own signals 32 and 33: posix_spawn() ignores them for whoever is started
+     * so (make does that), and nothing can undo it. */
+    shell_with(&o, "grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t\\n' | "
+                   "sed 's/:0000000[01]80000000/:0000000000000000/'; echo; "
                    "ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/fd/3 /proc/self/fd/0");
     assert_string_equal(text(&run.out), "SigBlk:0000000000000000SigIgn:0000000000000000\n"
                                         "0 1 2 3 4 /dev/null\n/dev/null\n"); /* 4: of ls */
