@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # tools/build.sh DIR [MESON OPTION...]
-# Configures DIR once (CC says with which compiler) and builds everything in it.
+# Configures DIR once (CC says with which compiler) and builds everything in it; with ONLY=WORDS only the
+# tests that `tools/tests.py select` finds for these words.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,4 +12,11 @@ if [ ! -f "$dir/build.ninja" ]; then
     rm -rf "$dir" # what a configuration that failed half-way left is not reconfigured, it is begun again
     meson setup "$dir" "$@"
 fi
-ninja -C "$dir"
+if [ -n "${ONLY:-}" ]; then
+    ninja -C "$dir" build.ninja # what is selected is read from an up-to-date configuration
+    read -ra words <<<"$ONLY"
+    mapfile -t targets < <(python3 tools/tests.py select "$dir" "${words[@]}" | sed -n 's/^target //p')
+    ninja -C "$dir" "${targets[@]}"
+else
+    ninja -C "$dir"
+fi

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two questions that tools/test.sh has about meson's tests (python3 is there because meson is).
 
-tests.py select BUILD WORD...   the names of BUILD's tests that are tagged with one of the words (a suite)
-                                or live in tests/WORD/
+tests.py select BUILD WORD...   BUILD's tests that are tagged with one of the words (a suite) or live in
+                                tests/WORD/, but not those tagged with one of the words after a `-`:
+                                a line "target PATH" for each program to build, "test NAME" for each test
 tests.py count LABEL LOG        reads meson's testlog.json; prints skips and failures, then, last,
                                 "PASSED FAILED SKIPPED"
 """
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,11 +19,18 @@ TAIL = 40  # lines of output shown of a test that failed
 
 def select(build, words):
     listed = subprocess.run(["meson", "introspect", "--tests", build], check=True, stdout=subprocess.PIPE)
+    refused = {word[1:] for word in words if word.startswith("-")}
+    targets = set()
     for test in json.loads(listed.stdout):
         tags = {suite.split(":")[-1] for suite in test["suite"]}
         places = re.findall(r"/tests/([^/]+)/", " ".join(test["cmd"]))
-        if set(words) & tags.union(places):
-            print(test["name"])
+        if not set(words) & tags.union(places) or refused & tags:
+            continue
+        print("test", test["name"])
+        inside = os.path.realpath(build) + "/"
+        targets |= {part[len(inside):] for part in test["cmd"] if part.startswith(inside)}
+    for target in sorted(targets):
+        print("target", target)
 
 
 def read_tap(output):
