@@ -222,6 +222,7 @@ int options_next(struct options *o) {
     for (;;) {
         int answer = getopt_long(o->argc, o->argv, letters, names, NULL);
         if (answer == -1) {
+            log_configure(o->globals.level, false, STDERR_FILENO);
             o->argc -= optind;
             o->argv += optind;
             return 0;
