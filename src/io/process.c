@@ -39,7 +39,7 @@ static bool read_entry(int proc, const char *name, struct entry *out) {
     if (!after || sscanf(after + 1, " %c %d", &state, &out->parent) != 2) {
         return false;
     }
-    out->pid = atoi(name);
+    out->pid = (int)strtol(name, NULL, 10);
     out->zombie = state == 'Z' || state == 'X';
     out->below = false;
     return true;

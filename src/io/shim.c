@@ -222,7 +222,7 @@ static void close_fd(int *fd) {
 static int pid_in_lock(const struct shim_uv *s) {
     char text[32] = "";
     ssize_t n = pread(s->lock, text, sizeof text - 1, 0);
-    return n > 0 && text[n - 1] == '\n' ? atoi(text) : 0;
+    return n > 0 && text[n - 1] == '\n' ? (int)strtol(text, NULL, 10) : 0;
 }
 
 static void tell_cancel(struct shim_uv *s) {

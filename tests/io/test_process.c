@@ -135,7 +135,7 @@ static long number_in(const char *name) {
         line[n > 0 ? n : 0] = '\0';
         close(fd);
     }
-    return atol(line);
+    return strtol(line, NULL, 10);
 }
 
 /* Whether a process lives, that is, exists and is no zombie. */
@@ -443,7 +443,7 @@ static void forty_at_once(void **state) {
     for (int i = 0; i < 40; i++) {
         assert_int_equal(many[i].exited, 1);
         assert_int_equal(many[i].code, i);
-        assert_int_equal(atoi(text(&many[i].out)), i);
+        assert_int_equal(strtol(text(&many[i].out), NULL, 10), i);
         buf_free(&many[i].out);
     }
 }

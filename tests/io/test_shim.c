@@ -148,7 +148,7 @@ static long number_in(const char *path) {
             close(fd);
         }
         if (n > 0 && line[n - 1] == '\n') {
-            return atol(line);
+            return strtol(line, NULL, 10);
         }
     }
     fail_msg("%s was never written", path);
