@@ -76,9 +76,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t at) {
     /* A past time counts as now: a timer that is armed for the past again and again must not push
      * itself before the others for ever. */
     int64_t now = loop_now(loop);
-    if (loop->ops->armed) {
-        loop->ops->armed(loop, timer);
-    }
+    timer->outside = loop->ops->outside && loop->ops->outside(loop);
     if (heap_insert(&loop->timers, &timer->node, at > now ? at : now) != HARDY_OK) {
         /* A timer that is lost is a wait that never ends. */
         log_event(HARDY_LOG_ERROR, "out of memory for a timer", NULL);
@@ -91,6 +89,7 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer) {
 }
 
 void loop_post(struct loop *loop, struct loop_post *post) {
+    post->outside = loop->ops->outside && loop->ops->outside(loop);
     uint64_t head = word_load(&loop->posts);
     do {
         post->next = (struct loop_post *)(uintptr_t)head;

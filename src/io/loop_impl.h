@@ -18,8 +18,8 @@ struct loop_ops {
     void (*run)(struct loop *);
     void (*stop)(struct loop *);
     void (*hold)(struct loop *, int change);
-    void (*posted)(struct loop *); /* a post was queued, maybe from another thread */
-    void (*armed)(struct loop *, struct loop_timer *); /* a timer is being armed; may be NULL */
+    void (*posted)(struct loop *);  /* a post was queued, maybe from another thread */
+    bool (*outside)(struct loop *); /* whose timers and posts are made now; NULL = the program's */
     hardy_status (*work)(struct loop *, struct loop_work *);
     struct loop_signal *(*signal_start)(struct loop *, int, void (*)(void *, int), void *);
     void (*signal_stop)(struct loop_signal *);
