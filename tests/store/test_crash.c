@@ -164,21 +164,21 @@ static void test_finds_directory_sync_lie(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest all[] = {
         cmocka_unit_test(test_power_losses),
-#if !STORE_BUG
         cmocka_unit_test(test_finds_log_sync_lie),
         cmocka_unit_test(test_finds_database_sync_lie),
         cmocka_unit_test(test_finds_directory_sync_lie),
-#endif
     };
+    const struct CMUnitTest of_wrong_store[] = {cmocka_unit_test(test_power_losses)};
     losses_wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : losses_wanted;
     base_seed = argc > 2 ? strtoull(argv[2], NULL, 10) : base_seed;
     if (!mkdtemp(directory)) {
         perror(directory);
         return 1;
     }
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = STORE_BUG ? cmocka_run_group_tests(of_wrong_store, NULL, NULL)
+                           : cmocka_run_group_tests(all, NULL, NULL);
     char path[64];
     snprintf(path, sizeof path, "%s/state.db-lock", directory);
     unlink(path);
