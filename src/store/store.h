@@ -80,15 +80,14 @@ void store_close(struct store *store);
  * Called once for each batch, on the store's thread (sqlite) or in submit (memory); for a batch
  * that is refused unread (E_INVALID, E_TOO_LARGE, E_NOMEM, E_READONLY, E_CLOSED, E_FULL: too much
  * waits already) in submit, for one given up by store_close() there. It must not block; it may
- * submit.
+ * submit, and what it submits is applied after it has returned.
  *
  * `failed` = the index of the operation whose condition did not hold, -1 = none. E_EXISTS: an
  * insert found its row; E_FENCED: a fence did not match, or the row is missing. E_TIMEOUT (another
  * program keeps the database locked): nothing was stored. E_NOSPACE, E_NOMEM: not acknowledged, a
  * later batch may succeed. E_IO, E_CORRUPT, E_NEWER: the store has failed, nothing is acknowledged
- * any more until it is opened again. What was not acknowledged in one of these ways is gone for
- * this process; after the next opening it may be found, whole, for the disk may have got it all the
- * same.
+ * any more until it is opened again. What was not acknowledged in one of these last ways may be
+ * found later all the same, whole: the disk may have got it.
  */
 typedef void (*store_done)(void *ctx, hardy_status status, int failed, const hardy_error *error);
 /* Copies everything, returns at once; the order of submission is the order of application. */
