@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
+#include "io/file.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,15 @@ static hardy_status open_all(const struct options *o, enum session_access access
     s->folder = folder_of(s->state.config->path);
     if (!s->folder) {
         return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    }
+    if (access == SESSION_WRITE) {
+        char *folder = folder_of(s->state.path);
+        status = folder ? file_make_dirs(folder, 0700, error)
+                        : fail(error, HARDY_E_NOMEM, NULL, "no memory");
+        free(folder);
+        if (status != HARDY_OK) {
+            return status;
+        }
     }
     struct store_options options = {.path = s->state.path,
                                     .create = access == SESSION_WRITE,
