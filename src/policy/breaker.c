@@ -307,23 +307,33 @@ static uint64_t count_up(struct breaker_words *w, atomic_word *counter, uint64_t
     }
 }
 
+/* The ring has exactly as many places as the threshold says. */
+static uint32_t failures_in_window(const struct breaker_words *w, const hardy_breaker_config *c,
+                                   uint64_t generation, int64_t now) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->failure_threshold; i++) {
+        uint64_t entry = word_load(&w->ring[i]);
+        count += entry & WRITTEN && generation_of(entry) == generation &&
+                 until_of(entry) + ms_up(c->failure_window) > ms_up(now);
+    }
+    return count;
+}
+
 /*
- * Whether the threshold is reached in the window. The ring has exactly as many places as the
- * threshold says, so the place behind the one just written holds the failure that is the
- * threshold-th last; it is reached when that one lies in the window. Of several that write and look
- * at the same time one is the last in the circle, and sees the next place written: none is missed.
+ * Whether the threshold is reached in the window: each place holds another failure, so all of them
+ * hold one that still counts. It is not enough to look at the place behind the one just written,
+ * which holds the oldest: of two that fail at the same time, one may find the other there. Of
+ * several that write and look at the same time the last to write sees all: none is missed.
  */
 static bool count_in_window(struct breaker_words *w, const hardy_breaker_config *c,
                             uint64_t generation, int64_t now) {
-    uint64_t ms = ms_up(now), count = count_up(w, &w->ring_next, generation);
+    uint64_t count = count_up(w, &w->ring_next, generation);
     if (count == 0) {
         return false;
     }
     word_store(&w->ring[(count - 1) % c->failure_threshold],
-               WRITTEN | generation << GENERATION_SHIFT | ms << UNTIL_SHIFT);
-    uint64_t oldest = word_load(&w->ring[count % c->failure_threshold]);
-    return oldest & WRITTEN && generation_of(oldest) == generation &&
-           until_of(oldest) + ms_up(c->failure_window) > ms;
+               WRITTEN | generation << GENERATION_SHIFT | ms_up(now) << UNTIL_SHIFT);
+    return failures_in_window(w, c, generation, now) == c->failure_threshold;
 }
 
 static bool count_in_a_row(struct breaker_words *w, const hardy_breaker_config *c,
@@ -494,13 +504,7 @@ static uint32_t recent_failures(const struct breaker_words *w, const hardy_break
         uint64_t row = word_load(&w->consecutive);
         return tag_of(row) == generation ? (uint32_t)count_of(row) : 0;
     }
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < c->failure_threshold; i++) {
-        uint64_t entry = word_load(&w->ring[i]);
-        count += entry & WRITTEN && generation_of(entry) == generation &&
-                 until_of(entry) + ms_up(c->failure_window) > ms_up(now);
-    }
-    return count;
+    return failures_in_window(w, c, generation, now);
 }
 
 void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,

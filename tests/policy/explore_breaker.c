@@ -240,6 +240,9 @@ static void three_calls_out_window(void) {
     c.failure_threshold = 3;
     acquire(&held[2], NOW);
 }
+static void two_are_not_three(void) {
+    explore_expect(state() == HARDY_CLOSED, "two failures opened it that opens after three");
+}
 static void fail_third(void) {
     record(&held[2], HARDY_FAILURE, NOW);
 }
@@ -353,10 +356,15 @@ const struct scenario breaker_scenarios[] = {
      {fail_first, fail_second},
      opened_once},
     {"breaker: three failures in the window at once",
-     EXPLORE_ALL,
+     4,
      three_calls_out_window,
      {fail_first, fail_second, fail_third},
      opened_once},
+    {"breaker: two failures in the window for a threshold of three",
+     EXPLORE_ALL,
+     three_calls_out_window,
+     {fail_first, fail_second},
+     two_are_not_three},
     {"breaker: two failures in a row at once",
      EXPLORE_ALL,
      two_calls_out_consecutive,

@@ -462,6 +462,9 @@ static void together(struct meeting *m, int count, int (*body)(struct meeting *m
     for (int i = 0; i < count; i++) {
         int status;
         assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        if (status != 0) {
+            print_error("child %d ended with %#x\n", i, (unsigned)status);
+        }
         bad += status != 0;
     }
     assert_int_equal(bad, 0);
