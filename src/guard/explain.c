@@ -187,7 +187,7 @@ static void warn_of_retries(struct buf *b, const hardy_guard_config *c) {
              "timeout",
              attempts, SPAN(c->timeout), SPAN(calls), SPAN(c->deadline),
              (long long)(c->deadline / c->timeout));
-    } else if (c->deadline != HARDY_NEVER && waits >= c->deadline) {
+    } else if (c->deadline != HARDY_NEVER && waits > c->deadline) {
         warn(b, "the waits alone can take %s, the deadline is %s: not all retries will be made",
              SPAN(waits), SPAN(c->deadline));
     } else if (c->deadline != HARDY_NEVER && c->timeout != HARDY_NEVER &&
@@ -198,8 +198,9 @@ static void warn_of_retries(struct buf *b, const hardy_guard_config *c) {
              attempts, SPAN(c->timeout), SPAN(time_add(calls, waits)), SPAN(c->deadline));
     }
     if (!r->repeatable) {
-        warn(b, "repeatable is no: only attempts that had no effect are retried, not those that "
-                "timed out or broke off after sending");
+        buf_puts(b,
+                 "note: repeatable is no: only attempts that had no effect are retried, not those "
+                 "that timed out or broke off after sending\n");
     }
     if (c->budget == NULL) {
         warn(b, "no retry budget: in an outage every call becomes up to %u", attempts);
