@@ -164,6 +164,20 @@ const char *str_nearest(const char *word, const char *const *candidates, size_t 
     return nearest;
 }
 
+void str_make_printable(char *s) {
+    size_t len = strlen(s);
+    for (size_t i = 0, n; i < len; i += n) {
+        unsigned char c = (unsigned char)s[i];
+        n = str_utf8_length(s + i, len - i);
+        bool control =
+            n == 1 ? c < 0x20 || c == 0x7f : n == 2 && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0;
+        if (n == 0 || control) {
+            n = n == 0 ? 1 : n;
+            memset(s + i, '?', n);
+        }
+    }
+}
+
 void str_hex(const void *data, size_t len, char *out) {
     static const char digits[] = "0123456789abcdef";
     const unsigned char *p = data;

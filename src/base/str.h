@@ -18,6 +18,9 @@ size_t str_utf8_length(const char *s, size_t len);
 bool str_valid_name(const char *s);
 /* The candidate nearest to `word` by edit distance, NULL when none is near enough to be meant. */
 const char *str_nearest(const char *word, const char *const *candidates, size_t count);
+/* For texts of strangers on a terminal or in a log line: control characters (line ends and U+0080
+ * to U+009F too) and what is no UTF-8 become "?", in place. */
+void str_make_printable(char *s);
 /* Lower-case hexadecimal; `out` holds 2 * len + 1 bytes. */
 void str_hex(const void *data, size_t len, char *out);
 #endif

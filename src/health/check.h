@@ -24,6 +24,7 @@ struct check_settings {
     int64_t interval, timeout;
     uint32_t failure_threshold, success_threshold;
     bool critical; /* makes /health/ready answer 503; false = warns */
+    char *folder;  /* of the configuration: where commands and relative paths begin; NULL = ours */
 };
 extern const struct schema_section check_section;
 /* Reads `checks:`; exactly one kind each, names unique, timeout < interval... `list` of
@@ -68,7 +69,7 @@ struct health *health_start(struct loop *loop, struct http_client *client,
 const struct check_state *health_find(const struct health *h, const char *name,
                                       const struct check_settings **settings);
 void health_stop(struct health *h);
-/* application/health+json of all checks; *ready = no critical check is down. Cached results only.
- */
+/* application/health+json of all checks; *ready = every critical check is up, not down and not
+ * unknown. Cached results only. */
 void health_report(const struct health *h, bool details, struct buf *out, bool *ready);
 #endif

@@ -96,7 +96,7 @@ void health_stop(struct health *h) {
 static const char *status_word(const struct watched *w) {
     if (w->state.level == LEVEL_UP)
         return w->state.last == CHECK_PASS ? "pass" : "warn";
-    return w->state.level == LEVEL_DOWN && w->check->critical ? "fail" : "warn";
+    return w->check->critical ? "fail" : "warn";
 }
 
 static void put_check(struct json_out *j, const struct watched *w, int64_t wall) {
@@ -128,8 +128,8 @@ void health_report(const struct health *h, bool details, struct buf *out, bool *
     bool failed = false, warned = false;
     for (size_t i = 0; i < h->count; i++) {
         const struct watched *w = &h->checks[i];
-        failed |= w->check->critical && w->state.level != LEVEL_UP;
-        warned |= !str_eq(status_word(w), "pass");
+        failed |= str_eq(status_word(w), "fail");
+        warned |= str_eq(status_word(w), "warn");
     }
     json_out_init(&j, out, 0);
     json_out_object(&j);

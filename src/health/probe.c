@@ -29,9 +29,8 @@ struct check_probe {
     struct loop_work work;
     bool working, over;
     struct host_reading reading;
-    struct check_settings copy; /* of what the work needs, should the check be gone before it */
+    char *disk; /* of the check, which may be gone before the work is done */
     hardy_error error;
-    enum check_result result; /* of a check that could not be started */
 };
 
 static void ignore_stream(void *ctx, struct stream *s) {
@@ -70,7 +69,7 @@ static void free_probe(struct check_probe *p) {
     }
     http_url_free(&p->url);
     buf_free(&p->output);
-    free(p->copy.disk);
+    free(p->disk);
     free(p);
 }
 
@@ -89,6 +88,7 @@ static void tell(struct check_probe *p, enum check_result result, const char *me
     void *ctx = p->ctx;
     char text[MAX_MESSAGE];
     str_copy(text, sizeof text, message);
+    str_make_printable(text);
     let_go(p);
     done(ctx, result, text, took);
 }
@@ -103,7 +103,12 @@ static void on_timeout(struct loop_timer *timer) {
 
 static void on_cannot_start(struct loop_timer *timer) {
     struct check_probe *p = timer->ctx;
-    tell(p, p->result, p->error.message);
+    tell(p, CHECK_UNKNOWN, p->error.message);
+}
+
+/* What went wrong on this side (no descriptor left) says nothing about the far side. */
+static enum check_result closed_by(enum close_reason reason) {
+    return reason == CLOSE_ERROR ? CHECK_UNKNOWN : CHECK_FAIL;
 }
 
 /* --- http ---------------------------------------------------------------------------------------
@@ -119,7 +124,7 @@ static void on_fetched(void *ctx, const struct http_fetched *f) {
     } else if (f->reason == CLOSE_TIMEOUT) {
         on_timeout(&p->timer);
     } else {
-        tell(p, CHECK_FAIL, f->detail);
+        tell(p, closed_by(f->reason), http_fetched_why(f));
     }
 }
 
@@ -148,8 +153,9 @@ static void on_closed(void *ctx, struct stream *s, enum close_reason reason, con
     char message[MAX_MESSAGE];
     (void)s;
     p->stream = NULL;
-    snprintf(message, sizeof message, "%s: %s", close_reason_text(reason), detail);
-    tell(p, CHECK_FAIL, message);
+    str_copy(message, sizeof message,
+             reason == CLOSE_RESOLVE || reason == CLOSE_ERROR ? detail : close_reason_text(reason));
+    tell(p, closed_by(reason), message);
 }
 
 static hardy_status start_tcp(struct check_probe *p) {
@@ -201,9 +207,8 @@ static hardy_status start_command(struct check_probe *p) {
     process_options_init(&options);
     options.argv = (const char *const *)p->check->command.argv;
     options.capture_stdout = options.capture_stderr = true;
-    hardy_status status = process_start(p->loop, &options, &events, p, &p->process, &p->error);
-    p->result = CHECK_UNKNOWN;
-    return status;
+    options.cwd = p->check->folder;
+    return process_start(p->loop, &options, &events, p, &p->process, &p->error);
 }
 
 /* --- memory and disk
@@ -211,7 +216,7 @@ static hardy_status start_command(struct check_probe *p) {
 
 static void read_host(struct loop_work *work) {
     struct check_probe *p = work->ctx;
-    host_read(p->copy.disk, &p->reading);
+    host_read(p->disk, &p->reading);
 }
 
 static void on_read(struct loop_work *work) {
@@ -238,8 +243,10 @@ static void on_read(struct loop_work *work) {
 
 static hardy_status start_host(struct check_probe *p) {
     p->work = (struct loop_work){.fn = read_host, .done = on_read, .ctx = p};
-    p->copy.disk = str_dup(p->check->disk);
-    if (p->check->disk && !p->copy.disk)
+    p->disk = p->check->disk && p->check->disk[0] != '/' && p->check->folder
+                  ? str_format("%s/%s", p->check->folder, p->check->disk)
+                  : str_dup(p->check->disk);
+    if (p->check->disk && !p->disk)
         return fail(&p->error, HARDY_E_NOMEM, NULL, "no memory");
     hardy_status status = loop_work(p->loop, &p->work);
     p->working = status == HARDY_OK;
@@ -256,7 +263,6 @@ struct check_probe *check_probe_start(struct loop *loop, struct http_client *cli
     p->done = done;
     p->ctx = ctx;
     p->started = loop_now(loop);
-    p->result = CHECK_FAIL;
     buf_init(&p->output, MAX_OUTPUT);
     hardy_error_init(&p->error, sizeof p->error);
     loop_timer_init(&p->timer, on_timeout, p);

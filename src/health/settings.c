@@ -79,6 +79,14 @@ static const struct schema_key check_keys[] = {
 const struct schema_section check_section = {"checks", check_keys, COUNT(check_keys),
                                              sizeof(struct check_settings)};
 
+static char *folder_of(const struct config *config) {
+    const char *slash = config->path ? strrchr(config->path, '/') : NULL;
+    if (!slash)
+        return str_dup(".");
+    return slash == config->path ? str_dup("/")
+                                 : str_ndup(config->path, (size_t)(slash - config->path));
+}
+
 static hardy_status check_one(const struct yaml_node *node, const struct check_settings *c,
                               hardy_error *error) {
     int kinds = (c->http != NULL) + (c->tcp != NULL) + (c->command.argv != NULL) +
@@ -131,6 +139,11 @@ hardy_status checks_read(const struct config *config, struct schema_list *list,
     for (size_t i = 0; i < node->count; i++) {
         hardy_status status = schema_read(&check_section, node->items[i], &items[i], error);
         list->count = i + 1;
+        if (status == HARDY_OK) {
+            items[i].folder = folder_of(config);
+            status = items[i].folder ? HARDY_OK
+                                     : fail(error, HARDY_E_NOMEM, NULL, "no memory for checks");
+        }
         if (status == HARDY_OK)
             status = check_one(node->items[i], &items[i], error);
         for (size_t k = 0; k < i && status == HARDY_OK; k++)
@@ -146,8 +159,10 @@ hardy_status checks_read(const struct config *config, struct schema_list *list,
 
 void checks_free(struct schema_list *list) {
     struct check_settings *items = list->items;
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
+        free(items[i].folder);
         schema_free(&check_section, &items[i]);
+    }
     free(items);
     *list = (struct schema_list){0};
 }

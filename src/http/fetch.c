@@ -101,6 +101,19 @@ hardy_status http_fetch_start(struct http_client *client, const struct http_call
     return HARDY_OK;
 }
 
+const char *http_fetched_why(const struct http_fetched *fetched) {
+    switch (fetched->reason) {
+    case CLOSE_EOF:
+    case CLOSE_REFUSED:
+    case CLOSE_RESET:
+    case CLOSE_UNREACHABLE:
+        return close_reason_text(fetched->reason);
+    default:
+        return fetched->detail && fetched->detail[0] ? fetched->detail
+                                                     : close_reason_text(fetched->reason);
+    }
+}
+
 void http_fetch_cancel(struct http_fetch *fetch) {
     http_call_cancel(fetch->call);
     free_fetch(fetch);

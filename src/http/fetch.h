@@ -24,5 +24,8 @@ hardy_status http_fetch_start(struct http_client *client, const struct http_call
                               size_t body_max,
                               void (*done)(void *ctx, const struct http_fetched *fetched),
                               void *ctx, struct http_fetch **out, hardy_error *error);
+/* Why it is not complete, in few words where they say enough ("connection refused"), else the
+ * detail. */
+const char *http_fetched_why(const struct http_fetched *fetched);
 void http_fetch_cancel(struct http_fetch *fetch); /* `done` is not called */
 #endif

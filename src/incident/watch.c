@@ -34,7 +34,7 @@ static void end(struct watch *w) {
     if (w->health)
         health_stop(w->health);
     if (w->outbox)
-        outbox_stop(w->outbox);
+        outbox_stop(w->outbox, NULL, NULL);
     for (size_t n = 0; n < w->count; n++)
         if (w->services[n].handler)
             incident_leave(w->services[n].handler);
@@ -210,7 +210,7 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
         w->health =
             health_start(world->loop, world->client, world->checks, &health_events, w, error);
         if (!w->health) {
-            outbox_stop(w->outbox);
+            outbox_stop(w->outbox, NULL, NULL);
             status = HARDY_E_NOMEM;
         }
     }

@@ -34,24 +34,38 @@ struct notice {
     const char *details;   /* JSON object or NULL */
 };
 /* The outbox row for one target, to be put into the caller's batch. Strings of `op` live in
- * `memory` (owned by the caller, released with free() after the submit). */
+ * `memory` (owned by the caller, released with free() after the submit). Details that are large are
+ * left out, for a page must not fail because much is known. */
 hardy_status outbox_row(const struct notify_target *target, const struct notice *notice,
                         int64_t wall, struct store_op *op, void **memory, hardy_error *error);
 
 struct http_client;
 struct outbox;
-struct outbox_events {
+struct outbox_events { /* each may be NULL */
     void (*delivered)(void *ctx, const char *target, const char *dedup_key);
     void (*failed)(void *ctx, const char *target, const char *why,
                    int64_t next_try); /* still in the outbox */
     void (*idle)(void *ctx);          /* nothing left to send, for now */
 };
-/* Sends what is in the outbox, oldest first for each target, each target under its own guard; after
- * the retries are used up it rests and goes on, for as long as the outbox lives. */
+/*
+ * Sends what is in the outbox, oldest first for each target, each target under its own guard. A
+ * far side that is away is tried again for as long as the outbox lives, and what is behind waits,
+ * so that the order is kept; what it refuses for good (a 400) is passed over, so that it does not
+ * keep the later ones, and offered again after a rest.
+ */
 hardy_status outbox_start(struct loop *loop, struct store *store, struct http_client *client,
                           const struct schema_list *targets, const struct outbox_events *events,
                           void *ctx, struct outbox **out, hardy_error *error);
 void outbox_kick(struct outbox *o); /* new rows were written */
+/* Also what other processes have left: rows that are older than `age`, so that it is not sent twice
+ * while the process that wrote it is at it. */
+void outbox_look(struct outbox *o, int64_t age);
+/* For the moment when the store cannot be written: sends it from memory, where it dies with the
+ * process. E_NOMEM, E_FULL (many wait already). */
+hardy_status outbox_tell(struct outbox *o, const struct notify_target *target,
+                         const struct notice *notice, hardy_error *error);
 bool outbox_idle(const struct outbox *o);
-void outbox_stop(struct outbox *o); /* what is unsent stays in the store */
+/* What is unsent stays in the store. `gone` is called, from the loop, when nothing is under way any
+ * more and the outbox is freed; no other callback comes. */
+void outbox_stop(struct outbox *o, void (*gone)(void *ctx), void *ctx);
 #endif

@@ -349,6 +349,27 @@ static void threads_are_numbered(void **state) {
     assert_true(other != 0 && other != mine);
 }
 
+static void printable(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+    } rows[] = {{"", ""},
+                {"plain \xc3\xa9 \xe2\x82\xac", "plain \xc3\xa9 \xe2\x82\xac"},
+                {"\x1b[2Jgone\r\nnext\t\x7f", "?[2Jgone??next??"},
+                {"\xc2\x9b"
+                 "31m\xc2\xa0",
+                 "??31m\xc2\xa0"},
+                {"\x9b"
+                 "31m\xff\xe2\x82",
+                 "?31m???"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[64];
+        assert_true(str_copy(text, sizeof text, rows[i].text));
+        str_make_printable(text);
+        assert_string_equal(text, rows[i].wanted);
+    }
+}
+
 static void read_log(int fd, char *text, size_t size) {
     ssize_t len = read(fd, text, size - 1);
     assert_true(len > 0);
@@ -400,6 +421,7 @@ int main(void) {
         cmocka_unit_test(an_older_caller_gets_what_it_has_room_for),
         cmocka_unit_test(chance_differs_after_fork),
         cmocka_unit_test(threads_are_numbered),
+        cmocka_unit_test(printable),
         cmocka_unit_test(log_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
