@@ -101,8 +101,7 @@ static void stop_sim(struct loop *loop) {
     sim_of(loop)->stopped = true;
 }
 
-/* --- the run ------------------------------------------------------------------------------------
- */
+/* --- the run --- */
 
 /* One post or one timer. False: there is none, or the end has come. */
 static bool next_event(struct loop_sim *w) {
@@ -151,8 +150,7 @@ static void run_sim(struct loop *loop) {
     w->outside = before;
 }
 
-/* --- signals and work
- * ------------------------------------------------------------------------------ */
+/* --- signals and work --- */
 
 static void on_signal(struct loop_timer *timer) {
     struct signal_sim *s = timer->ctx;
@@ -248,8 +246,7 @@ static void watch_stop_sim(struct loop_watch *watch) {
     (void)watch;
 }
 
-/* --- kill -9
- * --------------------------------------------------------------------------------------- */
+/* --- kill -9 --- */
 
 static void drop_timers(struct loop_sim *w) {
     struct heap *h = &w->base.timers;

@@ -36,8 +36,7 @@ struct sent_signal {
     int signum;
 };
 
-/* --- programs
- * ------------------------------------------------------------------------------------- */
+/* --- programs --- */
 
 void sim_program_add(struct loop *loop, const char *name, sim_program program, void *ctx) {
     struct program *p = calloc(1, sizeof *p);
@@ -77,8 +76,7 @@ struct loop *sim_loop(struct sim_process *p) {
     return &p->world->base;
 }
 
-/* --- their life
- * ------------------------------------------------------------------------------------- */
+/* --- their life --- */
 
 static void strings_free(char **strings) {
     for (char **s = strings; s && *s; s++) {
@@ -222,8 +220,7 @@ struct sim_process *sim_process_new(struct loop_sim *w, const char *const *argv,
     return p;
 }
 
-/* --- the loop's processes
- * ------------------------------------------------------------------------------ */
+/* --- the loop's processes --- */
 
 struct piece {
     struct list link;

@@ -48,8 +48,7 @@ static hardy_status no_memory(hardy_error *error, const char *base) {
     return fail(error, HARDY_E_NOMEM, base, "no memory for a step");
 }
 
-/* --- the files
- * ------------------------------------------------------------------------------------ */
+/* --- the files --- */
 
 /* Whether the file we have locked is still the one under that name: shim_forget() removes it. */
 static bool same_file(int fd, const char *path) {
@@ -209,8 +208,7 @@ hardy_status shim_uv_look(struct loop *loop, const char *base, const char *boot_
     return status;
 }
 
-/* --- waiting for the end
- * -------------------------------------------------------------------------- */
+/* --- waiting for the end --- */
 
 static void close_fd(int *fd) {
     if (*fd >= 0) {
@@ -327,8 +325,7 @@ void shim_uv_cancel(struct shim *shim) {
     tell_cancel(s);
 }
 
-/* --- starting
- * ------------------------------------------------------------------------------------- */
+/* --- starting --- */
 
 enum { WORDS = 9 }; /* ours before the command */
 

@@ -84,8 +84,7 @@ static void step_free(struct step_sim *s) {
     free(s);
 }
 
-/* --- the shim
- * --------------------------------------------------------------------------------------- */
+/* --- the shim --- */
 
 static void on_output(void *ctx, int fd, const char *data, size_t len) {
     struct step_sim *s = ctx;
@@ -158,8 +157,7 @@ static void start_shim(struct step_sim *s, const struct shim_options *o) {
     }
 }
 
-/* --- the program's side
- * --------------------------------------------------------------------------------- */
+/* --- the program's side --- */
 
 hardy_status shim_sim_lock(struct loop *loop, const char *base, int *lock_fd, hardy_error *error) {
     struct loop_sim *w = sim_of(loop);

@@ -77,8 +77,7 @@ static void on_signal(int signum) {
     }
 }
 
-/* --- output --------------------------------------------------------------------------------------
- */
+/* --- output --- */
 
 /* A descriptor of our own for standard output, because making the one we share not block would
  * change it for everyone else. */
@@ -192,8 +191,7 @@ static void drain(struct step *s) {
     }
 }
 
-/* --- processes
- * ------------------------------------------------------------------------------------ */
+/* --- processes --- */
 
 static void reap(struct step *s) {
     int status;
@@ -268,8 +266,7 @@ static void advance_ending(struct step *s, int64_t now) {
     }
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------- */
+/* --- the loop --- */
 
 static int64_t wait_until(const struct step *s, int64_t now) {
     int64_t until = time_add(now, LONGEST_WAIT);

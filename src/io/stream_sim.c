@@ -35,7 +35,8 @@ struct stream_sim {
     struct stream_sim *other; /* NULL = not connected, or gone */
     struct list coming;       /* chunks for us, in order */
     size_t window;            /* bytes in `coming` */
-    struct buf unsent;
+    struct buf unsent;        /* from `gone` on: the front is dropped in large pieces only */
+    size_t gone;
     int64_t last;             /* when the last chunk arrives over there: order is kept */
     struct loop_timer timer;  /* first the connection, then the end */
     struct loop_timer wake;   /* chunks that had waited; drained */
@@ -73,8 +74,7 @@ static _Noreturn void out_of_memory(void) {
     abort(); /* a simulation that lost something silently would prove nothing */
 }
 
-/* --- chunks
- * ----------------------------------------------------------------------------------------- */
+/* --- chunks --- */
 
 static void chunk_free(struct chunk *c) {
     loop_timer_stop(c->to->base.loop, &c->timer);
@@ -125,8 +125,16 @@ static void send_chunk(struct stream_sim *to, enum chunk_kind kind, const char *
     sim_arm(w, &c->timer, at);
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------ */
+/* --- writing --- */
+
+static size_t unsent(const struct stream_sim *s) {
+    return s->unsent.len - s->gone;
+}
+
+static void forget_unsent(struct stream_sim *s) {
+    buf_reset(&s->unsent);
+    s->gone = 0;
+}
 
 static int64_t arrival_time(struct stream_sim *s) {
     struct loop_sim *w = world_of(s);
@@ -153,8 +161,8 @@ static void send_data(struct stream_sim *s, const char *data, size_t len) {
     struct loop_sim *w = world_of(s);
     if (len > 1 && sim_chance(w, w->options.split)) {
         w->report.split++;
-        while (len > 1) {
-            size_t piece = 1 + (size_t)prng_below(&w->faults, len < 64 ? len : len / 2);
+        for (int cuts = (int)sim_between(w, 1, 3); cuts > 0 && len > 1; cuts--) {
+            size_t piece = 1 + (size_t)prng_below(&w->faults, len - 1);
             send_chunk(s->other, CHUNK_DATA, data, piece, arrival_time(s));
             data += piece;
             len -= piece;
@@ -167,25 +175,28 @@ static void send_data(struct stream_sim *s, const char *data, size_t len) {
 
 static void pump(struct stream_sim *s) {
     struct loop_sim *w = world_of(s);
-    while (s->open && s->unsent.len > 0) {
+    while (s->open && unsent(s) > 0) {
         if (!s->other) { /* nobody is there any more; the news is on its way */
-            buf_reset(&s->unsent);
+            forget_unsent(s);
             break;
         }
         size_t room = SIM_WINDOW > s->other->window ? SIM_WINDOW - s->other->window : 0;
-        size_t len = s->unsent.len < room ? s->unsent.len : room;
-        if (len == 0) {
-            return;
+        size_t len = unsent(s) < CHUNK_MAX ? unsent(s) : CHUNK_MAX;
+        if (len > room) {
+            return; /* not in ever smaller pieces */
         }
         if (sim_chance(w, w->options.reset)) {
             reset_both(s);
             continue;
         }
-        len = len < CHUNK_MAX ? len : CHUNK_MAX;
-        send_data(s, s->unsent.data, len);
-        buf_consume(&s->unsent, len);
+        send_data(s, s->unsent.data + s->gone, len);
+        s->gone += len;
+        if (s->gone * 2 > s->unsent.len) {
+            buf_consume(&s->unsent, s->gone);
+            s->gone = 0;
+        }
     }
-    if (s->unsent.len == 0 && (s->drains || s->flushing)) {
+    if (unsent(s) == 0 && (s->drains || s->flushing)) {
         wake(s);
     }
 }
@@ -195,23 +206,22 @@ bool stream_sim_write(struct stream *stream, const void *data, size_t len) {
     if (s->closing) {
         return false;
     }
-    if (!buf_append(&s->unsent, data, len)) {
+    if (unsent(s) + len > STREAM_UNSENT_MAX || !buf_append(&s->unsent, data, len)) {
         snprintf(s->detail, sizeof s->detail,
                  "write to %s: too much that the far side does not take", s->peer);
         finish(s, CLOSE_TOO_LARGE);
         return false;
     }
     pump(s);
-    s->drains = s->drains || s->unsent.len > 0;
+    s->drains = s->drains || unsent(s) > 0;
     return true;
 }
 
 size_t stream_sim_unsent(const struct stream *stream) {
-    return ((const struct stream_sim *)stream)->unsent.len;
+    return unsent((const struct stream_sim *)stream);
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------ */
+/* --- reading --- */
 
 static void take(struct stream_sim *s, struct chunk *c) {
     struct loop_sim *w = world_of(s);
@@ -270,9 +280,9 @@ static void on_arrival(struct loop_timer *timer) {
 
 static void on_wake(struct loop_timer *timer) {
     struct stream_sim *s = timer->ctx;
-    if (s->unsent.len == 0 && s->flushing) {
+    if (unsent(s) == 0 && s->flushing) {
         finish(s, s->reason);
-    } else if (s->unsent.len == 0 && s->drains && !s->closing) {
+    } else if (unsent(s) == 0 && s->drains && !s->closing) {
         s->drains = false;
         wake(s); /* there may be something to read, too */
         sim_enter(world_of(s), s->outside);
@@ -292,8 +302,7 @@ void stream_sim_read_pause(struct stream *stream, bool pause) {
     }
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------ */
+/* --- the end --- */
 
 static void stream_free(struct stream_sim *s) {
     struct loop *loop = s->base.loop;
@@ -340,7 +349,7 @@ static void finish(struct stream_sim *s, enum close_reason reason) {
     s->closing = true;
     s->flushing = s->drains = false;
     s->reason = reason;
-    buf_reset(&s->unsent);
+    forget_unsent(s);
     hang_up(s);
     drop_coming(s);
     loop_timer_stop(s->base.loop, &s->wake);
@@ -360,7 +369,7 @@ void stream_sim_close(struct stream *stream, enum close_reason reason) {
     if (s->closing && (!s->flushing || reason == CLOSE_LOCAL)) {
         return;
     }
-    if (reason != CLOSE_LOCAL || s->unsent.len == 0) {
+    if (reason != CLOSE_LOCAL || unsent(s) == 0) {
         finish(s, reason);
         return;
     }
@@ -373,8 +382,7 @@ const char *stream_sim_peer(const struct stream *stream) {
     return ((const struct stream_sim *)stream)->peer;
 }
 
-/* --- connecting
- * ----------------------------------------------------------------------------------------- */
+/* --- connecting --- */
 
 static const char *canonical(const char *host) {
     return str_eq(host, "localhost") ? "127.0.0.1" : host;
@@ -390,7 +398,7 @@ static struct stream_sim *stream_new(struct loop_sim *w, const char *host, uint1
     s->port = port;
     str_copy(s->host, sizeof s->host, canonical(host));
     snprintf(s->peer, sizeof s->peer, "%s:%u", host, (unsigned)port);
-    buf_init(&s->unsent, STREAM_UNSENT_MAX);
+    buf_init(&s->unsent, 2 * STREAM_UNSENT_MAX);
     list_init(&s->coming);
     list_append(&w->streams, &s->link);
     loop_timer_init(&s->timer, NULL, s);
@@ -474,8 +482,7 @@ struct stream *stream_sim_connect(struct loop *loop, const char *host, uint16_t 
     return &s->base;
 }
 
-/* --- listening
- * ------------------------------------------------------------------------------------------ */
+/* --- listening --- */
 
 struct listener *listener_sim_open(struct loop *loop, const char *host, uint16_t port,
                                    const struct listener_events *events, void *ctx,

@@ -72,8 +72,7 @@ static uv_stream_t *uv_stream_of(struct sock *sock) {
     return (uv_stream_t *)&sock->tcp;
 }
 
-/* --- the end ------------------------------------------------------------------------------------
- */
+/* --- the end --- */
 
 static void on_sock_closed(uv_handle_t *handle) {
     free(handle->data);
@@ -174,8 +173,7 @@ static void end_failed(struct stream_uv *s, const char *doing, int uv_error) {
     end(s, reason_of(uv_error));
 }
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static void on_written(uv_write_t *request, int status) {
     struct write_uv *w = request->data;
@@ -264,8 +262,7 @@ size_t stream_uv_unsent(const struct stream *stream) {
     return ((const struct stream_uv *)stream)->unsent;
 }
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out) {
     (void)suggested;
@@ -307,8 +304,7 @@ void stream_uv_read_pause(struct stream *stream, bool pause) {
     start_reading(s);
 }
 
-/* --- closing ------------------------------------------------------------------------------------
- */
+/* --- closing --- */
 
 static void on_linger_over(struct loop_timer *timer) {
     struct stream_uv *s = timer->ctx;
@@ -338,8 +334,7 @@ const char *stream_uv_peer(const struct stream *stream) {
     return ((const struct stream_uv *)stream)->peer;
 }
 
-/* --- connecting ---------------------------------------------------------------------------------
- */
+/* --- connecting --- */
 
 static void on_next_address(struct loop_timer *timer) {
     step(timer->ctx);
@@ -581,8 +576,7 @@ struct stream *stream_uv_connect(struct loop *loop, const char *host, uint16_t p
     return &s->base;
 }
 
-/* --- listening ----------------------------------------------------------------------------------
- */
+/* --- listening --- */
 
 static void on_connection(uv_stream_t *server, int status) {
     struct listener_uv *l = server->data;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP streams and listeners of the kernel's loop, over loopback. */
+/* Streams and listeners: the same tests on the kernel's loop, over loopback, and on the simulated
+ * one. */
 #include "../cmocka_all.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "io/loop.h"
+#include "io/sim.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,13 +104,25 @@ static void end_init(struct end *e) {
     buf_init(&e->got, 1 << 20);
 }
 
-static int setup(void **state) {
-    (void)state;
+static int setup_on(struct loop *new_loop) {
     end_init(&client);
     end_init(&server);
-    loop = loop_uv_new(NULL);
+    loop = new_loop;
     listening = loop ? listener_open(loop, "127.0.0.1", 0, &listens, &server, NULL) : NULL;
     return listening ? 0 : -1;
+}
+
+static int setup(void **state) {
+    (void)state;
+    return setup_on(loop_uv_new(NULL));
+}
+
+static int setup_sim(void **state) {
+    (void)state;
+    struct sim_options o;
+    sim_options_init(&o);
+    o.split = 0.3;
+    return setup_on(loop_sim_new(&o, NULL));
 }
 
 static int teardown(void **state) {
@@ -224,7 +238,7 @@ static void reset(void **state) {
     assert_int_equal(server.reason, CLOSE_RESET);
 }
 
-#define LARGE ((size_t)24 << 20)
+#define LARGE ((size_t)12 << 20)
 
 static char pattern(size_t i) {
     return (char)(i * 7 + (i >> 16));
@@ -390,21 +404,22 @@ static void left_open_at_the_end(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        T(echo),
-        T(refused_by_name_and_number),
-        T(a_name_is_resolved_and_its_addresses_tried),
-        T(a_name_without_address),
-        T(closed_while_it_connects),
-        T(reset),
-        T(large_writes_through_a_pause),
-        T(closing_sends_what_is_pending),
-        T(written_and_closed_before_it_is_connected),
-        T(another_reason_hurries_the_closing_up),
-        T(too_much_unsent_closes),
-        T(listening_twice_names_the_address),
-        T(nobody_takes_the_connection),
-        T(left_open_at_the_end),
+#define KERNEL(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define BOTH(name) KERNEL(name), {#name " simulated", name, setup_sim, teardown, NULL}
+        BOTH(echo),
+        BOTH(refused_by_name_and_number),
+        BOTH(a_name_is_resolved_and_its_addresses_tried),
+        KERNEL(a_name_without_address),
+        BOTH(closed_while_it_connects),
+        KERNEL(reset),
+        BOTH(large_writes_through_a_pause),
+        BOTH(closing_sends_what_is_pending),
+        BOTH(written_and_closed_before_it_is_connected),
+        BOTH(another_reason_hurries_the_closing_up),
+        BOTH(too_much_unsent_closes),
+        KERNEL(listening_twice_names_the_address),
+        BOTH(nobody_takes_the_connection),
+        BOTH(left_open_at_the_end),
     };
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }
