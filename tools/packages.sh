@@ -24,7 +24,6 @@ build   library:yaml-0.1                                                  libyam
 build   library:jansson                                                   libjansson-dev
 build   library:sqlite3                                                   libsqlite3-dev
 build   library:libssl                                                    libssl-dev
-build   library:libpcre2-8                                                libpcre2-dev
 build   library:libllhttp|file:/usr/share/include/llhttp/llhttp.h         node-llhttp
 run     command:nginx                                                     nginx
 run     command:curl                                                      curl
@@ -38,6 +37,8 @@ format  command:clang-format                                              clang-
 test    library:cmocka                                                    libcmocka-dev
 test    command:mandoc                                                    mandoc
 test    command:strace                                                    strace
+test    command:openssl                                                   openssl
+test    command:python3                                                   python3
 '
 # Packages that bring a service; the program is wanted, not a server that starts with the machine.
 services=(nginx)
