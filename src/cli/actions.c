@@ -71,7 +71,7 @@ static hardy_status list(const struct options *o, struct session *s, hardy_error
     if (status == HARDY_OK && l.json) {
         printf("%s\n", text.data);
     } else if (status == HARDY_OK && l.count == 0) {
-        printf("no actions in %s\n", s->state.path);
+        printf("no actions in %s%s\n", s->state.path, session_missing(s));
     }
     buf_free(&text);
     return status;
@@ -112,10 +112,8 @@ static hardy_status show(const struct options *o, struct session *s, const char 
                record_state_text(r.state), created, r.idempotency_key, r.params ? r.params : "");
         print_record(&r, 2);
         if (r.state == RECORD_IN_DOUBT) {
-            printf("  in doubt: find out whether it took effect, then type one of\n"
-                   "    hardy actions resolve %s --done\n    hardy actions resolve %s --retry\n"
-                   "    hardy actions resolve %s --fail\n",
-                   key, key, key);
+            printf("  in doubt: find out whether it took effect, then type one of\n");
+            resolving_lines(stdout, o, "    ", "actions", key, NULL);
         }
     }
     record_free(&r);

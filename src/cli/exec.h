@@ -59,4 +59,6 @@ bool exec_commanded(const struct exec_plan *plan, const struct exec_result *r);
 int exec_verdict(const struct exec_plan *plan, const struct exec_result *r);
 /* The report for --json; false when it could not be written (told already). */
 bool exec_report(const struct exec_plan *plan, const struct exec_result *r, int code);
+/* Writes a report's text where --json says. */
+bool exec_write_report(const struct exec_plan *plan, struct buf *text);
 #endif

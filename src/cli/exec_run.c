@@ -13,6 +13,7 @@
 #include "cli/feed.h"
 #include "cli/hold.h"
 #include "cli/say.h"
+#include "cli/slot.h"
 #include "drive/drive.h"
 #include "guard/guard.h"
 #include <errno.h>
@@ -23,9 +24,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Who waits for a concurrency slot looks again after this long, doubled up to the second one. */
-#define SLOT_LOOK_FIRST (5 * HARDY_MILLISECOND)
-#define SLOT_LOOK_LAST (100 * HARDY_MILLISECOND)
 #define SIGNALS 4
 #define SHOWN ((size_t)16 << 10) /* of a failed attempt's output, to the person */
 
@@ -49,10 +47,8 @@ struct run {
     bool by_guard;    /* the running attempt was told to stop by the guard */
     uint32_t told;    /* the attempt after which a wait was told */
     struct loop_signal *signals[SIGNALS];
-    struct loop_timer slot_timer;
-    int64_t slot_look, deadline;
-    int slot_fd;
-    bool slot_told;
+    struct slot_wait slot;
+    int64_t deadline;
     char **env;
     char attempt_env[48], deadline_env[64];
 };
@@ -248,47 +244,17 @@ static void begin(struct run *r) {
     }
 }
 
-/* --- concurrency slots of the host
- * ----------------------------------------------------------------- */
-
-/* Whether the breaker would refuse anyway: then there is nothing to wait for. */
-static bool breaker_refuses(const struct run *r) {
-    int64_t at;
-    return r->plan->slot.breaker && r->config->breaker && !r->config->wait_when_open &&
-           !breaker_peek(r->plan->slot.breaker, r->config->breaker, loop_now(r->loop), &at);
-}
-
-static void look_for_slot(struct loop_timer *timer) {
-    struct run *r = timer->ctx;
-    const struct exec_plan *plan = r->plan;
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    if (plan->max_concurrent == 0 || breaker_refuses(r)) {
+static void on_slot(void *ctx, hardy_status status, const hardy_error *error) {
+    struct run *r = ctx;
+    bool slots = status == HARDY_E_FULL || status == HARDY_E_DEADLINE;
+    if (status == HARDY_OK) {
         begin(r);
         return;
     }
-    hardy_status status =
-        host_take_slot(plan->host, &plan->slot, plan->max_concurrent, &r->slot_fd, &error);
-    int64_t now = loop_now(r->loop);
-    if (status == HARDY_OK) {
-        begin(r);
-    } else if (status != HARDY_E_FULL) {
-        r->result->error = error;
-        refuse(r, status, HARDY_REASON_NONE);
-    } else if (plan->settings.rate.reject) {
-        refuse(r, HARDY_E_FULL, HARDY_REASON_SLOTS);
-    } else if (now >= r->deadline) {
-        refuse(r, HARDY_E_DEADLINE, HARDY_REASON_SLOTS);
-    } else {
-        if (!r->slot_told) {
-            say(plan->o, HARDY_LOG_INFO, "waiting for one of the %u slots of %s",
-                plan->max_concurrent, plan->name);
-        }
-        r->slot_told = true;
-        int64_t next = hardy_time_add(now, r->slot_look);
-        loop_timer_start(r->loop, timer, next < r->deadline ? next : r->deadline);
-        r->slot_look = r->slot_look < SLOT_LOOK_LAST ? 2 * r->slot_look : r->slot_look;
+    if (!slots) {
+        r->result->error = *error;
     }
+    refuse(r, status, slots ? HARDY_REASON_SLOTS : HARDY_REASON_NONE);
 }
 
 /* --- signals
@@ -312,7 +278,7 @@ static void on_signal(void *ctx, int signum) {
     if (r->drive) {
         drive_cancel(r->drive);
     } else {
-        loop_timer_stop(r->loop, &r->slot_timer);
+        slot_wait_end(&r->slot);
         refuse(r, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED);
     }
 }
@@ -416,18 +382,16 @@ static void hand_out(const struct run *r) {
 
 void exec_run(const struct exec_plan *plan, const hardy_guard_config *config,
               struct exec_result *result) {
-    struct run r = {.plan = plan, .config = config, .result = result, .slot_fd = -1};
+    struct run r = {.plan = plan, .config = config, .result = result};
     *result = (struct exec_result){.started = clock_wall()};
     hardy_error_init(&result->error, sizeof result->error);
     hardy_error_init(&r.held_error, sizeof r.held_error);
     hold_init(&r.held, "standard output", plan->max_held);
     signal(SIGPIPE, SIG_IGN);
-    r.slot_look = SLOT_LOOK_FIRST;
-    loop_timer_init(&r.slot_timer, look_for_slot, &r);
     hardy_status status = prepare(&r);
     if (status == HARDY_OK) {
         take_signals(&r);
-        loop_timer_start(r.loop, &r.slot_timer, loop_now(r.loop));
+        slot_wait_start(&r.slot, plan, r.loop, r.deadline, on_slot, &r);
         loop_run(r.loop);
         say_changes(&r);
         hardy_guard_stats stats = {.size = sizeof stats};
@@ -453,11 +417,9 @@ void exec_run(const struct exec_plan *plan, const hardy_guard_config *config,
     }
     feed_free(r.feed);
     hardy_guard_free(r.guard);
+    slot_wait_end(&r.slot);
     if (r.loop) {
         loop_free(r.loop);
-    }
-    if (r.slot_fd >= 0) {
-        close(r.slot_fd);
     }
     hold_free(&r.held);
     free(r.env);

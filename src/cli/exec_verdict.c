@@ -299,27 +299,32 @@ static hardy_status write_through(const char *path, const struct buf *text, hard
     return status;
 }
 
-bool exec_report(const struct exec_plan *plan, const struct exec_result *r, int code) {
-    struct buf text;
-    struct json_out j;
+bool exec_write_report(const struct exec_plan *plan, struct buf *text) {
     struct stat st;
     hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    buf_init(&text, REPORT_MAX);
-    json_out_init(&j, &text, 2);
-    put_report(&j, plan, r, code);
-    buf_putc(&text, '\n');
     hardy_status status;
-    if (text.failed) {
+    hardy_error_init(&error, sizeof error);
+    buf_putc(text, '\n');
+    if (text->failed) {
         status = fail(&error, HARDY_E_TOO_LARGE, plan->json, "the report is too long");
     } else if (stat(plan->json, &st) == 0 && !S_ISREG(st.st_mode)) {
-        status = write_through(plan->json, &text, &error);
+        status = write_through(plan->json, text, &error);
     } else {
-        status = file_write(plan->json, text.data, text.len, false, &error);
+        status = file_write(plan->json, text->data, text->len, false, &error);
     }
-    buf_free(&text);
     if (status != HARDY_OK) {
         say_error(plan->o, &error);
     }
     return status == HARDY_OK;
+}
+
+bool exec_report(const struct exec_plan *plan, const struct exec_result *r, int code) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, REPORT_MAX);
+    json_out_init(&j, &text, 2);
+    put_report(&j, plan, r, code);
+    bool written = exec_write_report(plan, &text);
+    buf_free(&text);
+    return written;
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/resolving.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "io/file.h"
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+enum { MAX_LINE = 16 << 10 };
 
 bool resolving_option(struct resolving *r, int id, const struct options *o) {
     switch (id) {
@@ -27,6 +31,20 @@ bool resolving_option(struct resolving *r, int id, const struct options *o) {
     return true;
 }
 
+/* What looks like an object or array has to be one, or later steps would not find its members. */
+static hardy_status check_result(const struct buf *result, hardy_error *error) {
+    const char *text = result->data ? result->data : "";
+    size_t start = strspn(text, " \t\r\n");
+    if (text[start] != '{' && text[start] != '[') {
+        return HARDY_OK;
+    }
+    hardy_status status = json_check(text, result->len, error);
+    if (status != HARDY_OK) {
+        error_prefix(error, "--result is not JSON: ");
+    }
+    return status;
+}
+
 hardy_status resolving_check(struct resolving *r, struct buf *result, hardy_error *error) {
     if (r->given != 1) {
         return fail(error, HARDY_E_INVALID, NULL,
@@ -39,11 +57,59 @@ hardy_status resolving_check(struct resolving *r, struct buf *result, hardy_erro
         return HARDY_OK;
     }
     if (r->result[0] == '@') {
-        return file_read(r->result + 1, result, error);
+        hardy_status status = file_read(r->result + 1, result, error);
+        return status == HARDY_OK ? check_result(result, error) : status;
     }
     return buf_puts(result, r->result)
-               ? HARDY_OK
+               ? check_result(result, error)
                : fail(error, HARDY_E_TOO_LARGE, "--result", "is larger than 1 MiB");
+}
+
+/* A word as a shell reads it back. */
+static void put_word(struct buf *out, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./"
+                                ":=@%+,";
+    if (*word && word[strspn(word, plain)] == '\0') {
+        buf_puts(out, word);
+        return;
+    }
+    buf_putc(out, '\'');
+    for (; *word; word++) {
+        if (*word == '\'') {
+            buf_puts(out, "'\\''");
+        } else {
+            buf_putc(out, *word);
+        }
+    }
+    buf_putc(out, '\'');
+}
+
+static void put_option(struct buf *out, const char *option, const char *value) {
+    if (value) {
+        buf_printf(out, " %s ", option);
+        put_word(out, value);
+    }
+}
+
+void resolving_lines(FILE *to, const struct options *o, const char *indent, const char *noun,
+                     const char *id, const char *step) {
+    static const char *const ways[] = {"--done [--result JSON|@FILE]", "--retry", "--fail"};
+    struct buf line;
+    buf_init(&line, MAX_LINE);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        buf_reset(&line);
+        buf_printf(&line, "%shardy %s resolve", indent, noun);
+        put_option(&line, "-c", o->globals.config);
+        put_option(&line, "--state", o->globals.state);
+        buf_putc(&line, ' ');
+        put_word(&line, id);
+        if (step) {
+            buf_putc(&line, ' ');
+            put_word(&line, step);
+        }
+        fprintf(to, "%s %s\n", line.data ? line.data : "", ways[i]);
+    }
+    buf_free(&line);
 }
 
 const char *resolving_who(char out[96]) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/running.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/resolving.h"
 #include "cli/say.h"
 #include "cli/sharing.h"
 #include "cli/timeline.h"
@@ -14,15 +16,18 @@
 
 enum { MAX_TEXT = 64 << 20, MAX_GUARDS = 256 };
 
+struct step_guard {
+    char *name;
+    hardy_guard *guard;
+    struct guard_settings settings;
+};
+
 struct driving {
     const struct options *o;
     struct session *session;
     struct runner *runner;
     struct host *host; /* guards shared by the host, opened at the first use */
-    struct {
-        char *name;
-        hardy_guard *guard;
-    } guards[MAX_GUARDS];
+    struct step_guard guards[MAX_GUARDS];
     size_t guard_count;
     int exit;
 };
@@ -67,66 +72,94 @@ void run_to_json(const struct run *run, struct json_out *j) {
     json_out_object_end(j);
 }
 
-void print_in_doubt(FILE *to, const struct run *run) {
+void print_in_doubt(FILE *to, const struct options *o, const struct run *run) {
     for (size_t i = 0; i < run->count; i++) {
-        if (run->steps[i].record.state != RECORD_IN_DOUBT) {
-            continue;
+        if (run->steps[i].record.state == RECORD_IN_DOUBT) {
+            fprintf(to,
+                    "step %s of %s is in doubt: find out whether it took effect, then type one "
+                    "of these, and the same line again\n",
+                    run->steps[i].name, run->id);
+            resolving_lines(to, o, "  ", "workflows", run->id, run->steps[i].name);
         }
-        fprintf(to,
-                "step %s of %s is in doubt: find out whether it took effect, then type one of\n"
-                "  hardy workflows resolve %s %s --done [--result JSON]\n"
-                "  hardy workflows resolve %s %s --retry\n"
-                "  hardy workflows resolve %s %s --fail\n",
-                run->steps[i].name, run->id, run->id, run->steps[i].name, run->id,
-                run->steps[i].name, run->id, run->steps[i].name);
     }
 }
 
 /* --- guards of steps -----------------------------------------------------------------------------
  */
 
-static hardy_guard *find_guard(void *ctx, const char *name, hardy_error *error) {
-    struct driving *d = ctx;
-    struct guard_settings settings;
+static bool is_passing(void *ctx, int code) {
+    const struct step_guard *g = ctx;
+    return code != EXIT_CANNOT_RUN && code != EXIT_NO_COMMAND &&
+           guard_retries_code(&g->settings, code);
+}
+
+static hardy_status make_guard(struct driving *d, struct step_guard *g, const char *name,
+                               hardy_error *error) {
     hardy_env env = loop_env(d->session->loop);
-    for (size_t i = 0; i < d->guard_count; i++) {
-        if (str_eq(d->guards[i].name, name)) {
-            return d->guards[i].guard;
-        }
-    }
-    if (d->guard_count == MAX_GUARDS) {
-        return NULL;
-    }
-    hardy_guard *guard = NULL;
-    hardy_status status = guard_settings_find(d->session->state.config, name, &settings, error);
+    struct host_slot slot = {0};
+    hardy_status status = guard_settings_find(d->session->state.config, name, &g->settings, error);
     if (status != HARDY_OK) {
-        return NULL;
+        return status;
     }
-    uint32_t slots = settings.config.bulkhead ? settings.bulkhead.max_concurrent : 0;
-    struct host_slot slot;
+    uint32_t slots = g->settings.config.bulkhead ? g->settings.bulkhead.max_concurrent : 0;
+    g->name = str_dup(name);
     if (!d->host) {
         status = host_open(d->session->state.path, true, &d->host, error);
     }
     if (status == HARDY_OK) {
-        status = sharing_attach(d->host, name, &settings, &slots, &slot, error);
+        status = sharing_attach(d->host, name, &g->settings, &slots, &slot, error);
+    }
+    if (status == HARDY_OK && !g->name) {
+        status = fail(error, HARDY_E_NOMEM, NULL, "no memory for the guard %s", name);
     }
     if (status == HARDY_OK) {
         const struct guard_words words = {slot.breaker, slot.rate, slot.budget};
-        status = guard_new_over(&settings.config, &env, &words, &guard, error);
+        status = guard_new_over(&g->settings.config, &env, &words, &g->guard, error);
     }
-    guard_settings_free(&settings);
-    if (status == HARDY_OK) {
-        d->guards[d->guard_count].name = str_dup(name);
-        d->guards[d->guard_count++].guard = guard;
+    return status;
+}
+
+static void free_guard(struct step_guard *g) {
+    hardy_guard_free(g->guard);
+    guard_settings_free(&g->settings);
+    free(g->name);
+    *g = (struct step_guard){0};
+}
+
+static hardy_status find_guard(void *ctx, const char *name, struct runner_guard *out,
+                               hardy_error *error) {
+    struct driving *d = ctx;
+    size_t i = 0;
+    while (i < d->guard_count && !str_eq(d->guards[i].name, name)) {
+        i++;
     }
-    return guard;
+    if (i == d->guard_count) {
+        if (i == MAX_GUARDS) {
+            return fail(error, HARDY_E_TOO_LARGE, NULL, "more than %d guards in one run",
+                        MAX_GUARDS);
+        }
+        hardy_status status = make_guard(d, &d->guards[i], name, error);
+        if (status != HARDY_OK) {
+            free_guard(&d->guards[i]);
+            return status;
+        }
+        d->guard_count++;
+    }
+    *out = (struct runner_guard){d->guards[i].guard, is_passing, &d->guards[i]};
+    return HARDY_OK;
 }
 
 /* --- telling -------------------------------------------------------------------------------------
  */
 
-static void on_begun(void *ctx, const struct run *run, bool resumed) {
+static void on_begun(void *ctx, const struct run *run, bool resumed, const char *failed) {
     struct driving *d = ctx;
+    if (failed) {
+        say(d->o, HARDY_LOG_INFO,
+            "run %s of this file and input has failed and is left as it is (hardy workflows "
+            "resume %s goes on with it); this is another run",
+            failed, failed);
+    }
     say(d->o, HARDY_LOG_INFO, "run %s %s", run->id,
         !resumed                    ? "begins"
         : run->state == RUN_RUNNING ? "goes on where it was"
@@ -197,26 +230,26 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
                      const hardy_error *error) {
     struct driving *d = ctx;
     d->runner = NULL;
-    loop_stop(d->session->loop);
-    if (status == HARDY_E_CANCELLED && run) {
+    if (status == HARDY_E_CANCELLED) {
         say(d->o, HARDY_LOG_WARNING,
             "interrupted; a step that runs goes on, and the same line again attaches to it");
         d->exit = d->session->interrupted ? 128 + d->session->interrupted : EXIT_INTERRUPTED;
         return;
     }
-    if (!run || (status != HARDY_OK && run->state == RUN_RUNNING)) {
+    if (status != HARDY_OK || !run) {
         say_error(d->o, error);
         d->exit = session_exit(status);
         return;
     }
     print_result(d->o, run);
     if (run->state == RUN_IN_DOUBT) {
-        print_in_doubt(stderr, run);
+        print_in_doubt(stderr, d->o, run);
         d->exit = EXIT_IN_DOUBT;
     } else if (run->state == RUN_FAILED) {
-        say(d->o, HARDY_LOG_ERROR, "run %s failed%s%s; hardy workflows resume %s tries again",
-            run->id, run->detail ? ": " : "", run->detail ? run->detail : "", run->id);
-        d->exit = EXIT_FAILED;
+        say(d->o, HARDY_LOG_ERROR,
+            "run %s failed%s%s; hardy workflows resume %s begins again at that step", run->id,
+            run->detail ? " at " : "", run->detail ? run->detail : "", run->id);
+        d->exit = session_exit(run->verdict == HARDY_OK ? HARDY_E_FAILED : run->verdict);
     } else {
         d->exit = EXIT_DONE;
     }
@@ -256,8 +289,7 @@ int running_drive(const struct options *o, struct session *s, const struct workf
         d.exit = session_exit(status);
     }
     for (size_t i = 0; i < d.guard_count; i++) {
-        free(d.guards[i].name);
-        hardy_guard_free(d.guards[i].guard);
+        free_guard(&d.guards[i]);
     }
     if (d.host) {
         host_close(d.host);

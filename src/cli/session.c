@@ -18,6 +18,29 @@ static char *folder_of(const char *path) {
     return slash == path ? str_dup("/") : str_ndup(path, (size_t)(slash - path));
 }
 
+/* The folder is made with the state, at its first use. Without a state there is nothing to read:
+ * that is an empty one, and said so. */
+static hardy_status open_store(struct session *s, enum session_access access, const char *purpose,
+                               hardy_error *error) {
+    struct store_options options = {.path = s->state.path,
+                                    .create = access == SESSION_WRITE,
+                                    .read_only = access == SESSION_READ,
+                                    .purpose = purpose};
+    if (access == SESSION_READ && !file_exists(s->state.path)) {
+        s->missing = true;
+        options = (struct store_options){.path = NULL};
+    } else if (access == SESSION_WRITE) {
+        char *folder = folder_of(s->state.path);
+        hardy_status status = folder ? file_make_dirs(folder, 0700, error)
+                                     : fail(error, HARDY_E_NOMEM, NULL, "no memory");
+        free(folder);
+        if (status != HARDY_OK) {
+            return status;
+        }
+    }
+    return store_open(&options, &s->store, error);
+}
+
 static hardy_status open_all(const struct options *o, enum session_access access,
                              const char *purpose, struct session *s, hardy_error *error) {
     hardy_status status = state_find(o, &s->state, error);
@@ -41,11 +64,7 @@ static hardy_status open_all(const struct options *o, enum session_access access
             return status;
         }
     }
-    struct store_options options = {.path = s->state.path,
-                                    .create = access == SESSION_WRITE,
-                                    .read_only = access == SESSION_READ,
-                                    .purpose = purpose};
-    status = store_open(&options, &s->store, error);
+    status = open_store(s, access, purpose, error);
     if (status != HARDY_OK || access == SESSION_READ) {
         return status;
     }
@@ -106,8 +125,17 @@ void session_on_interrupt(struct session *s, void (*fn)(void *ctx), void *ctx) {
     s->on_interrupt = fn;
     s->ctx = ctx;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old;
+        /* Ignored by whoever started us (nohup, a shell's background job): it stays so. */
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN) {
+            continue;
+        }
         s->signals[i] = loop_signal_start(s->loop, signals[i], on_signal, s);
     }
+}
+
+const char *session_missing(const struct session *s) {
+    return s->missing ? ", which does not exist yet" : "";
 }
 
 int session_exit(hardy_status status) {

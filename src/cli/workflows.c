@@ -76,7 +76,7 @@ static hardy_status list(const struct options *o, struct session *s, hardy_error
     if (status == HARDY_OK && l.json) {
         printf("%s\n", text.data);
     } else if (status == HARDY_OK && l.count == 0) {
-        printf("no runs in %s\n", s->state.path);
+        printf("no runs in %s%s\n", s->state.path, session_missing(s));
     }
     buf_free(&text);
     return status;
@@ -118,7 +118,7 @@ static hardy_status show(const struct options *o, struct session *s, const char 
                 printf("  %-20s pending\n", run.steps[i].name);
             }
         }
-        print_in_doubt(stdout, &run);
+        print_in_doubt(stdout, o, &run);
     }
     run_free(&run);
     return HARDY_OK;

@@ -48,6 +48,8 @@ struct parser {
     template_lookup lookup;
     template_known known;
     void *ctx;
+    template_put put; /* NULL = values stand where their expressions stood */
+    void *put_ctx;
     int depth;
     hardy_error *error;
     hardy_status status;
@@ -647,6 +649,19 @@ static void put_value(const json_t *value, struct buf *out) {
     }
 }
 
+static void put_elsewhere(struct parser *p, const json_t *value, struct buf *out) {
+    struct buf text;
+    buf_init(&text, out->max);
+    put_value(value, &text);
+    if (text.failed) {
+        out->failed = true;
+        out->full = text.full;
+    } else {
+        p->put(p->put_ctx, text.data ? text.data : "", text.len, out);
+    }
+    buf_free(&text);
+}
+
 /* Before the expression that starts here. */
 static void begin(struct parser *p, const char *text) {
     p->start = p->at = p->from = text;
@@ -680,7 +695,9 @@ static hardy_status run(struct parser *p, const char *text, bool live, struct bu
             refuse(p, "the closing `}}` is missing");
             return p->status;
         }
-        if (live) {
+        if (live && p->put) {
+            put_elsewhere(p, value, out);
+        } else if (live) {
             put_value(value, out);
         }
         json_decref(value);
@@ -704,6 +721,18 @@ hardy_status template_expand(const char *text, template_lookup lookup, void *ctx
                              hardy_error *error) {
     hardy_error unused;
     struct parser p = {.lookup = lookup, .ctx = ctx, .error = error ? error : &unused};
+    return run(&p, text, true, out);
+}
+
+hardy_status template_expand_by(const char *text, template_lookup lookup, void *ctx,
+                                template_put put, void *put_ctx, struct buf *out,
+                                hardy_error *error) {
+    hardy_error unused;
+    struct parser p = {.lookup = lookup,
+                       .ctx = ctx,
+                       .put = put,
+                       .put_ctx = put_ctx,
+                       .error = error ? error : &unused};
     return run(&p, text, true, out);
 }
 

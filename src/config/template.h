@@ -27,6 +27,12 @@ typedef json_t *(*template_lookup)(void *ctx, const char *path);
  * left as it is. */
 hardy_status template_expand(const char *text, template_lookup lookup, void *ctx, struct buf *out,
                              hardy_error *error);
+/* The same, but each value goes as text to `put`, which writes what is to stand in its place: for
+ * texts into which a value must not be pasted. */
+typedef void (*template_put)(void *ctx, const char *value, size_t len, struct buf *out);
+hardy_status template_expand_by(const char *text, template_lookup lookup, void *ctx,
+                                template_put put, void *put_ctx, struct buf *out,
+                                hardy_error *error);
 /* Whether the syntax is right, without values; reports each path used to `fn` (may be NULL), which
  * returns false when there can be no such thing: E_SYNTAX naming it. */
 typedef bool (*template_known)(void *ctx, const char *path);

@@ -57,11 +57,19 @@ static void put_time(struct json_out *j, const char *key, int64_t time) {
     json_out_string(j, text);
 }
 
-/* Bytes that are not UTF-8 would not come back from a JSON string as they were. */
+/* Bytes that are not UTF-8 would not come back from a JSON string as they were, and control
+ * characters would take six bytes each: such an output is written in hexadecimal. */
+static bool is_text(const char *output, size_t len) {
+    size_t control = 0;
+    for (size_t i = 0; i < len; i++)
+        control += (unsigned char)output[i] < 0x20 && !memchr("\b\t\n\f\r", output[i], 5);
+    return control <= len / 8 && str_valid_utf8(output, len);
+}
+
 static void encode_output(struct json_out *j, const struct record *r) {
     if (!r->output)
         return;
-    if (str_valid_utf8(r->output, r->output_len)) {
+    if (is_text(r->output, r->output_len)) {
         json_out_key(j, "output");
         json_out_stringn(j, r->output, r->output_len);
         return;

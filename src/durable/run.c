@@ -56,6 +56,8 @@ void run_encode(const struct run *run, struct buf *out) {
     put_time(&j, "ended", run->ended);
     json_out_key(&j, "detail");
     json_out_string(&j, run->detail);
+    json_out_key(&j, "verdict");
+    json_out_string(&j, hardy_status_name(run->verdict));
     json_out_key(&j, "input");
     json_out_raw(&j, run->input);
     json_out_key(&j, "steps");
@@ -82,6 +84,16 @@ static int64_t get_time(const json_t *o, const char *key) {
     return text ? strtoll(text, NULL, 10) : 0;
 }
 
+static hardy_status get_status(const json_t *o, const char *key) {
+    const char *name = json_string_value(json_object_get(o, key));
+#define X(symbol, value, class_, text)                                                             \
+    if (str_eq(name, #symbol))                                                                     \
+        return HARDY_##symbol;
+    HARDY_STATUS_MAP(X)
+#undef X
+    return HARDY_OK;
+}
+
 static bool decode(const json_t *o, struct run *run) {
     const char *state = json_string_value(json_object_get(o, "state"));
     const json_t *steps = json_object_get(o, "steps");
@@ -100,6 +112,7 @@ static bool decode(const json_t *o, struct run *run) {
     run->detail = str_dup(json_string_value(json_object_get(o, "detail")));
     copy_text(run->definition, sizeof run->definition, o, "definition");
     copy_text(run->input_hash, sizeof run->input_hash, o, "input_hash");
+    run->verdict = get_status(o, "verdict");
     run->created = get_time(o, "created");
     run->ended = get_time(o, "ended");
     run->input = json_dumps(input, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
@@ -181,8 +194,8 @@ hardy_status run_check_definition(const struct run *recorded, const struct run *
                                   hardy_error *error) {
     for (size_t i = 0; i < recorded->count; i++) {
         const struct run_step *was = &recorded->steps[i];
-        if (was->record.state == RECORD_PENDING && was->record.fence == 0)
-            continue; /* never begun: it may change */
+        if (was->record.state == RECORD_PENDING)
+            continue; /* never begun, or settled as not done: it may change */
         if (i >= now->count)
             return fail(error, HARDY_E_MISMATCH, now->file,
                         "step %zu `%s` of run %s is %s, but the file has only %zu steps now", i + 1,

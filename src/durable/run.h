@@ -25,6 +25,7 @@ struct run {
     int64_t fence;          /* of the run's row: its owner's number */
     int64_t created, ended; /* wall; 0 = not yet */
     char *detail;           /* why it is as it is, one line; NULL */
+    hardy_status verdict;   /* of a run that failed or is in doubt; else OK */
     struct run_step *steps;
     size_t count;
 };

@@ -341,7 +341,8 @@ static void on_command_ended(void *ctx, const struct command_result *result) {
 }
 
 static void run_remedy(struct handler *h) {
-    static const struct command_events events = {on_command_event, on_command_ended};
+    static const struct command_events events = {.event = on_command_event,
+                                                .ended = on_command_ended};
     const struct action_settings *action = incident_action(h->service, h->i.action);
     if (!action) {
         fail(&h->error, HARDY_E_MISMATCH, NULL,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "config/template.h"
+#include "work/environment.h"
 #include "work/workflow.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TEXT = 1 << 20 };
+enum { MAX_TEXT = 1 << 20, MAX_PARAMS = 8 << 20 };
 
 /* --- what expressions see ----------------------------------------------------------------------
  */
@@ -20,7 +22,8 @@ static json_t *look_up(void *ctx, const char *path) {
     return template_walk(view->root, path);
 }
 
-/* Objects and arrays come as such, everything else as text without its last newline. */
+/* Objects and arrays come as such, everything else as text without its last newlines; what is no
+ * text cannot be used in an expression. */
 static json_t *output_value(const struct record *r) {
     size_t len = r->output_len;
     size_t start = r->output ? strspn(r->output, " \t\r\n") : 0;
@@ -33,8 +36,7 @@ static json_t *output_value(const struct record *r) {
     while (len > 0 && r->output[len - 1] == '\n') {
         len--;
     }
-    json_t *text = json_stringn(r->output ? r->output : "", len);
-    return text ? text : json_string(""); /* not UTF-8: no text an expression could hold */
+    return json_stringn(r->output ? r->output : "", len); /* NULL: not UTF-8 */
 }
 
 static json_t *env_object(const char *const *env) {
@@ -55,99 +57,59 @@ static json_t *build_root(const struct run *run, size_t until, const char *const
     for (size_t i = 0; i < until && i < run->count; i++) {
         const struct record *r = &run->steps[i].record;
         if (r->state == RECORD_DONE) {
+            json_t *value = output_value(r);
             json_object_set_new(steps, run->steps[i].name,
-                                json_pack("{s:o}", "output", output_value(r)));
+                                value ? json_pack("{s:o}", "output", value) : json_object());
         }
     }
     return json_pack("{s:o, s:o, s:o}", "input", json_loads(run->input, JSON_DECODE_ANY, NULL),
                      "steps", steps, "env", env_object(env));
 }
 
-/* --- environment under construction
- * ----------------------------------------------------------------- */
-
-static hardy_status env_add(struct step_command *c, char *entry) {
-    size_t count = 0;
-    while (c->env && c->env[count]) {
-        count++;
-    }
-    char **grown = entry ? realloc(c->env, (count + 2) * sizeof *grown) : NULL;
-    if (!grown) {
-        free(entry);
-        return HARDY_E_NOMEM;
-    }
-    grown[count] = entry;
-    grown[count + 1] = NULL;
-    c->env = grown;
-    return HARDY_OK;
-}
-
 /* --- commands
  * -------------------------------------------------------------------------------------------- */
 
-/* The end of the expression that begins at "${{", behind its "}}"; NULL when it has none. */
-static const char *expression_end(const char *at) {
-    const char *end = strstr(at, "}}");
-    return end ? end + 2 : NULL;
+/* What is being filled in: a step's command, its probe. */
+struct filling {
+    struct view view;
+    struct environment env;
+    unsigned number; /* of the last HARDY_VALUE_N */
+    bool nul;        /* a value cannot be handed over */
+};
+
+/* A value of a shell text goes into a variable of its own, which stands in its place. */
+static void put_variable(void *ctx, const char *value, size_t len, struct buf *out) {
+    struct filling *f = ctx;
+    char name[32];
+    snprintf(name, sizeof name, "HARDY_VALUE_%u", ++f->number);
+    buf_printf(out, "${%s}", name);
+    environment_set(&f->env, name, "%s", value);
+    f->nul |= strlen(value) != len;
 }
 
-/* A shell text: each value goes into a variable of its own, which stands in its place. */
-static hardy_status expand_shell(const char *text, struct view *view, struct step_command *c,
-                                 unsigned *number, char **out, hardy_error *error) {
-    struct buf shell, value;
-    hardy_status status = HARDY_OK;
-    buf_init(&shell, MAX_TEXT);
-    buf_init(&value, MAX_TEXT);
-    const char *at = text;
-    for (const char *begin = strstr(at, "${{"); begin && status == HARDY_OK;
-         begin = strstr(at, "${{")) {
-        const char *end = expression_end(begin);
-        buf_append(&shell, at, (size_t)(begin - at));
-        char *expression = end ? str_ndup(begin, (size_t)(end - begin)) : NULL;
-        buf_reset(&value);
-        status = expression ? template_expand(expression, look_up, view, &value, error)
-                            : fail(error, HARDY_E_SYNTAX, NULL, "`${{` without its `}}`");
-        free(expression);
-        if (status == HARDY_OK) {
-            buf_printf(&shell, "${HARDY_VALUE_%u}", ++*number);
-            status =
-                env_add(c, str_format("HARDY_VALUE_%u=%s", *number, value.data ? value.data : ""));
-        }
-        at = end ? end : begin + strlen(begin);
+static hardy_status fill_text(struct filling *f, const char *text, bool shell, char **out,
+                              hardy_error *error) {
+    struct buf filled;
+    buf_init(&filled, MAX_TEXT);
+    f->nul = false;
+    hardy_status status =
+        shell ? template_expand_by(text, look_up, &f->view, put_variable, f, &filled, error)
+              : template_expand(text, look_up, &f->view, &filled, error);
+    f->nul |= filled.data && strlen(filled.data) != filled.len;
+    if (status == HARDY_OK && f->nul) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "a value in `%.100s` holds a NUL byte, which no command can be given", text);
     }
-    buf_puts(&shell, at);
-    *out = status == HARDY_OK && !shell.failed ? buf_take(&shell) : NULL;
-    buf_free(&shell);
-    buf_free(&value);
-    if (status == HARDY_OK && !*out) {
-        status = fail(error, HARDY_E_TOO_LARGE, NULL, "the command is larger than 1 MiB");
-    }
-    return status;
-}
-
-static hardy_status expand_argument(const char *text, struct view *view, char **out,
-                                    hardy_error *error) {
-    struct buf value;
-    buf_init(&value, MAX_TEXT);
-    hardy_status status = template_expand(text, look_up, view, &value, error);
-    *out = status == HARDY_OK ? buf_take(&value) : NULL;
-    buf_free(&value);
+    *out = status == HARDY_OK ? buf_take(&filled) : NULL;
+    buf_free(&filled);
     if (status == HARDY_OK && !*out) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for an argument");
     }
     return status;
 }
 
-static void free_strings(char **list) {
-    for (size_t i = 0; list && list[i]; i++) {
-        free(list[i]);
-    }
-    free(list);
-}
-
-static hardy_status expand_command(const struct schema_command *command, struct view *view,
-                                   struct step_command *c, unsigned *number, char ***out,
-                                   hardy_error *error) {
+static hardy_status fill_command(struct filling *f, const struct schema_command *command,
+                                 char ***out, hardy_error *error) {
     size_t count = 0;
     while (command->argv[count]) {
         count++;
@@ -158,12 +120,11 @@ static hardy_status expand_command(const struct schema_command *command, struct 
     }
     hardy_status status = HARDY_OK;
     for (size_t i = 0; i < count && status == HARDY_OK; i++) {
-        status = command->shell && i == count - 1
-                     ? expand_shell(command->argv[i], view, c, number, &argv[i], error)
-                     : expand_argument(command->argv[i], view, &argv[i], error);
+        bool shell = command->shell && i == count - 1;
+        status = fill_text(f, command->argv[i], shell, &argv[i], error);
     }
     if (status != HARDY_OK) {
-        free_strings(argv);
+        environment_free_list(argv);
         return status;
     }
     *out = argv;
@@ -173,27 +134,24 @@ static hardy_status expand_command(const struct schema_command *command, struct 
 hardy_status step_expand(const struct workflow *w, size_t step, const struct run *run,
                          const char *const *base, struct step_command *out, hardy_error *error) {
     const struct step_settings *s = &((const struct step_settings *)w->steps.items)[step];
-    struct view view = {build_root(run, step, base)};
-    unsigned number = 0;
+    struct filling f = {.view = {build_root(run, step, base)}};
     *out = (struct step_command){0};
     hardy_status status =
-        view.root ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", s->name);
-    for (size_t i = 0; base && base[i] && status == HARDY_OK; i++) {
-        status = env_add(out, str_dup(base[i]));
-    }
+        f.view.root ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", s->name);
+    environment_add(&f.env, base);
+    environment_set(&f.env, "HARDY_RUN_ID", "%s", run->id);
+    environment_set(&f.env, "HARDY_STEP", "%s", s->name);
     if (status == HARDY_OK) {
-        status = env_add(out, str_format("HARDY_RUN_ID=%s", run->id));
-    }
-    if (status == HARDY_OK) {
-        status = env_add(out, str_format("HARDY_STEP=%s", s->name));
-    }
-    if (status == HARDY_OK) {
-        status = expand_command(&s->run, &view, out, &number, &out->argv, error);
+        status = fill_command(&f, &s->run, &out->argv, error);
     }
     if (status == HARDY_OK && s->probe.argv) {
-        status = expand_command(&s->probe, &view, out, &number, &out->probe, error);
+        status = fill_command(&f, &s->probe, &out->probe, error);
     }
-    json_decref(view.root);
+    json_decref(f.view.root);
+    out->env = environment_take(&f.env);
+    if (status == HARDY_OK && !out->env) {
+        status = fail(error, HARDY_E_NOMEM, NULL, "no memory for its environment");
+    }
     if (status != HARDY_OK) {
         error_prefix(error, "step `%s`: ", s->name);
         step_command_free(out);
@@ -202,10 +160,39 @@ hardy_status step_expand(const struct workflow *w, size_t step, const struct run
 }
 
 void step_command_free(struct step_command *c) {
-    free_strings(c->argv);
-    free_strings(c->probe);
-    free_strings(c->env);
+    environment_free_list(c->argv);
+    environment_free_list(c->probe);
+    environment_free_list(c->env);
     *c = (struct step_command){0};
+}
+
+static void put_command(struct json_out *j, const char *key, const struct schema_command *command) {
+    if (!command->argv) {
+        return;
+    }
+    json_out_key(j, key);
+    if (command->shell) {
+        json_out_string(j, command->argv[3]);
+        return;
+    }
+    json_out_array(j);
+    for (char **arg = command->argv; *arg; arg++) {
+        json_out_string(j, *arg);
+    }
+    json_out_array_end(j);
+}
+
+char *step_params(const struct step_settings *s) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, MAX_PARAMS);
+    json_out_init(&j, &text, 0);
+    json_out_object(&j);
+    put_command(&j, "run", &s->run);
+    json_out_object_end(&j);
+    char *out = text.failed ? NULL : buf_take(&text);
+    buf_free(&text);
+    return out;
 }
 
 /* --- before anything runs

@@ -32,6 +32,10 @@ struct workflow {
 hardy_status workflow_read(const char *path, struct workflow **out, hardy_error *error);
 void workflow_free(struct workflow *w);
 
+/* What identifies a step's command in its record: as the file says it, no value filled in, for a
+ * value may be a secret. Malloc'd JSON; NULL = no memory. */
+char *step_params(const struct step_settings *s);
+
 /* A step's command with its values filled in. A list gets them as arguments; a shell text gets them
  * through the environment ("${HARDY_VALUE_1}"), never pasted. */
 struct step_command {
