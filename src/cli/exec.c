@@ -18,7 +18,7 @@
 #define MAX_HELD ((uint64_t)4 << 30)
 #define MIN_HELD ((uint64_t)64 << 10)
 
-/* --- options: our own, and the guard's from its table ---------------------------------------- */
+/* --- options: our own, and the guard's from its table ------------------------------------- */
 
 enum {
     OPT_NAME = 1,
@@ -126,8 +126,7 @@ static const struct option_row *guard_rows(void) {
     return table.rows;
 }
 
-/* --- from the command line to a plan ------------------------------------------------------------
- */
+/* --- from the command line to a plan ------------------------------------------------------ */
 
 #define FLAGS_MAX 64
 struct flags {

@@ -53,8 +53,7 @@ struct run {
     char attempt_env[48], deadline_env[64];
 };
 
-/* --- what an attempt amounts to ------------------------------------------------------------------
- */
+/* --- what an attempt amounts to ----------------------------------------------------------- */
 
 static bool retried(const struct run *r, const struct exec_attempt *a) {
     int code = a->timed_out ? EXIT_DEADLINE : exec_attempt_code(a);
@@ -95,8 +94,7 @@ static void finish_attempt(struct run *r) {
     drive_report(r->drive, r->number, &outcome);
 }
 
-/* --- attempts ----------------------------------------------------------------------------------
- */
+/* --- attempts ----------------------------------------------------------------------------- */
 
 static void on_output(void *ctx, const char *data, size_t len) {
     struct run *r = ctx;

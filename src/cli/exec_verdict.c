@@ -205,8 +205,7 @@ int exec_verdict(const struct exec_plan *plan, const struct exec_result *r) {
     return EXIT_REFUSED;
 }
 
-/* --- the report ---------------------------------------------------------------------------------
- */
+/* --- the report --------------------------------------------------------------------------- */
 
 static void put_wall(struct json_out *j, const char *key, int64_t wall) {
     char text[32];

@@ -57,7 +57,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
 }
 
-/* --- as JSON -------------------------------------------------------------------------------- */
+/* --- as JSON ------------------------------------------------------------------------------ */
 
 static void json_seconds(struct json_out *j, const char *key, int64_t span) {
     json_out_key(j, key);
@@ -140,8 +140,7 @@ static void json_row(struct json_out *j, const struct row *row) {
     json_out_object_end(j);
 }
 
-/* --- for a person ------------------------------------------------------------------------------
- */
+/* --- for a person ------------------------------------------------------------------------- */
 
 static const char *color_of(hardy_breaker_state state) {
     switch (state) {
@@ -210,8 +209,7 @@ static void print_table(const struct list *list, bool color) {
     }
 }
 
-/* --- the forms ---------------------------------------------------------------------------------
- */
+/* --- the forms ---------------------------------------------------------------------------- */
 
 struct call { /* of this command */
     struct options *o;

@@ -59,7 +59,7 @@ struct host {
     unsigned char *memory;
 };
 
-/* --- the file ------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------- */
 
 static struct header *header_of(struct host *host) {
     return (struct header *)(void *)host->memory;
@@ -275,7 +275,7 @@ const char *host_path(const struct host *host) {
     return host->path;
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names -------------------------------------------------------------------------------- */
 
 static bool used_by_others(const struct host *host, size_t index) {
     return lock_held(host->fd, ATTACHED + (int64_t)index);
@@ -450,7 +450,7 @@ hardy_status host_attach(struct host *host, const char *name, struct host_polici
     return status;
 }
 
-/* --- concurrency slots ---------------------------------------------------------------------- */
+/* --- concurrency slots -------------------------------------------------------------------- */
 
 static int64_t concurrent(const struct host_slot *slot, uint32_t k) {
     return CONCURRENT + (int64_t)slot->index * SPREAD + k;
@@ -491,8 +491,7 @@ uint32_t host_slots_taken(struct host *host, const struct host_slot *slot,
     return taken;
 }
 
-/* --- lists, and forgetting ---------------------------------------------------------------------
- */
+/* --- lists, and forgetting ---------------------------------------------------------------- */
 
 static void describe(struct slot *slot, size_t index, struct host_entry *out) {
     *out = (struct host_entry){.slot.index = (uint32_t)index};

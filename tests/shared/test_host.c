@@ -428,7 +428,7 @@ static void test_list(void **ctx) {
     host_close(host);
 }
 
-/* --- real processes ------------------------------------------------------------------------ */
+/* --- real processes ----------------------------------------------------------------------- */
 
 struct meeting { /* shared by the children of a test */
     atomic_word ready, go, inside, most, wrong, done;
