@@ -72,8 +72,7 @@ static void find_error(struct report *r, const char *name, const hardy_error *er
     find(r, name, WRONG, "%s%s%s", error->where, error->where[0] ? ": " : "", error->message);
 }
 
-/* --- versions -----------------------------------------------------------------------------------
- */
+/* --- versions ----------------------------------------------------------------------------- */
 
 /* https://sqlite.org/wal.html: two connections that write and checkpoint at the same moment can
  * damage the database. Fixed in 3.51.3, and in 3.44.6 and 3.50.7 of the older series. */
@@ -103,8 +102,7 @@ static void look_at_versions(struct report *r) {
     find(r, "jansson", GOOD, "%s", jansson_version_str());
 }
 
-/* --- the state ----------------------------------------------------------------------------------
- */
+/* --- the state ---------------------------------------------------------------------------- */
 
 /* The nearest directory above `path` that exists. */
 static char *directory_of(const char *path) {
@@ -250,8 +248,7 @@ static void look_at_state(struct report *r, const struct options *o) {
     state_close(&state);
 }
 
-/* --- the machine --------------------------------------------------------------------------------
- */
+/* --- the machine -------------------------------------------------------------------------- */
 
 static void look_at_machine(struct report *r) {
     char boot_id[37];
@@ -278,8 +275,7 @@ static void look_at_machine(struct report *r) {
     look_at_directory(r, "temporary", temporary && temporary[0] ? temporary : "/tmp");
 }
 
-/* --- telling it ---------------------------------------------------------------------------------
- */
+/* --- telling it --------------------------------------------------------------------------- */
 
 static void print_json(const struct report *r, bool good) {
     struct buf text;

@@ -255,8 +255,7 @@ static void on_slot(void *ctx, hardy_status status, const hardy_error *error) {
     refuse(r, status, slots ? HARDY_REASON_SLOTS : HARDY_REASON_NONE);
 }
 
-/* --- signals
- * -------------------------------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------------------------ */
 
 /* The terminal sends INT and QUIT to everybody in its foreground group, so also to the command,
  * which may know what to do with it: an interpreter, an editor. */
@@ -304,8 +303,7 @@ static bool in_foreground(void) {
     return foreground;
 }
 
-/* --- all together
- * --------------------------------------------------------------------------------- */
+/* --- all together ------------------------------------------------------------------------- */
 
 static hardy_status prepare(struct run *r) {
     const struct exec_plan *plan = r->plan;
