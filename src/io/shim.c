@@ -57,11 +57,12 @@ static bool same_file(int fd, const char *path) {
            ours.st_ino == there.st_ino;
 }
 
+/* `error` not NULL. */
 static hardy_status lock_file(const char *path, int *out, hardy_error *error) {
     for (;;) {
         int fd = lock_open(path, error);
         if (fd < 0) {
-            return error ? error->status : HARDY_E_IO;
+            return error->status;
         }
         hardy_status status = lock_try(fd, 0, error);
         if (status == HARDY_OK && same_file(fd, path)) {
@@ -421,19 +422,25 @@ hardy_status shim_uv_start(struct loop *loop, const struct shim_options *options
     }
     struct shim_uv *s = shim_new(loop, events, ctx);
     struct words w = {0};
-    hardy_status status = HARDY_OK;
+    hardy_error own;
+    hardy_error_init(&own, sizeof own);
     if (!s || !make_words(&w, options)) {
-        status = no_memory(error, options->base);
+        (void)no_memory(&own, options->base);
     } else {
-        s->lock = open_lock(options->base, error);
-        status = s->lock < 0 ? HARDY_E_IO : start_process(s, options, &w, error);
+        s->lock = open_lock(options->base, &own);
+        if (s->lock >= 0) {
+            (void)start_process(s, options, &w, &own);
+        }
     }
     words_free(&w);
-    if (status != HARDY_OK) {
+    if (own.status != HARDY_OK) {
         if (s) {
             shim_uv_free(&s->base);
         }
-        return status;
+        if (error) {
+            *error = own;
+        }
+        return own.status;
     }
     *out = &s->base;
     return HARDY_OK;

@@ -254,6 +254,7 @@ static void advance_ending(struct step *s, int64_t now) {
         s->killed = true;
         s->phase_ends = time_add(now, KILL_PATIENCE);
     }
+    kill(-s->group, SIGKILL); /* also where /proc tells nothing */
     if (process_signal_below(getpid(), SIGKILL) == 0) {
         reap(s);
     }
