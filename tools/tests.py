@@ -28,7 +28,8 @@ def select(build, words):
             continue
         print("test", test["name"])
         inside = os.path.realpath(build) + "/"
-        targets |= {part[len(inside):] for part in test["cmd"] if part.startswith(inside)}
+        parts = [os.path.normpath(part) for part in test["cmd"]]
+        targets |= {part[len(inside):] for part in parts if part.startswith(inside)}
     for target in sorted(targets):
         print("target", target)
 
