@@ -113,7 +113,7 @@ static hardy_status show(const struct options *o, struct session *s, const char 
         print_record(&r, 2);
         if (r.state == RECORD_IN_DOUBT) {
             printf("  in doubt: find out whether it took effect, then type one of\n");
-            resolving_lines(stdout, o, "    ", "actions", key, NULL);
+            resolving_lines(stdout, s->state.path, "    ", "actions", key, NULL);
         }
     }
     record_free(&r);

@@ -163,7 +163,7 @@ static int verdict(const struct keyed *k, const struct command_result *result) {
         say(k->plan->o, HARDY_LOG_ERROR, "%s", result->error->message);
         say(k->plan->o, HARDY_LOG_ERROR,
             "find out whether it took effect, then type one of these:");
-        resolving_lines(stderr, k->plan->o, "  ", "actions", k->key->key, NULL);
+        resolving_lines(stderr, k->session.state.path, "  ", "actions", k->key->key, NULL);
         return EXIT_KEY_IN_DOUBT;
     case HARDY_E_RUNNING:
         say(k->plan->o, HARDY_LOG_ERROR,

@@ -2,9 +2,11 @@
 #include "cli/resolving.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/str.h"
 #include "io/file.h"
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,32 +86,38 @@ static void put_word(struct buf *out, const char *word) {
     buf_putc(out, '\'');
 }
 
-static void put_option(struct buf *out, const char *option, const char *value) {
-    if (value) {
-        buf_printf(out, " %s ", option);
-        put_word(out, value);
-    }
+/* Found by every user's shell without being named. */
+static bool is_usual(const char *state) {
+    static const char usual[] = "/.local/state/hardy/hardy.db";
+    size_t len = strlen(state);
+    return len > sizeof usual && str_eq(state + len - strlen(usual), usual);
 }
 
-void resolving_lines(FILE *to, const struct options *o, const char *indent, const char *noun,
+void resolving_lines(FILE *to, const char *state, const char *indent, const char *noun,
                      const char *id, const char *step) {
-    static const char *const ways[] = {"--done [--result JSON|@FILE]", "--retry", "--fail"};
-    struct buf line;
-    buf_init(&line, MAX_LINE);
+    static const char *const ways[] = {"--done", "--retry", "--fail"};
+    static const char *const help[] = {
+        "it has happened (--result JSON or @FILE stands for its output)",
+        "it has not: run it again", "it has not, and shall not"};
+    char *absolute = realpath(state, NULL);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        buf_reset(&line);
-        buf_printf(&line, "%shardy %s resolve", indent, noun);
-        put_option(&line, "-c", o->globals.config);
-        put_option(&line, "--state", o->globals.state);
-        buf_putc(&line, ' ');
+        struct buf line;
+        buf_init(&line, MAX_LINE);
+        buf_printf(&line, "%shardy %s resolve ", indent, noun);
         put_word(&line, id);
         if (step) {
             buf_putc(&line, ' ');
             put_word(&line, step);
         }
-        fprintf(to, "%s %s\n", line.data ? line.data : "", ways[i]);
+        buf_printf(&line, " %s", ways[i]);
+        if (!is_usual(state)) {
+            buf_puts(&line, " --state ");
+            put_word(&line, absolute ? absolute : state);
+        }
+        fprintf(to, "%s    # %s\n", line.data ? line.data : "", help[i]);
+        buf_free(&line);
     }
-    buf_free(&line);
+    free(absolute);
 }
 
 const char *resolving_who(char out[96]) {

@@ -26,9 +26,9 @@ struct resolving {
 bool resolving_option(struct resolving *r, int id, const struct options *o);
 /* Reads what --result names. E_INVALID: not exactly one way, or a result without --done. */
 hardy_status resolving_check(struct resolving *r, struct buf *result, hardy_error *error);
-/* The lines a person may type about something in doubt, to `to`, each after `indent`: `hardy
- * [--state S] NOUN resolve WHAT... --done` and so on. */
-void resolving_lines(FILE *to, const struct options *o, const char *indent, const char *noun,
+/* The lines a person may type about something in doubt: `hardy NOUN resolve ID [STEP] --done` and
+ * so on, each after `indent`; with --state, unless `state` lies where everyone looks for it. */
+void resolving_lines(FILE *to, const char *state, const char *indent, const char *noun,
                      const char *id, const char *step);
 /* Who types: "user (uid 1000)". */
 const char *resolving_who(char out[96]);

@@ -72,14 +72,14 @@ void run_to_json(const struct run *run, struct json_out *j) {
     json_out_object_end(j);
 }
 
-void print_in_doubt(FILE *to, const struct options *o, const struct run *run) {
+void print_in_doubt(FILE *to, const char *state, const struct run *run) {
     for (size_t i = 0; i < run->count; i++) {
         if (run->steps[i].record.state == RECORD_IN_DOUBT) {
             fprintf(to,
                     "step %s of %s is in doubt: find out whether it took effect, then type one "
                     "of these, and the same line again\n",
                     run->steps[i].name, run->id);
-            resolving_lines(to, o, "  ", "workflows", run->id, run->steps[i].name);
+            resolving_lines(to, state, "  ", "workflows", run->id, run->steps[i].name);
         }
     }
 }
@@ -243,7 +243,7 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
     }
     print_result(d->o, run);
     if (run->state == RUN_IN_DOUBT) {
-        print_in_doubt(stderr, d->o, run);
+        print_in_doubt(stderr, d->session->state.path, run);
         d->exit = EXIT_IN_DOUBT;
     } else if (run->state == RUN_FAILED) {
         say(d->o, HARDY_LOG_ERROR,

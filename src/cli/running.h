@@ -18,5 +18,5 @@ int running_drive(const struct options *o, struct session *s, const struct workf
 struct json_out;
 void run_to_json(const struct run *run, struct json_out *j);
 /* What a person has to type about a run that is in doubt. */
-void print_in_doubt(FILE *to, const struct options *o, const struct run *run);
+void print_in_doubt(FILE *to, const char *state, const struct run *run);
 #endif

@@ -118,7 +118,7 @@ static hardy_status show(const struct options *o, struct session *s, const char 
                 printf("  %-20s pending\n", run.steps[i].name);
             }
         }
-        print_in_doubt(stdout, o, &run);
+        print_in_doubt(stdout, s->state.path, &run);
     }
     run_free(&run);
     return HARDY_OK;

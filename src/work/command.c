@@ -475,10 +475,17 @@ static void on_shim_ended(void *ctx, struct shim *shim) {
         report(c, ENDING_NONE);
         return;
     }
-    if (look(c, &state, &result) == HARDY_OK && state == SHIM_ENDED) {
+    if (look(c, &state, &result) != HARDY_OK) {
+        state = SHIM_LOST;
+    }
+    if (state == SHIM_ENDED) {
         ending = ending_of(&result);
         ending_record(&c->record, &result, c->spec->argv[0]);
         shim_result_free(&result);
+    } else if (state == SHIM_NEVER_RAN) {
+        ending = ENDING_FAILED;
+        ending_record_never_ran(&c->record, loop_now(c->loop) >= c->attempt_deadline,
+                                loop_wall(c->loop));
     } else {
         ending_record_lost(&c->record);
     }

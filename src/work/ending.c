@@ -55,6 +55,15 @@ void ending_record_lost(struct record *r) {
     r->detail = str_dup("its process was lost before it left a result");
 }
 
+void ending_record_never_ran(struct record *r, bool timed_out, int64_t wall) {
+    r->signal = SIGTERM;
+    r->timed_out = timed_out;
+    r->ended = wall;
+    free(r->detail);
+    r->detail =
+        str_dup(timed_out ? "stopped at its deadline, before it began" : "stopped before it began");
+}
+
 int ending_code(const struct record *r) {
     return r->timed_out ? CODE_TIMED_OUT : r->signal ? 128 + r->signal : r->code;
 }

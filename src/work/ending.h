@@ -16,8 +16,9 @@ enum ending {
 enum ending ending_of(const struct shim_result *result);
 /* Fills the record's fields about the run; takes the output. */
 void ending_record(struct record *r, struct shim_result *result, const char *command);
-/* The same for a run whose shim was lost. */
+/* The same for a run whose shim was lost, and for one that was stopped before the command began. */
 void ending_record_lost(struct record *r);
+void ending_record_never_ran(struct record *r, bool timed_out, int64_t wall);
 /* The code that stands for it: the exit code, 128 + N for a signal, 124 for a deadline. */
 int ending_code(const struct record *r);
 /* For the guard. `passing`: a failure that is worth another attempt, and allows one. */

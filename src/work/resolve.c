@@ -19,7 +19,7 @@ static hardy_status check_in_doubt(struct loop *loop, const struct step_place *p
         return HARDY_OK;
     }
     if (r->state != RECORD_STARTED) {
-        return fail(error, HARDY_E_INVALID, NULL, "%s is %s, not in doubt", r->key,
+        return fail(error, HARDY_E_CLOSED, NULL, "%s is %s, not in doubt", r->key,
                     record_state_text(r->state));
     }
     char *base = step_place_run(place, r->fence);
@@ -34,7 +34,7 @@ static hardy_status check_in_doubt(struct loop *loop, const struct step_place *p
         return fail(error, HARDY_E_RUNNING, NULL, "%s is still running", r->key);
     }
     if (world == SHIM_ENDED) {
-        return fail(error, HARDY_E_INVALID, NULL,
+        return fail(error, HARDY_E_CLOSED, NULL,
                     "%s has ended and left its result; the same command again records it", r->key);
     }
     return HARDY_OK;

@@ -10,7 +10,7 @@ enum resolve_how {
     RESOLVE_RETRY, /* it has not: the next run starts it again */
     RESOLVE_FAIL   /* it has not, and shall not */
 };
-/* `who` goes into the record. E_NOT_FOUND; E_INVALID: the record is not in doubt; E_RUNNING: it
+/* `who` goes into the record. E_NOT_FOUND; E_CLOSED: the record is not in doubt; E_RUNNING: it
  * still runs, or another process is deciding about it. Waits for the store until `deadline`. */
 hardy_status record_resolve(struct loop *loop, struct store *store, const char *state,
                             const char *row_kind, const char *key, enum resolve_how how,
