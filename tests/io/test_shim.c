@@ -239,15 +239,23 @@ static void a_flood_is_cut_at_its_limit(void **state) {
     assert_int_equal(result.output.len, 0);
 }
 
+/* Runs a script into its deadline; a longer one if it had not got as far as making $D/ready: the
+ * machine may be busy. */
+static void run_into_deadline(const char *script) {
+    use_directory();
+    for (int64_t span = 30 * MS; !file_exists(path_in("ready")); span *= 2) {
+        options.deadline = clock_now() + span;
+        run(script);
+        assert_true(result.timed_out);
+        assert_false(result.cancelled);
+    }
+}
+
 /* TERM first; what takes it ends then, long before kill_after. */
 static void deadline_ends_the_command(void **state) {
     (void)state;
-    options.deadline = clock_now() + 30 * MS;
-    int64_t before = clock_now();
-    run("trap 'echo cleaned; exit 9' TERM; sleep 30 & wait");
-    assert_true(clock_now() - before < 4 * HARDY_SECOND);
-    assert_true(result.timed_out);
-    assert_false(result.cancelled);
+    run_into_deadline("trap 'echo cleaned; exit 9' TERM; sleep 30 & : > $D/ready; wait");
+    assert_true(result.ended - result.started < 4 * HARDY_SECOND);
     assert_int_equal(result.code, 9);
     assert_string_equal(output(), "cleaned\n");
 }
@@ -255,13 +263,11 @@ static void deadline_ends_the_command(void **state) {
 /* What ignores TERM, and what has made its own session, is killed after kill_after. */
 static void deadline_ends_everything_below(void **state) {
     (void)state;
-    use_directory();
-    options.deadline = clock_now() + 80 * MS;
     options.kill_after = 40 * MS;
-    run("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > $D/daemon; while :; do sleep 1; "
-        "done' & "
-        "(sleep 30 & echo $! > $D/child); while :; do sleep 1; done");
-    assert_true(result.timed_out);
+    run_into_deadline("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > $D/daemon; "
+                      "while :; do sleep 1; done' & (sleep 30 & echo $! > $D/child); "
+                      "while ! [ -s $D/daemon ]; do :; done; : > $D/ready; "
+                      "while :; do sleep 1; done");
     assert_int_equal(result.signal, SIGKILL);
     assert_false(alive(number_in(path_in("daemon"))));
     assert_false(alive(number_in(path_in("child"))));
@@ -300,19 +306,20 @@ static void cancelled_at_once(void **state) {
 static void leftovers_of_the_group_are_ended(void **state) {
     (void)state;
     use_directory();
-    int64_t before = clock_now();
-    run("sleep 30 & echo $! > $D/pid; echo done");
+    run("(trap 'echo 1 > $D/term; exit' TERM; sleep 30 & echo $! > $D/pid; wait) & "
+        "while ! [ -s $D/pid ]; do :; done; echo done");
     assert_string_equal(output(), "done\n");
     assert_int_equal(result.code, 0);
     assert_false(alive(number_in(path_in("pid"))));
-    assert_true(clock_now() - before < 900 * MS); /* TERM was enough */
+    assert_true(file_exists(path_in("term")));
     unlink(path_in("pid"));
     options.kill_after = 20 * MS;
     run("(trap '' TERM; echo $$ > $D/pid; while :; do sleep 1; done) & "
         "while ! [ -s $D/pid ]; do :; done; exit 4");
     assert_int_equal(result.code, 4);
     assert_int_equal(result.signal, 0);
-    assert_true(clock_now() - before < 5 * HARDY_SECOND);
+    assert_int_equal(kill(-(pid_t)number_in(path_in("pid")), 0), -1);
+    assert_int_equal(errno, ESRCH);
 }
 
 /* A daemon keeps the command's output and goes on writing to it after the shim has gone. */
@@ -371,11 +378,29 @@ static void the_step_outlives_its_starter(void **state) {
     struct shim *s;
     attach(&s);
     assert_int_equal(file_write(path_in("go"), "", 0, false, NULL), HARDY_OK);
-    int64_t before = clock_now();
     finish();
-    assert_true(clock_now() - before <
-                800 * MS); /* told by the pidfd, not by looking each second */
     assert_string_equal(output(), "before\nafter\n");
+}
+
+/* Told at once, not at the look a second later: one of a few times, for the machine may be busy. */
+static void the_end_of_an_attached_step_is_told_at_once(void **state) {
+    (void)state;
+    int64_t best = HARDY_NEVER;
+    use_directory();
+    for (int i = 0; i < 5 && best > 500 * MS; i++) {
+        unlink(path_in("pid"));
+        start_elsewhere("echo $$ > $D/pid; sleep 0.02");
+        (void)number_in(path_in("pid"));
+        kill_starter();
+        struct shim *s;
+        ended = 0;
+        attach(&s);
+        loop_run(loop);
+        assert_int_equal(look(), SHIM_ENDED);
+        int64_t late = clock_wall() - result.ended;
+        best = late < best ? late : best;
+    }
+    assert_true(best < 500 * MS);
 }
 
 /* Killed at any moment of the start: either the command never ran and left no trace, or it runs to
@@ -731,6 +756,7 @@ int main(int argc, char **argv) {
         T(leftovers_of_the_group_are_ended),
         T(daemons_are_left_alone),
         T(the_step_outlives_its_starter),
+        T(the_end_of_an_attached_step_is_told_at_once),
         T(killed_at_any_moment_of_the_start),
         T(an_attached_step_is_cancelled),
         T(attached_to_a_lock_without_a_pid),
