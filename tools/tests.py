@@ -18,20 +18,20 @@ TAIL = 40  # lines of output shown of a test that failed
 
 
 def select(build, words):
-    listed = subprocess.run(["meson", "introspect", "--tests", build], check=True, stdout=subprocess.PIPE)
+    listed = subprocess.run(["meson", "introspect", "--tests", "--targets", build], check=True, stdout=subprocess.PIPE)
+    known = json.loads(listed.stdout)
+    files = {target["id"]: target["filename"] for target in known["targets"]}
     refused = {word[1:] for word in words if word.startswith("-")}
-    targets = set()
-    for test in json.loads(listed.stdout):
+    needed = set()
+    for test in known["tests"]:
         tags = {suite.split(":")[-1] for suite in test["suite"]}
         places = re.findall(r"/tests/([^/]+)/", " ".join(test["cmd"]))
         if not set(words) & tags.union(places) or refused & tags:
             continue
         print("test", test["name"])
-        inside = os.path.realpath(build) + "/"
-        parts = [os.path.normpath(part) for part in test["cmd"]]
-        targets |= {part[len(inside):] for part in parts if part.startswith(inside)}
-    for target in sorted(targets):
-        print("target", target)
+        needed.update(name for target in test["depends"] for name in files[target])
+    for name in sorted(needed):
+        print("target", os.path.relpath(name, os.path.realpath(build)))
 
 
 def read_tap(output):
