@@ -42,7 +42,7 @@ static hardy_status check_result(const struct buf *result, hardy_error *error) {
     }
     hardy_status status = json_check(text, result->len, error);
     if (status != HARDY_OK) {
-        error_prefix(error, "--result is not JSON: ");
+        error_prefix(error, "--result is not JSON");
     }
     return status;
 }

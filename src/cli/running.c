@@ -97,6 +97,7 @@ static hardy_status make_guard(struct driving *d, struct step_guard *g, const ch
                                hardy_error *error) {
     hardy_env env = loop_env(d->session->loop);
     struct host_slot slot = {0};
+    env.log = NULL; /* what there is to tell is told by say_changes() */
     hardy_status status = guard_settings_find(d->session->state.config, name, &g->settings, error);
     if (status != HARDY_OK) {
         return status;
@@ -147,6 +148,35 @@ static hardy_status find_guard(void *ctx, const char *name, struct runner_guard 
     }
     *out = (struct runner_guard){d->guards[i].guard, is_passing, &d->guards[i]};
     return HARDY_OK;
+}
+
+/* The guards of all steps, before anything runs. */
+static hardy_status find_guards(struct driving *d, const struct workflow *w, hardy_error *error) {
+    const struct step_settings *steps = w->steps.items;
+    struct runner_guard unused;
+    hardy_status status = HARDY_OK;
+    for (size_t i = 0; i < w->steps.count && status == HARDY_OK; i++) {
+        if (steps[i].guard) {
+            status = find_guard(d, steps[i].guard, &unused, error);
+        }
+    }
+    return status == HARDY_E_NOT_FOUND ? HARDY_E_SYNTAX : status;
+}
+
+/* What this run did to breakers that others share. */
+static void say_changes(const struct driving *d) {
+    for (size_t i = 0; i < d->guard_count; i++) {
+        hardy_event events[16];
+        size_t count =
+            hardy_guard_take_events(d->guards[i].guard, events, sizeof events / sizeof *events);
+        for (size_t k = 0; k < count; k++) {
+            if (events[k].kind == HARDY_EVENT_STATE) {
+                say(d->o, HARDY_LOG_INFO, "breaker %s was %s and is now %s", d->guards[i].name,
+                    hardy_breaker_state_name(events[k].from),
+                    hardy_breaker_state_name(events[k].to));
+            }
+        }
+    }
 }
 
 /* --- telling -------------------------------------------------------------------------------------
@@ -209,6 +239,7 @@ static void on_step_ended(void *ctx, const struct run *run, size_t step,
     } else {
         say(d->o, HARDY_LOG_ERROR, "%s: %s", name, result->error->message);
     }
+    say_changes(d);
 }
 
 static void print_result(const struct options *o, const struct run *run) {
@@ -280,8 +311,11 @@ int running_drive(const struct options *o, struct session *s, const struct workf
                                            .env = session_environment(),
                                            .guard = find_guard,
                                            .guard_ctx = &d};
-    session_on_interrupt(s, on_interrupt, &d);
-    hardy_status status = runner_start(&options, &events, &d, &d.runner, &error);
+    hardy_status status = find_guards(&d, w, &error);
+    if (status == HARDY_OK) {
+        session_on_interrupt(s, on_interrupt, &d);
+        status = runner_start(&options, &events, &d, &d.runner, &error);
+    }
     if (status == HARDY_OK) {
         loop_run(s->loop);
     } else {

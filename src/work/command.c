@@ -546,7 +546,10 @@ static void after_started(struct command *c, hardy_status status) {
     if (started == HARDY_OK) {
         tell(c, COMMAND_STARTED, NULL);
     } else {
-        set_detail(c, error.message);
+        set_detail(c, started == HARDY_E_TOO_LARGE
+                          ? "its arguments, or the values in its environment, are larger than the "
+                            "kernel allows"
+                          : error.message);
         report(c, ENDING_NOT_STARTED);
     }
 }

@@ -153,7 +153,7 @@ hardy_status step_expand(const struct workflow *w, size_t step, const struct run
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for its environment");
     }
     if (status != HARDY_OK) {
-        error_prefix(error, "step `%s`: ", s->name);
+        error_prefix(error, "step `%s`", s->name);
         step_command_free(out);
     }
     return status;
@@ -193,6 +193,45 @@ char *step_params(const struct step_settings *s) {
     char *out = text.failed ? NULL : buf_take(&text);
     buf_free(&text);
     return out;
+}
+
+/* --- with the input, before anything runs
+ * --------------------------------------------------------------------------------------------- */
+
+struct given {
+    json_t *root; /* {"input": ..., "env": ...} */
+};
+
+static bool is_given(void *ctx, const char *path) {
+    const struct given *g = ctx;
+    return str_starts(path, "steps.") || template_walk(g->root, path) != NULL;
+}
+
+static hardy_status check_given(const struct schema_command *command, struct given *g,
+                                hardy_error *error) {
+    hardy_status status = HARDY_OK;
+    for (char **arg = command->argv; arg && *arg && status == HARDY_OK; arg++) {
+        status = template_check(*arg, is_given, g, error);
+    }
+    return status;
+}
+
+hardy_status workflow_check_input(const struct workflow *w, const char *input,
+                                  const char *const *env, hardy_error *error) {
+    const struct step_settings *steps = w->steps.items;
+    struct given g = {json_pack("{s:o, s:o}", "input", json_loads(input, JSON_DECODE_ANY, NULL),
+                                "env", env_object(env))};
+    hardy_status status =
+        g.root ? HARDY_OK : fail(error, HARDY_E_NOMEM, w->path, "no memory to read the input");
+    for (size_t i = 0; i < w->steps.count && status == HARDY_OK; i++) {
+        status = check_given(&steps[i].run, &g, error);
+        status = status == HARDY_OK ? check_given(&steps[i].probe, &g, error) : status;
+        if (status != HARDY_OK) {
+            error_prefix(error, "step `%s`", steps[i].name);
+        }
+    }
+    json_decref(g.root);
+    return status;
 }
 
 /* --- before anything runs

@@ -420,7 +420,7 @@ static hardy_status hash_input(struct runner *r, char out[65]) {
     if (status == HARDY_OK) {
         sha256_hex(canonical.data, canonical.len, out);
     } else {
-        error_prefix(&r->error, "the input: ");
+        error_prefix(&r->error, "the input");
     }
     buf_free(&canonical);
     return status;
@@ -508,7 +508,9 @@ static hardy_status find_or_make(struct runner *r) {
             existing ? run_load(r->options.store, existing, &r->run, &r->error) : HARDY_E_NOT_FOUND;
         if (status == HARDY_E_NOT_FOUND) {
             hardy_error_init(&r->error, sizeof r->error);
-            status = make_run(r, id, s.input_hash);
+            status = workflow_check_input(r->options.workflow, r->options.input, r->options.env,
+                                          &r->error);
+            status = status == HARDY_OK ? make_run(r, id, s.input_hash) : status;
         } else if (status == HARDY_OK) {
             status = check_same(r, s.input_hash);
         }
@@ -547,18 +549,18 @@ static hardy_status adopt_definition(struct runner *r) {
 /* --- taking it over
  * ----------------------------------------------------------------------------------- */
 
-/* The first step that failed is to run again: its row, as `*op`. */
-static size_t reopen(struct runner *r, struct buf *value, struct store_op *op) {
+/* The step that failed is to run again: its record, taken. False: there is none. */
+static bool reopen(struct runner *r, struct record *out) {
     for (size_t i = 0; i < r->run.count; i++) {
         struct record *record = &r->run.steps[i].record;
         if (record->state == RECORD_FAILED) {
-            int64_t before = record->fence++;
-            record->state = RECORD_PENDING;
-            record_op(record, before, value, op);
-            return 1;
+            *out = *record;
+            record_init(record);
+            out->state = RECORD_PENDING;
+            return true;
         }
     }
-    return 0;
+    return false;
 }
 
 /* Whoever drove it before may have been killed right after it recorded a step's success. */
@@ -592,7 +594,7 @@ static void after_taken(struct runner *r, hardy_status status) {
 
 /* This process drives it from now on: a new fence, so that whoever drove it before cannot write. */
 static void take_over(struct runner *r) {
-    struct store_op step = {0};
+    struct record step;
     struct buf value;
     bool again = r->run.state == RUN_FAILED && r->options.retry_failed;
     if (r->pending.run) {
@@ -603,8 +605,9 @@ static void take_over(struct runner *r) {
         begun(r, true);
         return;
     }
+    record_init(&step);
     buf_init(&value, MAX_VALUE);
-    size_t reopened = again ? reopen(r, &value, &step) : 0;
+    again = again && reopen(r, &step);
     hardy_status status = adopt_definition(r);
     if (status == HARDY_OK) {
         int64_t before = r->run.fence++;
@@ -613,11 +616,15 @@ static void take_over(struct runner *r) {
         r->run.ended = 0;
         set_text(&r->run.detail, NULL);
         size_t count = pending_ops(r, true, before);
-        r->ops[count] = step;
-        r->row.failed |= value.failed;
-        submit(r, count + reopened, after_taken);
+        if (again) {
+            int64_t was = step.fence++;
+            record_op(&step, was, &value, &r->ops[count++]);
+            r->row.failed |= value.failed;
+        }
+        submit(r, count, after_taken);
     }
     buf_free(&value);
+    record_free(&step);
     if (status != HARDY_OK) {
         end(r, status);
     }

@@ -148,6 +148,10 @@ hardy_status workflow_read(const char *path, struct workflow **out, hardy_error 
     w->folder = w->path ? folder_of(w->path) : NULL;
     hardy_status status = w->folder ? yaml_load(path, &w->file, error)
                                     : fail(error, HARDY_E_NOMEM, path, "no memory to read it");
+    if (status == HARDY_OK && w->file->root->kind != YAML_MAP) {
+        status = yaml_fail(w->file->root, error, "a map with `name` and `steps` is needed, not %s",
+                           yaml_kind_text(w->file->root));
+    }
     if (status == HARDY_OK) {
         status = schema_read(&workflow_section, w->file->root, raw, error);
     }

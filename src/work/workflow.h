@@ -32,6 +32,11 @@ struct workflow {
 hardy_status workflow_read(const char *path, struct workflow **out, hardy_error *error);
 void workflow_free(struct workflow *w);
 
+/* Whether all of `input` and `env` that the steps refer to is there: a run that lacks it would only
+ * find out when the steps before have had their effects. E_SYNTAX naming step and path. */
+hardy_status workflow_check_input(const struct workflow *w, const char *input,
+                                  const char *const *env, hardy_error *error);
+
 /* What identifies a step's command in its record: as the file says it, no value filled in, for a
  * value may be a secret. Malloc'd JSON; NULL = no memory. */
 char *step_params(const struct step_settings *s);
