@@ -9,16 +9,16 @@ export YES
 
 build: ## build/hardy and build/libhardy.so
 	@tools/packages.sh build
-	@tools/build.sh build
+	@tools/build.sh build -Dtests=false
 
 run: ## builds and shows hardy at work
 	@tools/packages.sh build run
-	@tools/build.sh build
+	@tools/build.sh build -Dtests=false
 	@tools/demo.sh
 
 demo-incident: ## builds and shows an incident being handled
 	@tools/packages.sh build run
-	@tools/build.sh build
+	@tools/build.sh build -Dtests=false
 	@tools/demo.sh incident
 
 test: ## builds with both compilers and the sanitizers, and runs every test (about ten minutes)
@@ -31,7 +31,7 @@ test-long: ## the long proofs
 
 bench: ## measurements
 	@tools/packages.sh build run
-	@tools/build.sh build
+	@tools/build.sh build -Dtests=false
 	@meson test -C build --benchmark --verbose --num-processes 1
 
 format: ## lays the C files out

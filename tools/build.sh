@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # tools/build.sh DIR [MESON OPTION...]
-# Configures DIR once (CC says with which compiler) and builds everything in it; with ONLY=WORDS only the
-# tests that `tools/tests.py select` finds for these words.
+# Configures DIR once (CC says with which compiler) and builds everything in it. Without -Dtests=false
+# the tests are among it, also where they were not before; with ONLY=WORDS only the tests that
+# `tools/tests.py select` finds for these words are built.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +12,8 @@ shift
 if [ ! -f "$dir/build.ninja" ]; then
     rm -rf "$dir" # what a configuration that failed half-way left is not reconfigured, it is begun again
     meson setup "$dir" "$@"
+elif [[ " $* " != *" -Dtests=false "* && ! -d $dir/tests ]]; then
+    meson configure "$dir" -Dtests=true # made by `make`, which needs no tests
 fi
 if [ -n "${ONLY:-}" ]; then
     ninja -C "$dir" build.ninja # what is selected is read from an up-to-date configuration
