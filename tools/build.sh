@@ -19,7 +19,7 @@ if [ -n "${ONLY:-}" ]; then
     ninja -C "$dir" build.ninja # what is selected is read from an up-to-date configuration
     read -ra words <<<"$ONLY"
     mapfile -t targets < <(python3 tools/tests.py select "$dir" "${words[@]}" | sed -n 's/^target //p')
-    ninja -C "$dir" "${targets[@]}"
+    [ ${#targets[@]} -eq 0 ] || ninja -C "$dir" "${targets[@]}"
 else
     ninja -C "$dir"
 fi
