@@ -120,7 +120,7 @@ watch_start
 wait_for ' up ' "$log"
 "$service" freeze
 say "   ${bold}its workers got SIGSTOP again${off}"
-wait_for 'restart. started' "$log"
+wait_for 'restart started' "$log"
 kill -KILL "$watcher"
 watch_end
 say "   ${bold}kill -9 hardy, between \"restart started\" and \"restart recorded\"; once more:${off}"

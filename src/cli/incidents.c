@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `hardy incidents`: what happened, told again from the store. */
+/* `hardy incidents`: what happened, told again from the store; and one opened by hand. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/handling.h"
 #include "cli/say.h"
 #include "cli/session.h"
 #include "cli/timeline.h"
@@ -16,6 +17,15 @@
 #include <string.h>
 
 enum { MAX_TEXT = 64 << 20 };
+enum { OPT_SERVICE = 1, OPT_SEVERITY, OPT_SUMMARY };
+
+static const struct option_row rows[] = {
+    {OPT_SERVICE, "service", 0, "NAME", "handle: of a service under incidents:"},
+    {OPT_SEVERITY, "severity", 0, "LEVEL",
+     "handle: critical, high, medium or low; the service's without it"},
+    {OPT_SUMMARY, "summary", 0, "TEXT", "handle: what is wrong, in a sentence"},
+    {0},
+};
 
 static void json_text(struct json_out *j, const char *key, const char *text) {
     json_out_key(j, key);
@@ -249,24 +259,64 @@ static hardy_status show(const struct options *o, struct session *s, const char 
     return status;
 }
 
+/* --- the command ---------------------------------------------------------------------------------
+ */
+
+static int handle(const struct options *o, struct handling *how) {
+    if (!how->service) {
+        return options_wrong(o, "handle needs --service NAME");
+    }
+    if (how->severity && incident_severity(how->severity) < 0) {
+        return options_wrong(o, "--severity: \"%s\" is not one of critical, high, medium, low",
+                             how->severity);
+    }
+    if (!how->summary) {
+        how->summary = "opened by hand";
+    }
+    return handling_run(o, how);
+}
+
 static int run(struct options *o) {
     int id;
     struct session s;
+    struct handling how = {.purpose = "incidents handle"};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     while ((id = options_next(o)) > 0) {
+        switch (id) {
+        case OPT_SERVICE:
+            how.service = o->value;
+            break;
+        case OPT_SEVERITY:
+            how.severity = o->value;
+            break;
+        case OPT_SUMMARY:
+            how.summary = o->value;
+            break;
+        default:
+            break;
+        }
     }
     if (id < 0) {
         return o->exit;
     }
-    bool showing = o->argc > 0 && str_eq(o->argv[0], "show");
-    if (o->argc == 0 || (!showing && !str_eq(o->argv[0], "list"))) {
-        return options_wrong(
-            o, o->argc ? "\"%s\" is not one of list, show" : "list or show ID is needed%s",
-            o->argc ? o->argv[0] : "");
+    const char *what = o->argc > 0 ? o->argv[0] : "";
+    bool showing = str_eq(what, "show"), handling = str_eq(what, "handle");
+    if (!showing && !handling && !str_eq(what, "list")) {
+        return options_wrong(o,
+                             o->argc ? "\"%s\" is not one of handle, list, show"
+                                     : "handle, list or show ID is needed%s",
+                             what);
     }
     if (o->argc != (showing ? 2 : 1)) {
-        return options_wrong(o, showing ? "show needs one ID%s" : "list takes nothing more%s", "");
+        return options_wrong(o, showing ? "show needs one ID%s" : "%s takes nothing more",
+                             showing ? "" : what);
+    }
+    if (handling) {
+        return handle(o, &how);
+    }
+    if (how.service || how.severity || how.summary) {
+        return options_wrong(o, "--service, --severity and --summary go with handle");
     }
     int code = session_open(o, SESSION_READ, "incidents", &s);
     if (code == EXIT_DONE) {
@@ -283,12 +333,18 @@ static int run(struct options *o) {
 const struct command command_incidents = {
     .name = "incidents",
     .alias = "incident",
-    .synopsis = "list\nshow ID",
-    .summary = "tell again what happened, from the store",
+    .synopsis =
+        "handle [-c FILE] --service NAME [--severity LEVEL] [--summary TEXT]\nlist\nshow ID",
+    .summary = "what happened, told again from the store; or open one by hand",
     .details =
         "show prints an incident's cause and outcome, what happened and when, the remedies with "
-        "their attempts, the evidence with its age, and what is in doubt with the line to type.",
-    .examples = "hardy incidents list\nhardy incidents show inc-20261123-010203-4f2a    # needs an "
-                "incident",
+        "their attempts, the evidence with its age, and what is in doubt with the line to type.\n\n"
+        "handle opens an incident whatever the service's check says, and handles it as hardy "
+        "supervise would. Exit codes: 0 resolved, 3 a person was told, 4 in doubt.",
+    .examples =
+        "hardy incidents list\nhardy incidents show inc-20261123-010203-4f2a    # needs an "
+        "incident\nhardy incidents handle --service payment-api --summary 'customers cannot "
+        "pay'    # needs a configuration",
+    .options = rows,
     .run = run,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/top.h"
-#include "health/check.h"
+#include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
@@ -10,6 +10,7 @@ struct top {
     int automation;
     struct schema_list guards, checks, notify;
     struct incident_settings incidents;
+    struct health_settings health;
 };
 
 static const char *const automation_words[] = {"observe", "act", NULL};
@@ -26,6 +27,8 @@ static const char *const automation_words[] = {"observe", "act", NULL};
       .help = "observe: only propose remedies; act: carry them out")                               \
     X("checks", .kind = SCHEMA_LIST, .offset = offsetof(struct top, checks),                       \
       .section = &check_section, .help = "health checks")                                          \
+    X("health", .kind = SCHEMA_MAP, .offset = offsetof(struct top, health),                        \
+      .section = &health_section, .help = "where /health/live and /health/ready are served")       \
     X("notify", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, notify),                      \
       .section = &notify_section, .help = "where people are told, by name")                        \
     X("incidents", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents),                  \

@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/say.h"
 #include "cli/top.h"
-#include "health/check.h"
+#include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
@@ -160,40 +160,21 @@ static void look_at_guards(struct validate *v, const struct config *config) {
     }
 }
 
-static bool has_check(const struct schema_list *checks, const char *name) {
-    const struct check_settings *items = checks->items;
-    for (size_t i = 0; i < checks->count; i++) {
-        if (str_eq(items[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
+static void on_wrong_name(void *ctx, const hardy_error *problem) {
+    tell(ctx, "error", problem);
 }
 
-/* Names in one section that stand for something in another. */
 static void look_at_services(struct validate *v, const struct config *config,
                              const struct incident_settings *incidents,
                              const struct schema_list *checks, const struct schema_list *targets) {
     const struct yaml_node *nodes = yaml_get(config_section(config, "incidents"), "services");
     const struct service_settings *services = incidents->services.items;
+    (void)incident_settings_check(config, incidents, checks, targets, on_wrong_name, v);
     for (size_t i = 0; i < incidents->services.count; i++) {
-        const struct service_settings *s = &services[i];
-        const struct yaml_node *node = yaml_get(nodes, s->name);
-        if (!has_check(checks, s->check)) {
-            refuse(v, yaml_get(node, "check"),
-                   "service `%s` names the check `%s`, which is not under checks:", s->name,
-                   s->check);
-        }
-        for (size_t k = 0; k < s->escalate.count; k++) {
-            if (!notify_find(targets, s->escalate.items[k])) {
-                refuse(v, yaml_get(node, "escalate"),
-                       "service `%s` escalates to `%s`, which is not under notify:", s->name,
-                       s->escalate.items[k]);
-            }
-        }
-        if (s->escalate.count == 0) {
-            warn(v, node, "service `%s` has no escalate: nobody is told when it cannot be repaired",
-                 s->name);
+        if (services[i].escalate.count == 0) {
+            warn(v, yaml_get(nodes, services[i].name),
+                 "service `%s` has no escalate: nobody is told when it cannot be repaired",
+                 services[i].name);
         }
     }
 }
@@ -212,6 +193,11 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         tell(v, "error", &error);
         good = false;
     }
+    struct health_settings health = {0};
+    if (health_settings_read(config, &health, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    }
+    health_settings_free(&health);
     if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;

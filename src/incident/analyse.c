@@ -2,7 +2,6 @@
 #include "base/str.h"
 #include "config/template.h"
 #include "incident/incident.h"
-#include <stdlib.h>
 #include <string.h>
 
 struct view {
@@ -10,19 +9,24 @@ struct view {
     json_t *incident;
 };
 
-/* evidence.SOURCE.rest looks into what that source brought; what is not there is null, for a rule
- * must be able to ask about evidence that did not come. */
+/* evidence.SOURCE.rest looks into what that source brought; what is not there
+ * is null, for a rule must be able to ask about evidence that did not come. */
 static json_t *look_up(void *ctx, const char *path) {
     const struct view *view = ctx;
     json_t *found = NULL;
     if (str_starts(path, "evidence.")) {
-        const char *name = path + strlen("evidence.");
-        size_t len = strcspn(name, ".");
-        char *source = str_ndup(name, len);
-        json_t *component =
-            json_object_get(json_object_get(view->evidence, "components"), source ? source : "");
-        free(source);
-        found = template_walk(json_object_get(component, "data"), name + len + (name[len] == '.'));
+        const char *rest = path + strlen("evidence."), *name;
+        json_t *component;
+        size_t longest = 0;
+        json_object_foreach(json_object_get(view->evidence, "components"), name, component) {
+            size_t len = strlen(name);
+            bool fits = strncmp(rest, name, len) == 0 && (rest[len] == '.' || rest[len] == '\0');
+            if (!fits || len < longest)
+                continue;
+            longest = len;
+            found =
+                template_walk(json_object_get(component, "data"), rest + len + (rest[len] == '.'));
+        }
     } else if (str_starts(path, "incident.")) {
         found = template_walk(view->incident, path + strlen("incident."));
     } else {

@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "incident/gathering.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/parse.h"
 #include "base/str.h"
 #include "http/fetch.h"
-#include "incident/incident.h"
 #include "incident/process.h"
 #include "io/file.h"
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ANSWER = 1 << 20, MAX_WHY = 240 };
+enum {
+    MAX_ANSWER = 1 << 20,   /* of one source */
+    MAX_TOGETHER = 2 << 20, /* of all, as JSON: the incident's record has to hold it */
+    MAX_WHY = 240
+};
 
-/* One source being read. Files are read off the loop, where they cannot be stopped: such a job
- * outlives its gathering, which it then no longer knows. */
+/* One source being read. Files are read off the loop, where they cannot be
+ * stopped: such a job outlives its gathering, which it then no longer knows. */
 struct job {
     struct gathering *owner; /* NULL: nobody waits any more */
     const struct source_settings *source;
@@ -26,6 +32,7 @@ struct job {
     struct loop_timer timer;
     struct loop_work work;
     bool working;
+    bool late;  /* has printed too much, and is being ended */
     char *path; /* for the work off the loop */
     bool is_process;
     uint64_t tail;
@@ -35,11 +42,9 @@ struct job {
 };
 
 struct gathering {
-    struct loop *loop;
-    struct store *store;
-    struct http_client *client;
+    struct gathering_world world;
+    struct loop *loop; /* of the world */
     const struct service_settings *service;
-    const char *const *env;
     gathering_done done;
     void *ctx;
     struct component *components;
@@ -82,13 +87,14 @@ static void free_gathering(struct gathering *g) {
     free(g);
 }
 
-/* --- the last good answers, kept in the store ---------------------------------------------------
+/* --- the last good answers, kept in the store
+ * ---------------------------------------------------
  */
 
 static char *cache_get(void *ctx, const char *key, int64_t *age) {
     struct gathering *g = ctx;
     struct store_row row;
-    if (store_get(g->store, "cache", key, &row, NULL) != HARDY_OK)
+    if (store_get(g->world.store, "cache", key, &row, NULL) != HARDY_OK)
         return NULL;
     char *data = str_ndup(row.value, row.len);
     *age = loop_wall(g->loop) - row.changed;
@@ -111,11 +117,12 @@ static void cache_put(void *ctx, const char *key, const char *data) {
                           .value = data,
                           .len = strlen(data),
                           .expires = loop_wall(g->loop) + 7 * HARDY_DAY};
-    store_submit(g->store, &op, 1, ignore_stored, NULL);
+    store_submit(g->world.store, &op, 1, ignore_stored, NULL);
 }
 
 /* --- settling
- * ------------------------------------------------------------------------------------- */
+ * -------------------------------------------------------------------------------------
+ */
 
 static void settle(struct gathering *g, size_t index, char *fresh, const char *why) {
     const struct source_settings *s =
@@ -132,12 +139,35 @@ static void settle(struct gathering *g, size_t index, char *fresh, const char *w
     g->waiting--;
 }
 
+static void leave_out(struct component *c, size_t len) {
+    snprintf(c->error, sizeof c->error, "left out: its %zu KiB and the rest do not fit together",
+             len >> 10);
+    free(c->data);
+    c->data = NULL;
+    c->state = COMPONENT_MISSING;
+}
+
+/* The largest give way until it fits. */
+static void bound(struct gathering *g) {
+    for (;;) {
+        size_t together = 0, largest = 0, at = 0;
+        for (size_t i = 0; i < g->count; i++) {
+            size_t len = g->components[i].data ? strlen(g->components[i].data) : 0;
+            together += len;
+            at = len > largest ? i : at;
+            largest = len > largest ? len : largest;
+        }
+        if (together <= MAX_TOGETHER)
+            return;
+        leave_out(&g->components[at], largest);
+    }
+}
+
 static void finish_if_all(struct gathering *g) {
     if (g->waiting > 0)
         return;
-    struct component *components = g->components;
-    gathering_done done = g->done;
-    done(g->ctx, components, g->count);
+    bound(g);
+    g->done(g->ctx, g->components, g->count);
     free_gathering(g);
 }
 
@@ -151,14 +181,27 @@ static void answer(struct job *j, char *fresh, const char *why) {
     finish_if_all(g);
 }
 
-static char *text_as_json(const char *text, size_t len) {
+/* As a JSON string. A NUL would make the whole evidence unreadable. */
+static char *text_as_json(char *text, size_t len) {
     struct buf out;
-    struct json_out w;
     buf_init(&out, 8 * MAX_ANSWER);
-    json_out_init(&w, &out, 0);
-    json_out_stringn(&w, text, len);
+    for (size_t i = 0; i < len; i++)
+        text[i] = text[i] ? text[i] : ' ';
+    json_put_quoted(&out, text, len);
     char *json = out.failed ? NULL : buf_take(&out);
     buf_free(&out);
+    return json;
+}
+
+/* JSON that reads back the same wherever the evidence is read: written anew,
+ * because names may come twice, numbers be too large and nesting too deep. NULL
+ * = it is none. */
+static char *strict_json(const char *text, size_t len) {
+    if (json_check(text, len, NULL) != HARDY_OK)
+        return NULL;
+    json_t *value = json_loadb(text, len, JSON_DECODE_ANY, NULL);
+    char *json = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    json_decref(value);
     return json;
 }
 
@@ -166,7 +209,8 @@ static char *text_as_json(const char *text, size_t len) {
 static char *stub_status(const char *text) {
     long active, accepts, handled, requests, reading, writing, waiting;
     if (sscanf(text,
-               "Active connections: %ld server accepts handled requests %ld %ld %ld Reading: %ld "
+               "Active connections: %ld server accepts handled requests %ld %ld "
+               "%ld Reading: %ld "
                "Writing: %ld Waiting: %ld",
                &active, &accepts, &handled, &requests, &reading, &writing, &waiting) != 7)
         return NULL;
@@ -175,27 +219,39 @@ static char *stub_status(const char *text) {
                       active, accepts, handled, requests, reading, writing, waiting);
 }
 
-static char *any_as_json(const char *text, size_t len) {
-    if (json_check(text, len, NULL) == HARDY_OK)
-        return str_ndup(text, len);
-    char *status = stub_status(text);
-    return status ? status : text_as_json(text, len);
+static char *any_as_json(char *text, size_t len) {
+    char *json = strict_json(text, len);
+    json = json ? json : stub_status(text);
+    return json ? json : text_as_json(text, len);
 }
 
 /* --- the kinds of source
- * ------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------
+ */
+
+static void no_answer_within(struct job *j, int64_t span) {
+    char why[MAX_WHY], text[48];
+    format_duration_short(span, text);
+    snprintf(why, sizeof why, "no answer within %s", text);
+    answer(j, NULL, why);
+}
 
 static void on_fetched(void *ctx, const struct http_fetched *f) {
     struct job *j = ctx;
     char why[MAX_WHY];
     j->fetch = NULL;
-    if (!f->complete) {
-        answer(j, NULL, f->detail);
-    } else if (f->status < 200 || f->status > 299) {
+    if (f->complete && f->status >= 200 && f->status <= 299) {
+        char *body = str_ndup(f->body, f->body_len);
+        char *json = body ? any_as_json(body, f->body_len) : NULL;
+        free(body);
+        answer(j, json, "no memory");
+    } else if (f->complete) {
         snprintf(why, sizeof why, "answered %d %s", f->status, http_status_text(f->status));
         answer(j, NULL, why);
+    } else if (f->reason == CLOSE_TIMEOUT) {
+        no_answer_within(j, j->source->timeout);
     } else {
-        answer(j, any_as_json(f->body, f->body_len), "no memory");
+        answer(j, NULL, http_fetched_why(f));
     }
 }
 
@@ -207,8 +263,13 @@ static hardy_status start_http(struct job *j) {
         return status;
     options.url = &j->url;
     options.deadline = time_add(loop_now(j->loop), j->source->timeout);
-    return http_fetch_start(j->owner->client, &options, MAX_ANSWER, on_fetched, j, &j->fetch,
+    return http_fetch_start(j->owner->world.client, &options, MAX_ANSWER, on_fetched, j, &j->fetch,
                             &j->error);
+}
+
+static char *buffer_as_json(struct job *j, char *(*convert)(char *text, size_t len)) {
+    char none[] = "";
+    return convert(j->answer.data ? j->answer.data : none, j->answer.len);
 }
 
 static void read_off_loop(struct loop_work *work) {
@@ -231,21 +292,28 @@ static void on_read(struct loop_work *work) {
     else if (j->is_process)
         answer(j, buf_take(&j->answer), "no memory");
     else
-        answer(j, text_as_json(j->answer.data ? j->answer.data : "", j->answer.len), "no memory");
+        answer(j, buffer_as_json(j, text_as_json), "no memory");
 }
 
 static void on_late(struct loop_timer *timer) {
     struct job *j = timer->ctx;
-    struct gathering *g = j->owner;
-    size_t index = j->index;
-    settle(g, index, NULL, "no answer within its time");
-    g->jobs[index] = NULL;
+    char why[MAX_WHY], text[48];
+    if (!j->working) {
+        no_answer_within(j, j->source->timeout);
+        return;
+    }
+    struct gathering *g = j->owner; /* the job goes on without it */
+    format_duration_short(j->source->timeout, text);
+    snprintf(why, sizeof why, "no answer within %s", text);
+    settle(g, j->index, NULL, why);
+    g->jobs[j->index] = NULL;
     drop_job(j);
     finish_if_all(g);
 }
 
 static hardy_status start_file(struct job *j, const char *path, bool is_process) {
-    j->path = str_dup(path);
+    const char *folder = j->owner->world.cwd;
+    j->path = path[0] != '/' && folder ? str_format("%s/%s", folder, path) : str_dup(path);
     j->is_process = is_process;
     j->tail = j->source->tail;
     j->work = (struct loop_work){.fn = read_off_loop, .done = on_read, .ctx = j};
@@ -259,9 +327,10 @@ static hardy_status start_file(struct job *j, const char *path, bool is_process)
 
 static void on_output(void *ctx, struct process *p, int fd, const char *data, size_t len) {
     struct job *j = ctx;
-    (void)p;
-    if (fd == 1)
-        buf_append(&j->answer, data, len);
+    if (fd == 1 && !buf_append(&j->answer, data, len) && !j->late) {
+        j->late = true; /* on_exited() tells why */
+        process_signal(p, 9);
+    }
 }
 
 static void on_exited(void *ctx, struct process *p, int code, int signal) {
@@ -269,16 +338,16 @@ static void on_exited(void *ctx, struct process *p, int code, int signal) {
     char why[MAX_WHY];
     process_free(p);
     j->process = NULL;
-    if (signal) {
+    if (j->late) {
+        answer(j, NULL, "printed more than 1 MiB");
+    } else if (signal) {
         snprintf(why, sizeof why, "killed by signal %d", signal);
         answer(j, NULL, why);
     } else if (code) {
         snprintf(why, sizeof why, "exit code %d", code);
         answer(j, NULL, why);
-    } else if (j->answer.failed) {
-        answer(j, NULL, "printed more than 1 MiB");
     } else {
-        answer(j, any_as_json(j->answer.data ? j->answer.data : "", j->answer.len), "no memory");
+        answer(j, buffer_as_json(j, any_as_json), "no memory");
     }
 }
 
@@ -287,7 +356,8 @@ static hardy_status start_command(struct job *j) {
     struct process_options options;
     process_options_init(&options);
     options.argv = (const char *const *)j->source->command.argv;
-    options.env = j->owner->env;
+    options.env = j->owner->world.env;
+    options.cwd = j->owner->world.cwd;
     options.capture_stdout = true;
     hardy_status status = process_start(j->loop, &options, &events, j, &j->process, &j->error);
     if (status == HARDY_OK)
@@ -315,10 +385,13 @@ static void start_job(struct job *j) {
 /* The deadline of all together: who has not answered is missing. */
 static void on_deadline(struct loop_timer *timer) {
     struct gathering *g = timer->ctx;
+    char why[MAX_WHY], text[48];
+    format_duration_short(g->service->gather_deadline, text);
+    snprintf(why, sizeof why, "no answer within %s, the time for all together", text);
     for (size_t i = 0; i < g->count; i++) {
         if (!g->jobs[i])
             continue;
-        settle(g, i, NULL, "no answer before the deadline of the gathering");
+        settle(g, i, NULL, why);
         drop_job(g->jobs[i]);
         g->jobs[i] = NULL;
     }
@@ -329,10 +402,10 @@ static void on_nothing(struct loop_timer *timer) {
     finish_if_all(timer->ctx);
 }
 
-hardy_status gathering_start(struct loop *loop, struct store *store, struct http_client *client,
-                             const struct service_settings *s, const char *const *env,
+hardy_status gathering_start(const struct gathering_world *world, const struct service_settings *s,
                              gathering_done done, void *ctx, struct gathering **out,
                              hardy_error *error) {
+    struct loop *loop = world->loop;
     const struct source_settings *sources = s->sources.items;
     size_t count = s->sources.count;
     struct gathering *g = calloc(1, sizeof *g);
@@ -348,11 +421,9 @@ hardy_status gathering_start(struct loop *loop, struct store *store, struct http
         free(g);
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to gather %zu sources", count);
     }
+    g->world = *world;
     g->loop = loop;
-    g->store = store;
-    g->client = client;
     g->service = s;
-    g->env = env;
     g->done = done;
     g->ctx = ctx;
     g->cache = (struct fallback_cache){g, cache_get, cache_put};

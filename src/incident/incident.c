@@ -16,8 +16,13 @@ const char *incident_state_text(enum incident_state state) {
     return state_words[state];
 }
 
-bool incident_open(const struct incident *i) {
-    return i->state != INCIDENT_RESOLVED && i->state != INCIDENT_ESCALATED;
+bool incident_under_way(const struct incident *i) {
+    return i->state != INCIDENT_RESOLVED && i->state != INCIDENT_ESCALATED &&
+           i->state != INCIDENT_IN_DOUBT;
+}
+
+char *incident_remedy_key(const struct incident *i) {
+    return str_format("%s/%u.%s", i->id, i->round, i->action ? i->action : "");
 }
 
 void incident_free(struct incident *i) {
@@ -30,6 +35,7 @@ void incident_free(struct incident *i) {
     free(i->rule);
     free(i->action);
     free(i->outcome);
+    free(i->owner);
     memset(i, 0, sizeof *i);
 }
 
@@ -52,6 +58,11 @@ void incident_encode(const struct incident *i, struct buf *out) {
     put(&j, "summary", i->summary);
     put(&j, "severity", i->severity);
     put(&j, "state", incident_state_text(i->state));
+    json_out_key(&j, "by_hand");
+    json_out_bool(&j, i->by_hand);
+    json_out_key(&j, "told");
+    json_out_bool(&j, i->told);
+    put(&j, "owner", i->owner);
     put_time(&j, "created", i->created);
     put_time(&j, "ended", i->ended);
     json_out_key(&j, "round");
@@ -65,6 +76,7 @@ void incident_encode(const struct incident *i, struct buf *out) {
     put(&j, "outcome", i->outcome);
     json_out_key(&j, "events");
     json_out_int(&j, i->events);
+    put_time(&j, "gathered", i->gathered);
     json_out_key(&j, "evidence");
     if (i->evidence)
         json_out_raw(&j, i->evidence);
@@ -104,8 +116,12 @@ hardy_status incident_decode(const struct store_row *row, struct incident *out,
     out->severity = get(o, "severity");
     out->state = (enum incident_state)(state < 0 ? 0 : state);
     out->last = (enum incident_last)(last < 0 ? 0 : last);
+    out->by_hand = json_is_true(json_object_get(o, "by_hand"));
+    out->told = json_is_true(json_object_get(o, "told"));
+    out->owner = get(o, "owner");
     out->created = get_time(o, "created");
     out->ended = get_time(o, "ended");
+    out->gathered = get_time(o, "gathered");
     out->round = (uint32_t)json_integer_value(json_object_get(o, "round"));
     out->cause = get(o, "cause");
     out->rule = get(o, "rule");
@@ -117,7 +133,7 @@ hardy_status incident_decode(const struct store_row *row, struct incident *out,
     if (evidence && !json_is_null(evidence))
         out->evidence = json_dumps(evidence, JSON_COMPACT);
     json_decref(o);
-    if (state < 0 || !out->id || !out->service || !out->severity) {
+    if (state < 0 || last < 0 || !out->id || !out->service || !out->severity) {
         incident_free(out);
         return fail(error, HARDY_E_CORRUPT, NULL, "the record of incident %s cannot be read",
                     row->key);
@@ -135,35 +151,4 @@ hardy_status incident_load(struct store *store, const char *id, struct incident 
     status = incident_decode(&row, out, error);
     store_row_free(&row);
     return status;
-}
-
-struct search {
-    const char *service;
-    struct incident *out;
-    hardy_error *error;
-    hardy_status status;
-};
-
-static bool match_open(void *ctx, const struct store_row *row) {
-    struct search *search = ctx;
-    struct incident i;
-    search->status = incident_decode(row, &i, search->error);
-    if (search->status != HARDY_OK)
-        return false;
-    if (incident_open(&i) && str_eq(i.service, search->service)) {
-        *search->out = i;
-        return false;
-    }
-    incident_free(&i);
-    search->status = HARDY_E_NOT_FOUND;
-    return true;
-}
-
-hardy_status incident_find_open(struct store *store, const char *service, struct incident *out,
-                                hardy_error *error) {
-    struct search search = {service, out, error, HARDY_E_NOT_FOUND};
-    memset(out, 0, sizeof *out);
-    hardy_status status =
-        store_scan(store, "incident", "", NULL, SIZE_MAX, match_open, &search, error);
-    return status == HARDY_OK ? search.status : status;
 }

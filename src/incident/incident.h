@@ -2,13 +2,16 @@
 #ifndef INCIDENT_INCIDENT_H
 #define INCIDENT_INCIDENT_H
 /*
- * An incident as a checkpointed state machine: received -> gathered -> analysed -> acting -> acted
- * -> resolved, or escalated to a person. Each step is durable before the next; a remedy is a
- * durable command whose key is incident + round + parameters. Killed anywhere, it goes on where it
- * was.
+ * An incident as a checkpointed state machine: received -> gathered -> analysed
+ * -> acting -> acted
+ * -> resolved, or escalated to a person. Each step is durable before the next;
+ * a remedy is a durable command whose key is incident + round + parameters.
+ * Killed anywhere, it goes on where it was. This header: the record, the
+ * settings, the decisions; handle.h drives them.
  *
- * Rows: "incident" (key = id), "event" (key = "ID/000001"): what happened, in order; "remedy": the
- * records of the actions (key = "ID/ROUND.action").
+ * Rows: "incident" (key = id); "event" (key = "ID/000001"): what happened, in
+ * order; "service" (key = its name): its latest incident, and when which remedy
+ * was run; "remedy": the records of the actions (key = "ID/ROUND.action").
  */
 #include "config/config.h"
 #include "degrade/gather.h"
@@ -21,37 +24,45 @@ enum incident_state {
     INCIDENT_ANALYSED,
     INCIDENT_ACTING,
     INCIDENT_ACTED,
-    INCIDENT_RESOLVED,
-    INCIDENT_ESCALATED,
-    INCIDENT_IN_DOUBT
+    INCIDENT_RESOLVED,  /* the service is well again, by whomever */
+    INCIDENT_ESCALATED, /* handed to a person; nothing is tried until the check
+                           has been up */
+    INCIDENT_IN_DOUBT   /* a remedy was started and nobody knows how it ended: a
+                           person says */
 };
 const char *incident_state_text(enum incident_state state);
 
 enum incident_last { LAST_NONE, LAST_REMEDY_DONE, LAST_REMEDY_FAILED, LAST_NOT_VERIFIED };
 
 struct incident {
-    char *id; /* "inc-20261123-010203-4f2a" */
+    char *id; /* "inc-20261123-010203-4f2a": ids sort by time */
     char *service, *summary;
     char *severity; /* critical high medium low */
     enum incident_state state;
     int64_t fence;
     int64_t created, ended; /* wall */
     uint32_t round;         /* attempts at a remedy begun so far */
-    char *evidence;         /* gather_to_json()'s answer of the latest round, with its time */
+    char *evidence;         /* gather_to_json()'s answer of the latest round */
+    int64_t gathered;       /* wall of it */
     char *cause, *rule;
     double confidence;
     char *action;            /* the remedy of this round */
     enum incident_last last; /* what came of the round before, or of this one's remedy */
     char *outcome;           /* the same for people, one line */
     uint32_t events;         /* rows written so far */
+    bool by_hand;            /* opened by a person, whatever the check says */
+    bool told;               /* people were paged: they are also told when it is over */
+    char *owner;             /* who handles it or did so last: "hardy supervise, pid 4711" */
 };
 
-/* --- settings: `incidents:` ------------------------------------------------------------------ */
+/* --- settings: `incidents:`
+ * ------------------------------------------------------------------ */
 struct source_settings {
     char *name;
-    char *http;    /* JSON, or text; stub_status is understood */
-    char *file;    /* its last `tail` bytes */
-    char *process; /* a pid file: states of the process and its children from /proc */
+    char *http;                    /* JSON, or text; stub_status is understood */
+    char *file;                    /* its last `tail` bytes */
+    char *process;                 /* a pid file: states of the process and its children from
+                                      /proc */
     struct schema_command command; /* standard output */
     uint64_t tail;
     int64_t timeout;
@@ -61,7 +72,8 @@ struct source_settings {
     int64_t cache; /* TTL of the last good answer; 0 = none */
 };
 struct rule_settings {
-    char *name, *when, *cause; /* when: expression over evidence.SOURCE..., incident.service ... */
+    char *name, *when, *cause; /* when: expression over evidence.SOURCE...,
+                                  incident.service ... */
     double confidence;
     struct schema_strings actions; /* in the order they are tried */
 };
@@ -70,6 +82,8 @@ struct action_settings {
     struct schema_command run, probe;
     int in_doubt; /* enum in_doubt_policy */
     int64_t timeout;
+    uint32_t max_runs; /* within `per`, over all incidents of the service */
+    int64_t per;
     int automation; /* enum automation */
 };
 enum automation { AUTOMATION_INHERIT, AUTOMATION_OBSERVE, AUTOMATION_ACT };
@@ -90,27 +104,61 @@ struct service_settings {
 };
 struct incident_settings {
     struct schema_list services; /* of service_settings */
+    int64_t keep;                /* what is known of an incident, after its end */
     int automation;              /* the file's `automation:`; AUTOMATION_OBSERVE */
 };
-/* Whether hardy itself may carry the action out: action, else service, else file. */
+/* Whether hardy itself may carry the action out: action, else service, else
+ * file. */
 bool incident_may_act(const struct incident_settings *all, const struct service_settings *s,
                       const struct action_settings *a);
 const struct service_settings *incident_service(const struct incident_settings *all,
                                                 const char *name);
 const struct action_settings *incident_action(const struct service_settings *s, const char *name);
 const struct rule_settings *incident_rule(const struct service_settings *s, const char *name);
+const struct check_settings *incident_check(const struct schema_list *checks, const char *name);
 hardy_status incident_settings_read(const struct config *config, struct incident_settings *out,
                                     hardy_error *error);
+/* Tells each name that stands for nothing: checks, places to notify. Returns
+ * how many. */
+size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
+                               const struct schema_list *checks, const struct schema_list *targets,
+                               schema_report report, void *ctx);
 extern const struct schema_section incident_section;
 const char *incident_severity_text(int severity);
+/* Its index, -1 = no such word. */
+int incident_severity(const char *word);
 void incident_settings_free(struct incident_settings *s);
 
-/* --- decisions: pure -----------------------------------------------------------------------------
+/* --- what is known of a service over its incidents
+ * ---------------------------------------------
+ */
+struct past_run {
+    char *action;
+    int64_t at; /* wall */
+};
+struct past {
+    int64_t fence;  /* of the row, -1 = none yet */
+    char *incident; /* id of the latest, NULL = none */
+    struct past_run *runs;
+    size_t count;
+};
+hardy_status past_load(struct store *store, const char *service, struct past *out,
+                       hardy_error *error);
+void past_free(struct past *p);
+/* Runs of the action after `since`. */
+uint32_t past_runs(const struct past *p, const char *action, int64_t since);
+/* Adds a run, forgetting those before `forget`; false = no memory. */
+bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget);
+void past_encode(const struct past *p, struct buf *out);
+
+/* --- decisions: pure
+ * -----------------------------------------------------------------------------
  */
 enum incident_next_kind {
     INCIDENT_GATHER,
     INCIDENT_ANALYSE,
-    INCIDENT_ACT, /* the remedy `action` as round `round`: started, attached to or collected */
+    INCIDENT_ACT, /* the remedy `action` as round `round`: started, attached to or
+                     collected */
     INCIDENT_VERIFY,
     INCIDENT_ESCALATE,
     INCIDENT_FINISH
@@ -122,63 +170,24 @@ struct incident_next {
     char why[240]; /* INCIDENT_ESCALATE */
 };
 struct incident_next incident_decide(const struct incident *i, const struct incident_settings *all,
-                                     const struct service_settings *s);
-/* The first rule whose condition holds over the evidence; NULL = none. `problems` (may be NULL)
- * collects rules whose condition could not be evaluated. */
+                                     const struct service_settings *s, const struct past *past,
+                                     int64_t wall);
+/* The first rule whose condition holds over the evidence; NULL = none.
+ * `problems` (may be NULL) collects rules whose condition could not be
+ * evaluated. */
 const struct rule_settings *
 incident_analyse(const struct incident *i, const struct service_settings *s, struct buf *problems);
 
-/* --- the record ---------------------------------------------------------------------------------
+/* --- the record
+ * ---------------------------------------------------------------------------------
  */
 void incident_free(struct incident *i);
 hardy_status incident_load(struct store *store, const char *id, struct incident *out,
                            hardy_error *error);
 hardy_status incident_decode(const struct store_row *row, struct incident *out, hardy_error *error);
 void incident_encode(const struct incident *i, struct buf *out);
-/* The open incident of a service: E_NOT_FOUND. */
-hardy_status incident_find_open(struct store *store, const char *service, struct incident *out,
-                                hardy_error *error);
-bool incident_open(const struct incident *i);
-
-/* --- gathering
- * ------------------------------------------------------------------------------------ */
-struct http_client;
-struct gathering;
-typedef void (*gathering_done)(void *ctx, const struct component *components, size_t count);
-/* All sources of the service at once; `done` comes at the latest at its gather_deadline. `store`
- * holds the caches. `env` = the environment of commands. */
-hardy_status gathering_start(struct loop *loop, struct store *store, struct http_client *client,
-                             const struct service_settings *s, const char *const *env,
-                             gathering_done done, void *ctx, struct gathering **out,
-                             hardy_error *error);
-void gathering_cancel(struct gathering *g); /* `done` does not come any more */
-
-/* --- the driver
- * ------------------------------------------------------------------------------------- */
-struct handler;
-struct handler_world { /* borrowed until ended */
-    struct loop *loop;
-    struct store *store;
-    const char *state; /* path of the state */
-    const char *cwd;   /* of commands: the configuration's folder */
-    const char *const *env;
-    struct http_client *client;
-    const struct schema_list *checks, *targets;
-    const struct incident_settings *settings;
-};
-struct handler_events {
-    /* Something happened, and is recorded. */
-    void (*told)(void *ctx, const struct incident *i, int64_t wall, const char *what,
-                 const char *detail);
-    /* The incident is RESOLVED, ESCALATED or IN_DOUBT (pages are in the outbox), or `error` says
-     * why it could not be handled. The last callback; the handler is freed after it. */
-    void (*ended)(void *ctx, const struct incident *i, const hardy_error *error);
-};
-/* Opens an incident for the service, or goes on with the one that is open. */
-hardy_status incident_start(const struct handler_world *world, const struct service_settings *s,
-                            const char *severity, const char *summary,
-                            const struct handler_events *events, void *ctx, struct handler **out,
-                            hardy_error *error);
-/* Lets go: what runs goes on and is attached to later. No callback comes. */
-void incident_leave(struct handler *h);
+/* The key of this round's remedy, malloc'd; NULL = no memory. */
+char *incident_remedy_key(const struct incident *i);
+/* Something is still to be done by hardy: neither over nor with a person. */
+bool incident_under_way(const struct incident *i);
 #endif

@@ -78,6 +78,8 @@ static void write_evidence(const char *why, long pid, const struct process_line 
     json_out_string(&j, why);
     json_out_key(&j, "pid");
     json_out_int(&j, pid);
+    json_out_key(&j, "name");
+    json_out_string(&j, count ? lines[0].name : NULL);
     json_out_key(&j, "count");
     json_out_int(&j, (int64_t)count);
     json_out_key(&j, "stopped");

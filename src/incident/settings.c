@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "config/template.h"
+#include "http/url.h"
 #include "incident/incident.h"
+#include "notify/notify.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +135,21 @@ static const struct schema_key action_keys[] = {
      .min = "100ms",
      .max = "1d",
      .help = "time the remedy may take"},
+    {.name = "max_runs",
+     .kind = SCHEMA_UNSIGNED,
+     .offset = offsetof(struct action_settings, max_runs),
+     .def = "10",
+     .min = "1",
+     .max = "1000",
+     .help = "how often it may run within `per`, over all incidents; then a "
+             "person is told"},
+    {.name = "per",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct action_settings, per),
+     .def = "1h",
+     .min = "1s",
+     .max = "30d",
+     .help = "the time that max_runs counts over"},
     {.name = "automation",
      .kind = SCHEMA_ENUM,
      .offset = offsetof(struct action_settings, automation),
@@ -152,7 +171,7 @@ static const struct schema_key verify_keys[] = {
     {.name = "window",
      .kind = SCHEMA_DURATION,
      .offset = offsetof(struct verify_settings, window),
-     .def = "15m",
+     .def = "2m",
      .min = "100ms",
      .max = "1d",
      .help = "time within which they must come"},
@@ -237,6 +256,13 @@ static const struct schema_key incident_keys[] = {
      .offset = offsetof(struct incident_settings, services),
      .section = &service_section,
      .help = "services by name"},
+    {.name = "keep",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct incident_settings, keep),
+     .def = "90d",
+     .min = "1h",
+     .max = "3650d",
+     .help = "how long what is known of an incident is kept after its end"},
 };
 const struct schema_section incident_section = {"incidents", incident_keys, COUNT(incident_keys),
                                                 sizeof(struct incident_settings)};
@@ -275,10 +301,40 @@ bool incident_may_act(const struct incident_settings *all, const struct service_
     return all->automation == AUTOMATION_ACT;
 }
 
+const struct check_settings *incident_check(const struct schema_list *checks, const char *name) {
+    const struct check_settings *list = checks->items;
+    for (size_t i = 0; i < checks->count; i++)
+        if (str_eq(list[i].name, name))
+            return &list[i];
+    return NULL;
+}
+
 /* The node of one key on the way, for errors that point at a place. */
 static const struct yaml_node *below(const struct yaml_node *node, const char *a, const char *b) {
     const struct yaml_node *next = node ? yaml_get(node, a) : NULL;
     return next && b ? yaml_get(next, b) : next;
+}
+
+enum { MAX_NAMES = 256 };
+/* The names of a list of structures whose first member is the name, for the
+ * nearest of them. */
+struct names {
+    const char *of[MAX_NAMES];
+    size_t count;
+};
+
+static void names_add(struct names *names, const char *name) {
+    if (names->count < MAX_NAMES)
+        names->of[names->count++] = name;
+}
+
+/* " (did you mean `x`?)" or nothing. */
+static const char *meant(const char *word, const struct names *names, char out[100]) {
+    const char *nearest = str_nearest(word, names->of, names->count);
+    out[0] = '\0';
+    if (nearest)
+        snprintf(out, 100, " (did you mean `%s`?)", nearest);
+    return out;
 }
 
 static hardy_status check_source(const struct yaml_node *node, const struct source_settings *s,
@@ -289,26 +345,62 @@ static hardy_status check_source(const struct yaml_node *node, const struct sour
         return yaml_fail(node, error,
                          "source `%s` has %s; one of http, file, process, command is needed",
                          s->name, kinds ? "several kinds" : "no kind");
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    struct http_url url;
+    if (s->http && http_url_parse(s->http, &url, &why) != HARDY_OK)
+        return yaml_fail(below(node, "http", NULL), error, "source `%s`: %s", s->name, why.message);
+    if (s->http)
+        http_url_free(&url);
+    if (s->fixed && json_check(s->fixed, strlen(s->fixed), &why) != HARDY_OK)
+        return yaml_fail(below(node, "static", NULL), error,
+                         "source `%s`: static: `%s` is not JSON; a text needs quotes inside the "
+                         "quotes: '\"text\"'",
+                         s->name, s->fixed);
     return HARDY_OK;
 }
 
+/* Whether `path` leads into something called `name`. */
+static bool leads_into(const char *path, const char *name) {
+    size_t len = strlen(name);
+    return strncmp(path, name, len) == 0 && (path[len] == '.' || path[len] == '\0');
+}
+
+/* A source that does not exist would be null for ever, and its rule never hold.
+ */
 static bool known(void *ctx, const char *path) {
-    (void)ctx;
-    return str_starts(path, "evidence.") || str_starts(path, "incident.");
+    const struct service_settings *s = ctx;
+    const struct source_settings *sources = s->sources.items;
+    static const char *const incident[] = {"incident.service", "incident.severity",
+                                           "incident.summary", "incident.round"};
+    for (size_t i = 0; i < COUNT(incident); i++)
+        if (str_eq(path, incident[i]))
+            return true;
+    for (size_t i = 0; i < s->sources.count && str_starts(path, "evidence."); i++)
+        if (leads_into(path + strlen("evidence."), sources[i].name))
+            return true;
+    return false;
 }
 
 static hardy_status check_rule(const struct yaml_node *node, const struct service_settings *s,
                                const struct rule_settings *r, hardy_error *error) {
     hardy_error why;
     hardy_error_init(&why, sizeof why);
-    hardy_status status = template_check_truth(r->when, known, NULL, &why);
+    hardy_status status = template_check_truth(r->when, known, (void *)(uintptr_t)s, &why);
     if (status != HARDY_OK)
-        return yaml_fail(node, error, "rule `%s`: when: %s", r->name, why.message);
+        return yaml_fail(below(node, "when", NULL), error, "rule `%s`: when: %s", r->name,
+                         why.message);
+    const struct action_settings *actions = s->actions.items;
+    struct names names = {.count = 0};
+    char hint[100];
+    for (size_t i = 0; i < s->actions.count; i++)
+        names_add(&names, actions[i].name);
     for (size_t i = 0; i < r->actions.count; i++)
         if (!incident_action(s, r->actions.items[i]))
-            return yaml_fail(node, error,
-                             "rule `%s` names the action `%s`, which is not under actions:",
-                             r->name, r->actions.items[i]);
+            return yaml_fail(below(node, "actions", NULL), error,
+                             "rule `%s` names the action `%s`, which is not under actions:%s",
+                             r->name, r->actions.items[i],
+                             meant(r->actions.items[i], &names, hint));
     return HARDY_OK;
 }
 
@@ -362,10 +454,68 @@ hardy_status incident_settings_read(const struct config *config, struct incident
     return status;
 }
 
+struct checking {
+    schema_report report;
+    void *ctx;
+    size_t count;
+};
+
+static void complain(struct checking *c, const struct yaml_node *node, const char *format, ...)
+    HARDY_PRINTF(3, 4);
+static void complain(struct checking *c, const struct yaml_node *node, const char *format, ...) {
+    char text[400];
+    hardy_error problem;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    hardy_error_init(&problem, sizeof problem);
+    (void)yaml_fail(node, &problem, "%s", text);
+    c->count++;
+    c->report(c->ctx, &problem);
+}
+
+size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
+                               const struct schema_list *checks, const struct schema_list *targets,
+                               schema_report report, void *ctx) {
+    const struct yaml_node *nodes = below(config_section(config, "incidents"), "services", NULL);
+    const struct service_settings *services = all->services.items;
+    const struct check_settings *check = checks->items;
+    const struct notify_target *target = targets->items;
+    struct names check_names = {.count = 0}, target_names = {.count = 0};
+    struct checking c = {report, ctx, 0};
+    char hint[100];
+    for (size_t n = 0; n < checks->count; n++)
+        names_add(&check_names, check[n].name);
+    for (size_t n = 0; n < targets->count; n++)
+        names_add(&target_names, target[n].name);
+    for (size_t n = 0; n < all->services.count; n++) {
+        const struct service_settings *s = &services[n];
+        const struct yaml_node *node = below(nodes, s->name, NULL);
+        if (!incident_check(checks, s->check))
+            complain(&c, below(node, "check", NULL),
+                     "service `%s` names the check `%s`, which is not under checks:%s", s->name,
+                     s->check, meant(s->check, &check_names, hint));
+        for (size_t k = 0; k < s->escalate.count; k++)
+            if (!notify_find(targets, s->escalate.items[k]))
+                complain(&c, below(node, "escalate", NULL),
+                         "service `%s` escalates to `%s`, which is not under notify:%s", s->name,
+                         s->escalate.items[k], meant(s->escalate.items[k], &target_names, hint));
+    }
+    return c.count;
+}
+
 void incident_settings_free(struct incident_settings *s) {
     schema_free(&incident_section, s);
 }
 
 const char *incident_severity_text(int severity) {
     return severity_words[severity];
+}
+
+int incident_severity(const char *word) {
+    for (int i = 0; severity_words[i]; i++)
+        if (str_eq(word, severity_words[i]))
+            return i;
+    return -1;
 }

@@ -2,16 +2,29 @@
 #include "incident/watch.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/parse.h"
 #include "base/str.h"
 #include "notify/notify.h"
 #include <stdio.h>
 #include <stdlib.h>
 
+/* How often pages are looked for that another process has left, and how old
+ * they have to be. */
+static const int64_t look_every = 15 * HARDY_SECOND, left_for = HARDY_MINUTE;
+
+enum mute { /* why nothing is done though the check may be down */
+            MUTE_NOT,
+            MUTE_PERSON, /* with a person, and not up since */
+            MUTE_DOUBT   /* a person has to say how a remedy ended */
+};
+
 struct watched {
     struct watch *owner;
     const struct service_settings *service;
     struct handler *handler; /* an incident is being handled */
-    bool muted;              /* escalated, and not up since */
+    enum handle_why why;
+    enum mute mute;
+    char *remedy; /* MUTE_DOUBT: the key of what is in doubt */
 };
 
 struct watch {
@@ -19,42 +32,94 @@ struct watch {
     const struct watch_events *events;
     void *ctx;
     struct health *health;
+    struct health_server *server;
     struct outbox *outbox;
     struct watched *services;
     size_t count;
     struct incident last; /* of `once` */
-    bool has_last, ending, in_doubt;
+    bool has_last, ending, closing, unsent;
+    size_t under_way; /* of what has to go before the end */
     hardy_error error;
     struct loop_timer timer; /* begins; then bounds the wait for the pages */
+    struct loop_timer look;
 };
 
+/* --- the end: everything is let go, then it is told
+ * --------------------------------------------
+ */
+
 static void end(struct watch *w) {
-    bool unsent = w->outbox && !outbox_idle(w->outbox);
-    loop_timer_stop(w->options.world.loop, &w->timer);
-    if (w->health)
-        health_stop(w->health);
-    if (w->outbox)
-        outbox_stop(w->outbox, NULL, NULL);
-    for (size_t n = 0; n < w->count; n++)
-        if (w->services[n].handler)
-            incident_leave(w->services[n].handler);
-    w->events->ended(w->ctx, w->has_last ? &w->last : NULL, unsent,
+    w->events->ended(w->ctx, w->has_last ? &w->last : NULL, w->unsent,
                      w->error.status != HARDY_OK ? &w->error : NULL);
+    for (size_t n = 0; n < w->count; n++)
+        free(w->services[n].remedy);
     incident_free(&w->last);
     free(w->services);
     free(w);
 }
 
-static void on_end(struct loop_timer *timer) {
-    end(timer->ctx);
+static void one_gone(void *ctx) {
+    struct watch *w = ctx;
+    if (--w->under_way == 0)
+        end(w);
+}
+
+static void on_close(struct loop_timer *timer) {
+    struct watch *w = timer->ctx;
+    w->closing = true;
+    w->unsent = !outbox_idle(w->outbox);
+    loop_timer_stop(w->options.world.loop, &w->look);
+    w->under_way = 1;
+    for (size_t n = 0; n < w->count; n++)
+        if (w->services[n].handler && !handle_leave(w->services[n].handler))
+            w->under_way++; /* on_handler_gone() */
+    if (w->server) {
+        w->under_way++;
+        health_server_stop(w->server, one_gone, w);
+    }
+    if (w->health)
+        health_stop(w->health);
+    outbox_stop(w->outbox, one_gone, w);
+}
+
+static void on_handler_gone(void *ctx) {
+    struct watched *s = ctx;
+    one_gone(s->owner);
 }
 
 /* Ends from the loop, after at most `span`. */
 static void end_within(struct watch *w, int64_t span) {
     struct loop *loop = w->options.world.loop;
+    if (w->closing)
+        return;
     w->ending = true;
-    loop_timer_init(&w->timer, on_end, w);
+    loop_timer_stop(loop, &w->timer); /* it may be set already, for later */
+    loop_timer_init(&w->timer, on_close, w);
     loop_timer_start(loop, &w->timer, time_add(loop_now(loop), span));
+}
+
+/* --- incidents
+ * -----------------------------------------------------------------------------------
+ */
+
+/* To everybody the service names, from memory: the state takes nothing now. */
+static void page_at_once(struct watched *s, const char *dedup_key, const char *summary,
+                         const char *severity) {
+    struct watch *w = s->owner;
+    const struct notice notice = {.action = "trigger",
+                                  .dedup_key = dedup_key,
+                                  .summary = summary,
+                                  .severity = severity,
+                                  .source = s->service->name};
+    for (size_t n = 0; n < s->service->escalate.count; n++) {
+        const struct notify_target *target =
+            notify_find(w->options.world.targets, s->service->escalate.items[n]);
+        hardy_error error;
+        hardy_error_init(&error, sizeof error);
+        if (target && outbox_tell(w->outbox, target, &notice, &error) != HARDY_OK &&
+            w->events->page_failed)
+            w->events->page_failed(w->ctx, target->name, error.message);
+    }
 }
 
 static void on_told(void *ctx, const struct incident *i, int64_t wall, const char *what,
@@ -64,27 +129,77 @@ static void on_told(void *ctx, const struct incident *i, int64_t wall, const cha
         s->owner->events->told(s->owner->ctx, i, wall, what, detail);
 }
 
-static void on_incident_ended(void *ctx, const struct incident *i, const hardy_error *error) {
+static void on_trouble(void *ctx, const struct incident *i, const hardy_error *error, int64_t pause,
+                       bool first) {
     struct watched *s = ctx;
-    struct watch *w = s->owner;
-    s->handler = NULL;
-    s->muted = i->state != INCIDENT_RESOLVED;
-    outbox_kick(w->outbox);
-    if (!w->options.once && !error)
+    char text[600], span[48];
+    format_duration_short(pause, span);
+    snprintf(text, sizeof text,
+             "the state cannot be written (%s); nothing is done until it can, "
+             "tried again in %s",
+             error->message, span);
+    on_told(s, i, loop_wall(s->owner->options.world.loop), "held up", text);
+    if (!first)
         return;
-    if (error)
-        w->error = *error;
-    if (w->has_last)
+    snprintf(text, sizeof text, "%s, and hardy cannot help: its state cannot be written (%s)",
+             i->summary, error->message);
+    page_at_once(s, i->id, text, i->severity);
+}
+
+static void remember(struct watched *s, const struct incident *i) {
+    free(s->remedy);
+    s->remedy = NULL;
+    s->mute = MUTE_NOT;
+    if (i && i->state == INCIDENT_ESCALATED)
+        s->mute = MUTE_PERSON;
+    if (i && i->state == INCIDENT_IN_DOUBT) {
+        s->mute = MUTE_DOUBT;
+        s->remedy = incident_remedy_key(i);
+    }
+}
+
+static void end_with(struct watch *w, const struct incident *i) {
+    if (i) {
         incident_free(&w->last);
-    w->has_last = incident_load(w->options.world.store, i->id, &w->last, &w->error) == HARDY_OK;
+        w->has_last = incident_load(w->options.world.store, i->id, &w->last, NULL) == HARDY_OK;
+    }
     end_within(w, outbox_idle(w->outbox) ? 0 : w->options.page_wait);
 }
 
-static hardy_status open_incident(struct watched *s, const char *severity, const char *summary,
-                                  hardy_error *error) {
-    static const struct handler_events events = {on_told, on_incident_ended};
-    return incident_start(&s->owner->options.world, s->service, severity, summary, &events, s,
-                          &s->handler, error);
+static void on_incident_ended(void *ctx, const struct incident *i, const hardy_error *error) {
+    struct watched *s = ctx;
+    struct watch *w = s->owner;
+    bool fenced = error && error->status == HARDY_E_FENCED,
+         one = w->options.once || w->options.service;
+    s->handler = NULL;
+    if (!error)
+        remember(s, i);
+    outbox_kick(w->outbox);
+    if (error && !fenced && i) {
+        char text[600];
+        snprintf(text, sizeof text, "%s, and hardy cannot go on: %s", i->summary, error->message);
+        page_at_once(s, i->id, text, i->severity);
+    }
+    if (fenced && !one) { /* the other one goes on with it; here the check decides
+                             what next */
+        on_told(s, i, loop_wall(w->options.world.loop), "left", error->message);
+    } else if (error) {
+        w->error = *error;
+        end_with(w, i);
+    } else if (one && s->why != HANDLE_UP) {
+        end_with(w, i);
+    }
+}
+
+static void handle(struct watched *s, enum handle_why why, const char *severity,
+                   const char *summary) {
+    static const struct handler_events events = {on_told, on_trouble, on_incident_ended,
+                                                 on_handler_gone};
+    struct watch *w = s->owner;
+    s->why = why;
+    if (handle_start(&w->options.world, s->service, why, severity, summary, &events, s, &s->handler,
+                     &w->error) != HARDY_OK)
+        end_within(w, 0);
 }
 
 static bool handling(const struct watch *w) {
@@ -94,28 +209,49 @@ static bool handling(const struct watch *w) {
     return false;
 }
 
+/* Whether a person has said meanwhile how the remedy ended. */
+static bool doubt_settled(const struct watched *s) {
+    struct record r;
+    if (!s->remedy ||
+        record_load(s->owner->options.world.store, "remedy", s->remedy, &r, NULL) != HARDY_OK)
+        return false;
+    bool settled = r.state != RECORD_IN_DOUBT;
+    record_free(&r);
+    return settled;
+}
+
+static void service_checked(struct watched *s, const struct check_state *state) {
+    const struct watch *w = s->owner;
+    const char *severity = incident_severity_text(s->service->severity);
+    bool well = state->level == LEVEL_UP && state->successes >= s->service->verify.passes;
+    char summary[400];
+    if (s->handler || (w->options.once && handling(w)))
+        return;
+    if (s->mute == MUTE_DOUBT && doubt_settled(s)) {
+        handle(s, HANDLE_LEFT, NULL, NULL);
+    } else if (s->mute != MUTE_NOT && well) {
+        handle(s, HANDLE_UP, NULL, NULL);
+    } else if (state->level == LEVEL_DOWN && (s->mute == MUTE_NOT || w->options.once)) {
+        snprintf(summary, sizeof summary, "%s is down: %s", s->service->name, state->message);
+        handle(s, HANDLE_DOWN, severity, summary);
+    }
+}
+
 static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *state,
                        bool changed) {
     struct watch *w = ctx;
-    bool quiet = w->ending || (w->options.once && handling(w));
-    if (w->events->checked && !quiet)
+    if (w->ending)
+        return;
+    if (w->events->checked && !(w->options.once && handling(w)))
         w->events->checked(w->ctx, c, state, changed);
-    for (size_t n = 0; n < w->count; n++) {
-        struct watched *s = &w->services[n];
-        if (!str_eq(s->service->check, c->name))
-            continue;
-        if (state->level == LEVEL_UP)
-            s->muted = false;
-        if (quiet || state->level != LEVEL_DOWN || s->handler || s->muted ||
-            (w->options.once && handling(w)))
-            continue;
-        char summary[400];
-        snprintf(summary, sizeof summary, "%s is down: %s", s->service->name, state->message);
-        if (open_incident(s, incident_severity_text(s->service->severity), summary, &w->error) !=
-            HARDY_OK)
-            end_within(w, 0);
-    }
+    for (size_t n = 0; n < w->count; n++)
+        if (str_eq(w->services[n].service->check, c->name))
+            service_checked(&w->services[n], state);
 }
+
+/* --- pages
+ * ---------------------------------------------------------------------------------------
+ */
 
 static void on_delivered(void *ctx, const char *target, const char *dedup_key) {
     struct watch *w = ctx;
@@ -136,62 +272,131 @@ static void on_idle(void *ctx) {
         end_within(w, 0);
 }
 
-/* What an earlier process left open comes first. */
-static void on_begin(struct loop_timer *timer) {
+static void on_look(struct loop_timer *timer) {
     struct watch *w = timer->ctx;
-    for (size_t n = 0; n < w->count; n++) {
-        struct incident i;
-        if (w->services[n].handler || (w->options.once && handling(w)))
-            continue;
-        hardy_error error;
-        hardy_error_init(&error, sizeof error);
-        hardy_status status =
-            incident_find_open(w->options.world.store, w->services[n].service->name, &i, &error);
-        if (status == HARDY_E_NOT_FOUND)
-            continue;
-        if (status == HARDY_OK) {
-            status = open_incident(&w->services[n], i.severity, i.summary, &error);
-            incident_free(&i);
-        }
-        if (status != HARDY_OK) {
-            w->error = error;
-            end_within(w, 0);
-            return;
-        }
-    }
+    struct loop *loop = w->options.world.loop;
+    outbox_look(w->outbox, left_for);
+    loop_timer_start(loop, &w->look, time_add(loop_now(loop), look_every));
 }
 
-static hardy_status check_names(const struct watch_options *o, hardy_error *error) {
-    const struct service_settings *services = o->settings->services.items;
-    const struct check_settings *checks = o->world.checks->items;
-    for (size_t n = 0; n < o->settings->services.count; n++) {
-        bool found = false;
-        for (size_t k = 0; k < o->world.checks->count; k++)
-            found |= str_eq(checks[k].name, services[n].check);
-        if (!found)
-            return fail(error, HARDY_E_INVALID, NULL,
-                        "service `%s` names the check `%s`, which is not under checks:",
-                        services[n].name, services[n].check);
-        for (size_t k = 0; k < services[n].escalate.count; k++)
-            if (!notify_find(o->world.targets, services[n].escalate.items[k]))
-                return fail(error, HARDY_E_INVALID, NULL,
-                            "service `%s` escalates to `%s`, which is not under notify:",
-                            services[n].name, services[n].escalate.items[k]);
+/* --- the beginning
+ * -------------------------------------------------------------------------------
+ */
+
+static bool tell_if_forgotten(void *ctx, const struct store_row *row) {
+    struct watch *w = ctx;
+    struct past past;
+    struct incident i = {0};
+    char text[400];
+    if (incident_service(w->options.world.settings, row->key) ||
+        past_load(w->options.world.store, row->key, &past, NULL) != HARDY_OK)
+        return true;
+    if (past.incident &&
+        incident_load(w->options.world.store, past.incident, &i, NULL) == HARDY_OK &&
+        i.state != INCIDENT_RESOLVED && i.state != INCIDENT_ESCALATED && w->events->told) {
+        snprintf(text, sizeof text, "%s was left in state %s, and %s is not configured any more",
+                 i.id, incident_state_text(i.state), i.service);
+        w->events->told(w->ctx, &i, loop_wall(w->options.world.loop), "left", text);
     }
-    return HARDY_OK;
+    incident_free(&i);
+    past_free(&past);
+    return true;
+}
+
+/* What an earlier process left comes first. */
+static void take_up(struct watched *s) {
+    struct watch *w = s->owner;
+    struct past past;
+    struct incident i = {0};
+    hardy_status status = past_load(w->options.world.store, s->service->name, &past, &w->error);
+    if (status == HARDY_OK && past.incident) {
+        status = incident_load(w->options.world.store, past.incident, &i, &w->error);
+        if (status == HARDY_OK)
+            remember(s, &i);
+        else if (status == HARDY_E_NOT_FOUND) { /* kept as long as it was to be */
+            hardy_error_init(&w->error, sizeof w->error);
+            status = HARDY_OK;
+        }
+    }
+    if (status != HARDY_OK)
+        end_within(w, 0);
+    else if (i.id && (incident_under_way(&i) || (s->mute == MUTE_DOUBT && doubt_settled(s))) &&
+             !(w->options.once && handling(w)))
+        handle(s, HANDLE_LEFT, NULL, NULL);
+    incident_free(&i);
+    past_free(&past);
+}
+
+static void on_begin(struct loop_timer *timer) {
+    struct watch *w = timer->ctx;
+    const struct watch_options *o = &w->options;
+    loop_timer_start(o->world.loop, &w->look, time_add(loop_now(o->world.loop), look_every));
+    for (size_t n = 0; n < w->count && !w->ending; n++) {
+        struct watched *s = &w->services[n];
+        if (!o->service)
+            take_up(s);
+        else if (str_eq(s->service->name, o->service))
+            handle(s, HANDLE_BY_HAND,
+                   o->severity ? o->severity : incident_severity_text(s->service->severity),
+                   o->summary);
+    }
+    if (!o->service && !w->ending)
+        (void)store_scan(o->world.store, "service", "", NULL, SIZE_MAX, tell_if_forgotten, w, NULL);
+}
+
+static hardy_status find_service(const struct watch_options *o, hardy_error *error) {
+    const struct service_settings *services = o->world.settings->services.items;
+    const char *names[64];
+    size_t count = 0;
+    if (!o->service || incident_service(o->world.settings, o->service))
+        return HARDY_OK;
+    for (size_t n = 0; n < o->world.settings->services.count && n < 64; n++)
+        names[count++] = services[n].name;
+    const char *nearest = str_nearest(o->service, names, count);
+    return fail(error, HARDY_E_NOT_FOUND, NULL, "there is no service `%s` under incidents:%s%s%s",
+                o->service, nearest ? " (did you mean `" : "", nearest ? nearest : "",
+                nearest ? "`?)" : "");
+}
+
+static void free_watch(struct watch *w) {
+    if (w->health)
+        health_stop(w->health);
+    free(w->services);
+    free(w);
+}
+
+static hardy_status start_all(struct watch *w, hardy_error *error) {
+    static const struct health_events health_events = {on_checked};
+    static const struct outbox_events outbox_events = {on_delivered, on_failed, on_idle};
+    const struct handler_world *world = &w->options.world;
+    if (!w->options.service) {
+        w->health =
+            health_start(world->loop, world->client, world->checks, &health_events, w, error);
+        if (!w->health)
+            return HARDY_E_NOMEM;
+    }
+    if (w->health && w->options.health && w->options.health->listen) {
+        hardy_status status =
+            health_serve(world->loop, w->options.health, w->health, &w->server, error);
+        if (status != HARDY_OK)
+            return status;
+    }
+    hardy_status status = outbox_start(world->loop, world->store, world->client, world->targets,
+                                       &outbox_events, w, &w->outbox, error);
+    if (status != HARDY_OK && w->server)
+        health_server_stop(w->server, NULL, NULL);
+    return status;
 }
 
 hardy_status watch_start(const struct watch_options *options, const struct watch_events *events,
                          void *ctx, struct watch **out, hardy_error *error) {
-    static const struct health_events health_events = {on_checked};
-    static const struct outbox_events outbox_events = {on_delivered, on_failed, on_idle};
-    const struct service_settings *services = options->settings->services.items;
-    hardy_status status = check_names(options, error);
+    const struct schema_list *services = &options->world.settings->services;
+    hardy_status status = find_service(options, error);
     if (status != HARDY_OK)
         return status;
     struct watch *w = calloc(1, sizeof *w);
     if (w)
-        w->services = calloc(options->settings->services.count + 1, sizeof *w->services);
+        w->services = calloc(services->count + 1, sizeof *w->services);
     if (!w || !w->services) {
         free(w);
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to watch");
@@ -200,49 +405,21 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
     w->events = events;
     w->ctx = ctx;
     hardy_error_init(&w->error, sizeof w->error);
-    for (size_t n = 0; n < options->settings->services.count; n++)
-        w->services[w->count++] = (struct watched){.owner = w, .service = &services[n]};
+    for (size_t n = 0; n < services->count; n++)
+        w->services[w->count++] = (struct watched){
+            .owner = w, .service = &((const struct service_settings *)services->items)[n]};
     loop_timer_init(&w->timer, on_begin, w);
-    const struct handler_world *world = &w->options.world;
-    status = outbox_start(world->loop, world->store, world->client, world->targets, &outbox_events,
-                          w, &w->outbox, error);
-    if (status == HARDY_OK) {
-        w->health =
-            health_start(world->loop, world->client, world->checks, &health_events, w, error);
-        if (!w->health) {
-            outbox_stop(w->outbox, NULL, NULL);
-            status = HARDY_E_NOMEM;
-        }
-    }
+    loop_timer_init(&w->look, on_look, w);
+    status = start_all(w, error);
     if (status != HARDY_OK) {
-        free(w->services);
-        free(w);
+        free_watch(w);
         return status;
     }
-    loop_timer_start(world->loop, &w->timer, loop_now(world->loop));
+    loop_timer_start(options->world.loop, &w->timer, loop_now(options->world.loop));
     *out = w;
     return HARDY_OK;
 }
 
 void watch_stop(struct watch *w) {
     end_within(w, 0);
-}
-
-hardy_status watch_open(struct watch *w, const char *service, const char *severity,
-                        const char *summary, hardy_error *error) {
-    const char *names[64];
-    size_t count = 0;
-    for (size_t n = 0; n < w->count; n++) {
-        if (str_eq(w->services[n].service->name, service))
-            return open_incident(
-                &w->services[n],
-                severity ? severity : incident_severity_text(w->services[n].service->severity),
-                summary, error);
-        if (count < sizeof names / sizeof *names)
-            names[count++] = w->services[n].service->name;
-    }
-    const char *nearest = str_nearest(service, names, count);
-    return fail(error, HARDY_E_NOT_FOUND, NULL, "there is no service `%s` under incidents:%s%s%s",
-                service, nearest ? "; did you mean `" : "", nearest ? nearest : "",
-                nearest ? "`?" : "");
 }

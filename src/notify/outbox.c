@@ -49,6 +49,7 @@ struct lane {
     bool from_memory;     /* it is the first of `urgent` */
     char *dedup_key;
     char *summary;
+    bool over; /* it tells an end */
     struct loop_post removed;
     hardy_status result, removal;
     bool busy;
@@ -386,12 +387,14 @@ static hardy_status load_next(struct lane *l, bool *found) {
     const char *summary = json_string_value(json_object_get(o, "summary"));
     l->dedup_key = str_dup(key ? key : l->row.key);
     l->summary = str_dup(summary ? summary : "(a notice that cannot be read)");
+    l->over = str_eq(json_string_value(json_object_get(o, "action")), "resolve");
     json_decref(o);
     return l->dedup_key && l->summary ? HARDY_OK : HARDY_E_NOMEM;
 }
 
 static void print_notice(const struct lane *l) {
-    char *line = str_format("PAGE [%s] %s (%s)", l->target->name, l->summary, l->dedup_key);
+    char *line = str_format("%s [%s] %s (%s)", l->over ? "RESOLVED" : "PAGE", l->target->name,
+                            l->summary, l->dedup_key);
     if (line) {
         size_t len = strlen(line);
         str_make_printable(line);

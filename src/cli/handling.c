@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/handling.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include "cli/timeline.h"
+#include "cli/top.h"
+#include "incident/watch.h"
+#include "notify/notify.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_LINE = 64 << 10 };
+
+struct handler_session {
+    const struct options *o;
+    const struct handling *how;
+    struct session session;
+    struct schema_list checks, targets;
+    struct incident_settings settings;
+    struct health_settings health;
+    struct watch *watch;
+    struct loop_timer last_turn;
+    char self[64];
+    int width; /* of the column that says whom a line is about */
+    int exit;
+};
+
+/* --- what happens, a line each -------------------------------------------------------------------
+ */
+
+static void tell(struct handler_session *s, int64_t wall, const char *subject, const char *incident,
+                 const char *what, const char *detail) {
+    if (s->o->globals.json) {
+        struct buf line;
+        struct json_out j;
+        char text[40];
+        buf_init(&line, MAX_LINE);
+        json_out_init(&j, &line, 0);
+        clock_format_wall(wall, text);
+        json_out_object(&j);
+        json_out_key(&j, "at");
+        json_out_string(&j, text);
+        json_out_key(&j, "subject");
+        json_out_string(&j, subject);
+        json_out_key(&j, "incident");
+        json_out_string(&j, incident && incident[0] ? incident : NULL);
+        json_out_key(&j, "what");
+        json_out_string(&j, what);
+        json_out_key(&j, "detail");
+        json_out_string(&j, detail);
+        json_out_object_end(&j);
+        printf("%s\n", line.data ? line.data : "");
+        buf_free(&line);
+    } else {
+        char text[16];
+        clock_text(wall, text);
+        printf("%s  %-*s  %-12s  %s\n", text, s->width, subject, what, detail);
+    }
+    fflush(stdout);
+}
+
+static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *state,
+                       bool changed) {
+    struct handler_session *s = ctx;
+    char detail[300];
+    if (!changed &&
+        (state->last == CHECK_PASS || (state->last == CHECK_FAIL && state->level == LEVEL_DOWN) ||
+         (state->last == CHECK_UNKNOWN && state->unknowns > 1))) {
+        return; /* known already */
+    }
+    if (state->last == CHECK_FAIL) {
+        snprintf(detail, sizeof detail, "%s (%u of %u)", state->message, state->failures,
+                 c->failure_threshold);
+    } else {
+        str_copy(detail, sizeof detail, state->message);
+    }
+    tell(s, state->last_at, c->name, NULL,
+         state->last == CHECK_UNKNOWN ? "unknown"
+         : changed                    ? check_level_text(state->level)
+                                      : "failed",
+         detail);
+}
+
+static void on_told(void *ctx, const struct incident *i, int64_t wall, const char *what,
+                    const char *detail) {
+    tell(ctx, wall, i->service, i->id, what, detail);
+}
+
+static void on_paged(void *ctx, const char *target, const char *dedup_key) {
+    struct handler_session *s = ctx;
+    char detail[600];
+    snprintf(detail, sizeof detail, "took the page about %.500s", dedup_key);
+    tell(s, loop_wall(s->session.loop), target, dedup_key, "told", detail);
+}
+
+static void on_page_failed(void *ctx, const char *target, const char *why) {
+    struct handler_session *s = ctx;
+    char detail[400];
+    snprintf(detail, sizeof detail, "%.300s; the page is kept and sent again", why);
+    tell(s, loop_wall(s->session.loop), target, NULL, "not told", detail);
+}
+
+/* --- the end -------------------------------------------------------------------------------------
+ */
+
+static void on_last_turn(struct loop_timer *timer) {
+    struct handler_session *s = timer->ctx;
+    loop_stop(s->session.loop);
+}
+
+static int exit_of(const struct handler_session *s, const struct incident *i) {
+    if (!i) {
+        return s->session.interrupted ? 128 + s->session.interrupted : EXIT_DONE;
+    }
+    switch (i->state) {
+    case INCIDENT_RESOLVED:
+        return EXIT_DONE;
+    case INCIDENT_IN_DOUBT:
+        return EXIT_IN_DOUBT;
+    default:
+        return EXIT_ESCALATED;
+    }
+}
+
+static void on_ended(void *ctx, const struct incident *i, bool unsent, const hardy_error *error) {
+    struct handler_session *s = ctx;
+    s->watch = NULL;
+    if (unsent) {
+        say(s->o, HARDY_LOG_WARNING,
+            "a page has not been taken yet; it stays in the outbox, and the next hardy supervise "
+            "sends it");
+    }
+    if (error) {
+        say_error(s->o, error);
+        s->exit = session_exit(error->status);
+    } else {
+        s->exit = exit_of(s, i);
+    }
+    if (i && !error && i->state == INCIDENT_IN_DOUBT) {
+        say(s->o, HARDY_LOG_ERROR, "%s", i->outcome);
+    }
+    if (i && !s->o->globals.json) {
+        say(s->o, HARDY_LOG_INFO, "the whole story: hardy incidents show %s", i->id);
+    }
+    /* What ends together with the watch frees itself in this turn of the loop. */
+    loop_timer_init(&s->last_turn, on_last_turn, s);
+    loop_timer_start(s->session.loop, &s->last_turn, loop_now(s->session.loop));
+}
+
+static void on_interrupt(void *ctx) {
+    struct handler_session *s = ctx;
+    if (s->watch) {
+        watch_stop(s->watch);
+    }
+}
+
+/* --- the beginning -------------------------------------------------------------------------------
+ */
+
+static void on_problem(void *ctx, const hardy_error *problem) {
+    const struct handler_session *s = ctx;
+    say_error(s->o, problem);
+}
+
+static int read_settings(struct handler_session *s) {
+    const struct config *config = s->session.state.config;
+    const char *file = config->path ? config->path : "there is no configuration file, so it";
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_status status = config_check_top(config, top_names, &error);
+    if (status == HARDY_OK) {
+        status = checks_read(config, &s->checks, &error);
+    }
+    if (status == HARDY_OK) {
+        status = notify_read(config, &s->targets, &error);
+    }
+    if (status == HARDY_OK) {
+        status = health_settings_read(config, &s->health, &error);
+    }
+    if (status == HARDY_OK) {
+        status = incident_settings_read(config, &s->settings, &error);
+    }
+    if (status != HARDY_OK) {
+        say_error(s->o, &error);
+        return session_exit(status);
+    }
+    if (incident_settings_check(config, &s->settings, &s->checks, &s->targets, on_problem, s) > 0) {
+        return EXIT_USAGE;
+    }
+    if (s->checks.count == 0) {
+        return options_wrong(s->o, "nothing to watch: %s has no checks:", file);
+    }
+    if (s->how->once && s->settings.services.count == 0) {
+        return options_wrong(s->o, "nothing to handle: %s has no services under incidents:", file);
+    }
+    return EXIT_DONE;
+}
+
+static int widest(const struct handler_session *s) {
+    const struct check_settings *checks = s->checks.items;
+    const struct service_settings *services = s->settings.services.items;
+    size_t width = 8;
+    for (size_t n = 0; n < s->checks.count; n++) {
+        size_t len = strlen(checks[n].name);
+        width = len > width ? len : width;
+    }
+    for (size_t n = 0; n < s->settings.services.count; n++) {
+        size_t len = strlen(services[n].name);
+        width = len > width ? len : width;
+    }
+    return (int)width;
+}
+
+static int handle(struct handler_session *s) {
+    static const struct watch_events events = {on_checked, on_told, on_paged, on_page_failed,
+                                               on_ended};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    int code = session_open(s->o, SESSION_WRITE, s->how->purpose, &s->session);
+    if (code == EXIT_DONE) {
+        code = read_settings(s);
+    }
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    s->width = widest(s);
+    snprintf(s->self, sizeof s->self, "hardy %s, pid %d", s->how->purpose, (int)getpid());
+    struct watch_options options = {.world = {.loop = s->session.loop,
+                                              .store = s->session.store,
+                                              .state = s->session.state.path,
+                                              .cwd = s->session.folder,
+                                              .self = s->self,
+                                              .env = session_environment(),
+                                              .client = s->session.client,
+                                              .checks = &s->checks,
+                                              .targets = &s->targets,
+                                              .settings = &s->settings},
+                                    .health = &s->health,
+                                    .once = s->how->once,
+                                    .service = s->how->service,
+                                    .severity = s->how->severity,
+                                    .summary = s->how->summary,
+                                    .page_wait = 10 * HARDY_SECOND};
+    session_on_interrupt(&s->session, on_interrupt, s);
+    hardy_status status = watch_start(&options, &events, s, &s->watch, &error);
+    if (status != HARDY_OK) {
+        say_error(s->o, &error);
+        return status == HARDY_E_NOT_FOUND ? EXIT_USAGE : session_exit(status);
+    }
+    loop_run(s->session.loop);
+    return s->exit;
+}
+
+int handling_run(const struct options *o, const struct handling *how) {
+    struct handler_session s = {.o = o, .how = how};
+    int code = handle(&s);
+    session_close(&s.session);
+    incident_settings_free(&s.settings);
+    health_settings_free(&s.health);
+    checks_free(&s.checks);
+    notify_free(&s.targets);
+    return code;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The row of a service: which incident is its latest, and when which remedy was
+ * run. */
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "incident/incident.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void past_free(struct past *p) {
+    for (size_t n = 0; n < p->count; n++)
+        free(p->runs[n].action);
+    free(p->runs);
+    free(p->incident);
+    *p = (struct past){.fence = -1};
+}
+
+uint32_t past_runs(const struct past *p, const char *action, int64_t since) {
+    uint32_t count = 0;
+    for (size_t n = 0; n < p->count; n++)
+        count += p->runs[n].at > since && str_eq(p->runs[n].action, action);
+    return count;
+}
+
+bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget) {
+    size_t kept = 0;
+    for (size_t n = 0; n < p->count; n++) {
+        if (p->runs[n].at > forget)
+            p->runs[kept++] = p->runs[n];
+        else
+            free(p->runs[n].action);
+    }
+    p->count = kept;
+    struct past_run *runs = realloc(p->runs, (kept + 1) * sizeof *runs);
+    char *name = str_dup(action);
+    if (runs)
+        p->runs = runs;
+    if (!runs || !name) {
+        free(name);
+        return false;
+    }
+    runs[p->count++] = (struct past_run){name, at};
+    return true;
+}
+
+void past_encode(const struct past *p, struct buf *out) {
+    struct json_out j;
+    char text[24];
+    json_out_init(&j, out, 0);
+    json_out_object(&j);
+    json_out_key(&j, "incident");
+    json_out_string(&j, p->incident);
+    json_out_key(&j, "runs");
+    json_out_array(&j);
+    for (size_t n = 0; n < p->count; n++) {
+        snprintf(text, sizeof text, "%lld", (long long)p->runs[n].at);
+        json_out_object(&j);
+        json_out_key(&j, "action");
+        json_out_string(&j, p->runs[n].action);
+        json_out_key(&j, "at");
+        json_out_string(&j, text);
+        json_out_object_end(&j);
+    }
+    json_out_array_end(&j);
+    json_out_object_end(&j);
+}
+
+static hardy_status decode(const struct store_row *row, struct past *out, hardy_error *error) {
+    json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *runs = json_object_get(o, "runs"), *run;
+    size_t n;
+    bool good = json_is_array(runs);
+    out->fence = row->fence;
+    out->incident = str_dup(json_string_value(json_object_get(o, "incident")));
+    json_array_foreach(runs, n, run) {
+        const char *action = json_string_value(json_object_get(run, "action"));
+        const char *at = json_string_value(json_object_get(run, "at"));
+        good = good && action && at && past_add_run(out, action, strtoll(at, NULL, 10), 0);
+    }
+    json_decref(o);
+    if (good)
+        return HARDY_OK;
+    past_free(out);
+    return fail(error, HARDY_E_CORRUPT, NULL, "the record of service %s cannot be read", row->key);
+}
+
+hardy_status past_load(struct store *store, const char *service, struct past *out,
+                       hardy_error *error) {
+    struct store_row row;
+    *out = (struct past){.fence = -1};
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    hardy_status status = store_get(store, "service", service, &row, &why);
+    if (status == HARDY_E_NOT_FOUND)
+        return HARDY_OK;
+    if (status != HARDY_OK) {
+        if (error)
+            *error = why;
+        return status;
+    }
+    status = decode(&row, out, error);
+    store_row_free(&row);
+    return status;
+}
