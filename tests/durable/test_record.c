@@ -306,7 +306,7 @@ static void every_decision(void **state) {
                 struct record r;
                 record_init(&r);
                 r.state = (enum record_state)s;
-                strcpy(r.fingerprint, "same");
+                str_copy(r.fingerprint, sizeof r.fingerprint, "same");
                 int wanted = table[s][w] == POLICY ? (int)by_policy[p] : table[s][w];
                 int got = (int)record_decide(&r, "same", (enum record_world)w, policies[p]);
                 if (got != wanted) {

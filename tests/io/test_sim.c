@@ -99,18 +99,22 @@ static void what_would_hang_is_told(void **state) {
 }
 
 static char order[32];
+static void note(const char *what) {
+    size_t len = strlen(order);
+    snprintf(order + len, sizeof order - len, "%s", what);
+}
 static void note_post(struct loop_post *p) {
-    strcat(order, p->ctx);
+    note(p->ctx);
 }
 static void note_timer(struct loop_timer *t) {
-    strcat(order, t->ctx);
+    note(t->ctx);
 }
 static void note_work(struct loop_work *w) {
-    strcat(order, w->ctx);
+    note(w->ctx);
 }
 static void note_signal(void *ctx, int signum) {
     (void)ctx;
-    strcat(order, signum == SIGHUP ? "s" : "?");
+    note(signum == SIGHUP ? "s" : "?");
 }
 
 static void posts_timers_work_and_signals(void **state) {
