@@ -27,6 +27,20 @@ enum {
 static const int64_t kill_after_default = 5 * HARDY_SECOND;
 static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 100 * HARDY_MILLISECOND;
 
+/* Mistakes that tests/work/kill_loop.c has to find, in a program made for nothing else. */
+#ifdef HARDY_SEEDED_BUGS
+extern int seeded_bug;
+#define SEEDED_BUG(n) (seeded_bug == (n))
+#else
+#define SEEDED_BUG(n) false
+#endif
+enum {
+    BUG_RECORD_AFTER = 1, /* the start is not recorded before the effect */
+    BUG_NO_LOCK = 2,      /* a step that runs is not noticed */
+    BUG_NEVER_RAN = 3,    /* a step that was lost counts as never begun */
+    BUG_FORGET_EARLY = 4  /* a result's file is removed before it is recorded */
+};
+
 struct command {
     struct loop *loop;
     struct store *store;
@@ -211,7 +225,8 @@ static void write_record(struct command *c, int64_t before, bool with_start,
         for (size_t i = 0; i < extra; i++) {
             ops[i] = s->with_start[i];
         }
-        batch_submit(&c->batch, c->loop, c->store, ops, extra + 1, on_written, c);
+        size_t count = SEEDED_BUG(BUG_RECORD_AFTER) && with_start ? extra : extra + 1;
+        batch_submit(&c->batch, c->loop, c->store, ops, count, on_written, c);
     }
     free(ops);
 }
@@ -257,6 +272,12 @@ static bool hold_success(struct command *c) {
     encode(r, r->fence, &u->value, &u->op);
     u->op.row_kind = u->row_kind;
     u->op.key = u->key;
+    if (SEEDED_BUG(BUG_RECORD_AFTER)) {
+        u->op.kind = STORE_PUT;
+    }
+    if (SEEDED_BUG(BUG_FORGET_EARLY)) {
+        forget_run(c, r->fence);
+    }
     if (u->row_kind && u->key && u->base && !u->value.failed) {
         return true;
     }
@@ -1002,6 +1023,10 @@ static void begin(struct command *c) {
             finish(c, status);
             return;
         }
+    }
+    if ((SEEDED_BUG(BUG_NO_LOCK) && state == SHIM_RUNNING) ||
+        (SEEDED_BUG(BUG_NEVER_RAN) && state == SHIM_LOST)) {
+        state = SHIM_NEVER_RAN;
     }
     act(c, record_decide(r, c->fingerprint, worlds[state], c->spec->in_doubt), &result);
     shim_result_free(&result);
