@@ -38,6 +38,8 @@ test    library:cmocka                                                    libcmo
 test    command:mandoc                                                    mandoc
 test    command:strace                                                    strace
 test    command:openssl                                                   openssl
+test    command:sqlite3                                                   sqlite3
+test    command:openssl                                                   openssl
 test    command:python3                                                   python3
 '
 # Packages that bring a service; the program is wanted, not a server that starts with the machine.

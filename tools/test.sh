@@ -5,6 +5,10 @@
 # and the end of its output, of each skip why; the last line is "N passed, N failed" (", N skipped").
 # A test that runs in two builds counts twice; the linter and each build count as one test.
 set -u -o pipefail
+# Who started us may ignore signals (a background job, nohup); tests of Ctrl-C would see that.
+if [ -z "${HARDY_TEST_SIGNALS:-}" ]; then
+    HARDY_TEST_SIGNALS=default exec env --default-signal=HUP,INT,QUIT,PIPE,TERM bash "$0" "$@"
+fi
 cd "$(dirname "$0")/.." || exit 2
 export PATH=$PATH:/usr/sbin:/sbin
 # A sanitizer's finding ends the test, with the place where it was found.
