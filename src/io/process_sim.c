@@ -76,6 +76,20 @@ struct loop *sim_loop(struct sim_process *p) {
     return &p->world->base;
 }
 
+int sim_pid(const struct sim_process *p) {
+    return p->pid;
+}
+
+bool sim_alive(struct loop *loop, int pid) {
+    struct loop_sim *w = sim_of(loop);
+    for (struct list *i = w->processes.next; i != &w->processes; i = i->next) {
+        if (LIST_ITEM(i, struct sim_process, link)->pid == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- their life --- */
 
 static void strings_free(char **strings) {

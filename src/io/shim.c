@@ -166,8 +166,9 @@ static hardy_status read_files(const char *base, const char *boot_id, enum shim_
                                struct shim_result *result, hardy_error *error) {
     char *path = path_of(base, "result");
     char *begun = path_of(base, "begun");
+    char *lock = path_of(base, "lock");
     hardy_status status = HARDY_E_NOMEM;
-    if (path && begun) {
+    if (path && begun && lock) {
         status = step_file_read(path, result, error);
     }
     if (status == HARDY_OK) {
@@ -176,10 +177,12 @@ static hardy_status read_files(const char *base, const char *boot_id, enum shim_
         char boot[37];
         file_boot_id(boot);
         bool same_boot = boot[0] && str_eq(boot, boot_id);
-        bool never = status == HARDY_E_NOT_FOUND && same_boot && !file_exists(begun);
+        bool never =
+            status == HARDY_E_NOT_FOUND && same_boot && !file_exists(begun) && file_exists(lock);
         *state = never ? SHIM_NEVER_RAN : SHIM_LOST;
         status = HARDY_OK;
     }
+    free(lock);
     free(begun);
     free(path);
     return status;

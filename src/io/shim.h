@@ -12,7 +12,8 @@
  *   base.begun   exists from the moment before the command is executed
  *   base.result  the result, renamed into place; not synced: after a power cut the step is in doubt
  * A free lock with a result = ended. A free lock, no result, no base.begun, same boot = the command
- * never ran. A free lock and no result otherwise = in doubt.
+ * never ran. A free lock and no result otherwise = in doubt. So is a step without its base.lock: it
+ * was there before the step was recorded, so somebody has removed it, and what else there was.
  *
  * A step ends when its command exits, not when its descriptors close: what the pipe holds then is
  * taken, the rest of the command's process group is ended (TERM, up to a second, KILL), and what

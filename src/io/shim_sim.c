@@ -218,8 +218,7 @@ hardy_status shim_sim_look(struct loop *loop, const char *base, const char *boot
         result->output = copy;
         *state = SHIM_ENDED;
     } else {
-        bool begun = s && s->begun;
-        *state = !begun && str_eq(boot, boot_id) ? SHIM_NEVER_RAN : SHIM_LOST;
+        *state = s && !s->begun && str_eq(boot, boot_id) ? SHIM_NEVER_RAN : SHIM_LOST;
     }
     return HARDY_OK;
 }

@@ -49,6 +49,10 @@ void sim_exit_after(struct sim_process *p, int64_t span, int code, int signal);
 void sim_on_signal(struct sim_process *p, void (*fn)(struct sim_process *p, void *ctx, int signum),
                    void *ctx);
 
+/* Numbers name a program also when it is gone; whether it has not ended yet. */
+int sim_pid(const struct sim_process *p);
+bool sim_alive(struct loop *loop, int pid);
+
 /* A signal to the program under test: to whoever listens with loop_signal_start(). */
 void sim_raise(struct loop *loop, int signum);
 
