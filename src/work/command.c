@@ -38,7 +38,7 @@ enum {
     BUG_RECORD_AFTER = 1, /* the start is not recorded before the effect */
     BUG_NO_LOCK = 2,      /* a step that runs is not noticed */
     BUG_NEVER_RAN = 3,    /* a step that was lost counts as never begun */
-    BUG_FORGET_EARLY = 4  /* a result's file is removed before it is recorded */
+    BUG_NO_COLLECT = 4    /* a result that is not recorded yet is not looked for */
 };
 
 struct command {
@@ -274,9 +274,6 @@ static bool hold_success(struct command *c) {
     u->op.key = u->key;
     if (SEEDED_BUG(BUG_RECORD_AFTER)) {
         u->op.kind = STORE_PUT;
-    }
-    if (SEEDED_BUG(BUG_FORGET_EARLY)) {
-        forget_run(c, r->fence);
     }
     if (u->row_kind && u->key && u->base && !u->value.failed) {
         return true;
@@ -1025,7 +1022,8 @@ static void begin(struct command *c) {
         }
     }
     if ((SEEDED_BUG(BUG_NO_LOCK) && state == SHIM_RUNNING) ||
-        (SEEDED_BUG(BUG_NEVER_RAN) && state == SHIM_LOST)) {
+        (SEEDED_BUG(BUG_NEVER_RAN) && state == SHIM_LOST) ||
+        (SEEDED_BUG(BUG_NO_COLLECT) && state == SHIM_ENDED)) {
         state = SHIM_NEVER_RAN;
     }
     act(c, record_decide(r, c->fingerprint, worlds[state], c->spec->in_doubt), &result);

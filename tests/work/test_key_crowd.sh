@@ -119,6 +119,16 @@ is 'nor an effect' "$(effects)" 1
 ok 'the command died with its shim' ended "$work/charge.sh"
 is 'nothing is left behind' "$(left_files)" ''
 
+# --- the files of a step are gone (a backup of the database restored without them)
+again
+HOLD=1 "$HARDY" exec -q --key gone -- ./charge.sh >/dev/null &
+hardy=$!
+wait_for is_there running
+kill_hard $hardy $(shims)
+rm -rf "$HARDY_STATE-steps"
+code 'the files of a step that was begun are gone: in doubt' 79 "$HARDY" exec --key gone -- ./charge.sh
+is 'not run again' "$(effects)" 0
+
 # --- the shim alone killed
 again
 AFTER=5 "$HARDY" exec --key lost2 -- ./charge.sh >/dev/null 2>lost2.err &
