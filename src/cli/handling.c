@@ -30,8 +30,7 @@ struct handler_session {
     int exit;
 };
 
-/* --- what happens, a line each -------------------------------------------------------------------
- */
+/* --- what happens, a line each ---------------------------------------------------------------- */
 
 static void tell(struct handler_session *s, int64_t wall, const char *subject, const char *incident,
                  const char *what, const char *detail) {
@@ -105,8 +104,7 @@ static void on_page_failed(void *ctx, const char *target, const char *why) {
     tell(s, loop_wall(s->session.loop), target, NULL, "not told", detail);
 }
 
-/* --- the end -------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void on_last_turn(struct loop_timer *timer) {
     struct handler_session *s = timer->ctx;
@@ -159,8 +157,7 @@ static void on_interrupt(void *ctx) {
     }
 }
 
-/* --- the beginning -------------------------------------------------------------------------------
- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 static void on_problem(void *ctx, const hardy_error *problem) {
     const struct handler_session *s = ctx;

@@ -32,7 +32,7 @@ extern const struct schema_section check_section;
 hardy_status checks_read(const struct config *config, struct schema_list *list, hardy_error *error);
 void checks_free(struct schema_list *list); /* also after a failure */
 
-/* --- level: pure ----------------------------------------------------------------------------- */
+/* --- level: pure ------------------------------------------------------------------------------ */
 struct check_state {
     enum check_level level;
     uint32_t failures, successes, unknowns; /* in a row */
@@ -47,8 +47,7 @@ struct check_state {
 bool check_state_add(struct check_state *s, const struct check_settings *c,
                      enum check_result result, const char *message, int64_t took, int64_t wall);
 
-/* --- probe: one run, on the loop; always answers within the timeout ------------------------------
- */
+/* --- probe: one run, on the loop; always answers within the timeout --------------------------- */
 struct http_client;
 struct check_probe;
 typedef void (*check_done)(void *ctx, enum check_result result, const char *message, int64_t took);
@@ -56,8 +55,7 @@ struct check_probe *check_probe_start(struct loop *loop, struct http_client *cli
                                       const struct check_settings *c, check_done done, void *ctx);
 void check_probe_cancel(struct check_probe *p); /* no answer comes any more */
 
-/* --- a set of checks that run by themselves ------------------------------------------------------
- */
+/* --- a set of checks that run by themselves --------------------------------------------------- */
 struct health;
 struct health_events {
     void (*result)(void *ctx, const struct check_settings *c, const struct check_state *s,

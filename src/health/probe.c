@@ -111,8 +111,7 @@ static enum check_result closed_by(enum close_reason reason) {
     return reason == CLOSE_ERROR ? CHECK_UNKNOWN : CHECK_FAIL;
 }
 
-/* --- http ---------------------------------------------------------------------------------------
- */
+/* --- http ------------------------------------------------------------------------------------- */
 
 static void on_fetched(void *ctx, const struct http_fetched *f) {
     struct check_probe *p = ctx;
@@ -140,8 +139,7 @@ static hardy_status start_http(struct check_probe *p, struct http_client *client
     return http_fetch_start(client, &options, MAX_BODY, on_fetched, p, &p->fetch, &p->error);
 }
 
-/* --- tcp ----------------------------------------------------------------------------------------
- */
+/* --- tcp -------------------------------------------------------------------------------------- */
 
 static void on_connected(void *ctx, struct stream *s) {
     (void)s;
@@ -170,8 +168,7 @@ static hardy_status start_tcp(struct check_probe *p) {
     return p->stream ? HARDY_OK : fail(&p->error, HARDY_E_NOMEM, NULL, "no memory to connect");
 }
 
-/* --- command
- * -------------------------------------------------------------------------------------- */
+/* --- command ---------------------------------------------------------------------------------- */
 
 static void on_output(void *ctx, struct process *process, int fd, const char *data, size_t len) {
     struct check_probe *p = ctx;
@@ -211,8 +208,7 @@ static hardy_status start_command(struct check_probe *p) {
     return process_start(p->loop, &options, &events, p, &p->process, &p->error);
 }
 
-/* --- memory and disk
- * -------------------------------------------------------------------------------- */
+/* --- memory and disk -------------------------------------------------------------------------- */
 
 static void read_host(struct loop_work *work) {
     struct check_probe *p = work->ctx;

@@ -9,8 +9,8 @@ struct view {
     json_t *incident;
 };
 
-/* evidence.SOURCE.rest looks into what that source brought; what is not there
- * is null, for a rule must be able to ask about evidence that did not come. */
+/* evidence.SOURCE.rest looks into what that source brought; what is not there is null, for a rule
+ * must be able to ask about evidence that did not come. */
 static json_t *look_up(void *ctx, const char *path) {
     const struct view *view = ctx;
     json_t *found = NULL;

@@ -19,10 +19,9 @@ static bool used_up(const struct action_settings *a, const struct past *past, in
     return past_runs(past, a->name, time_add(wall, -a->per)) >= a->max_runs;
 }
 
-/* The remedy for the next round: the rule's actions in their order, from the
- * start again after the last, so that an ineffective one is not simply repeated
- * where there is another. One that has run as often as it may is passed over.
- */
+/* The remedy for the next round: the rule's actions in their order, from the start again after the
+ * last, so that an ineffective one is not simply repeated where there is another. One that has run
+ * as often as it may is passed over. */
 static struct incident_next choose(const struct incident *i, const struct incident_settings *all,
                                    const struct service_settings *s, const struct past *past,
                                    int64_t wall) {
@@ -54,9 +53,10 @@ static struct incident_next choose(const struct incident *i, const struct incide
     }
     if (!spent)
         return escalate("its rule names no remedy");
+    uint32_t runs = past_runs(past, spent->name, time_add(wall, -spent->per));
     format_duration_short(spent->per, span);
-    snprintf(why, sizeof why, "%s has run %u times within %s, as often as it may", spent->name,
-             past_runs(past, spent->name, time_add(wall, -spent->per)), span);
+    snprintf(why, sizeof why, "%s has run %u %s within %s, as often as it may", spent->name, runs,
+             runs == 1 ? "time" : "times", span);
     return escalate(why);
 }
 

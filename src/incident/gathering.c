@@ -16,11 +16,12 @@
 enum {
     MAX_ANSWER = 1 << 20,   /* of one source */
     MAX_TOGETHER = 2 << 20, /* of all, as JSON: the incident's record has to hold it */
+    MAX_COMPLAINT = 160,
     MAX_WHY = 240
 };
 
-/* One source being read. Files are read off the loop, where they cannot be
- * stopped: such a job outlives its gathering, which it then no longer knows. */
+/* One source being read. Files are read off the loop, where they cannot be stopped: such a job
+ * outlives its gathering, which it then no longer knows. */
 struct job {
     struct gathering *owner; /* NULL: nobody waits any more */
     const struct source_settings *source;
@@ -37,6 +38,7 @@ struct job {
     bool is_process;
     uint64_t tail;
     struct buf answer;
+    char complaint[MAX_COMPLAINT]; /* the beginning of standard error */
     hardy_error error;
     int64_t started;
 };
@@ -87,9 +89,7 @@ static void free_gathering(struct gathering *g) {
     free(g);
 }
 
-/* --- the last good answers, kept in the store
- * ---------------------------------------------------
- */
+/* --- the last good answers, kept in the store ------------------------------------------------- */
 
 static char *cache_get(void *ctx, const char *key, int64_t *age) {
     struct gathering *g = ctx;
@@ -120,9 +120,7 @@ static void cache_put(void *ctx, const char *key, const char *data) {
     store_submit(g->world.store, &op, 1, ignore_stored, NULL);
 }
 
-/* --- settling
- * -------------------------------------------------------------------------------------
- */
+/* --- settling --------------------------------------------------------------------------------- */
 
 static void settle(struct gathering *g, size_t index, char *fresh, const char *why) {
     const struct source_settings *s =
@@ -193,9 +191,8 @@ static char *text_as_json(char *text, size_t len) {
     return json;
 }
 
-/* JSON that reads back the same wherever the evidence is read: written anew,
- * because names may come twice, numbers be too large and nesting too deep. NULL
- * = it is none. */
+/* JSON that reads back the same wherever the evidence is read: written anew, because names may come
+ * twice, numbers be too large and nesting too deep. NULL = it is none. */
 static char *strict_json(const char *text, size_t len) {
     if (json_check(text, len, NULL) != HARDY_OK)
         return NULL;
@@ -225,9 +222,7 @@ static char *any_as_json(char *text, size_t len) {
     return json ? json : text_as_json(text, len);
 }
 
-/* --- the kinds of source
- * ------------------------------------------------------------------------------
- */
+/* --- the kinds of source ---------------------------------------------------------------------- */
 
 static void no_answer_within(struct job *j, int64_t span) {
     char why[MAX_WHY], text[48];
@@ -327,7 +322,12 @@ static hardy_status start_file(struct job *j, const char *path, bool is_process)
 
 static void on_output(void *ctx, struct process *p, int fd, const char *data, size_t len) {
     struct job *j = ctx;
-    if (fd == 1 && !buf_append(&j->answer, data, len) && !j->late) {
+    size_t used = strlen(j->complaint), room = sizeof j->complaint - 1 - used;
+    if (fd == 2) {
+        len = len < room ? len : room;
+        memcpy(j->complaint + used, data, len);
+        j->complaint[used + len] = '\0';
+    } else if (!buf_append(&j->answer, data, len) && !j->late) {
         j->late = true; /* on_exited() tells why */
         process_signal(p, 9);
     }
@@ -338,13 +338,16 @@ static void on_exited(void *ctx, struct process *p, int code, int signal) {
     char why[MAX_WHY];
     process_free(p);
     j->process = NULL;
+    j->complaint[strcspn(j->complaint, "\r\n")] = '\0';
+    str_make_printable(j->complaint);
     if (j->late) {
         answer(j, NULL, "printed more than 1 MiB");
     } else if (signal) {
         snprintf(why, sizeof why, "killed by signal %d", signal);
         answer(j, NULL, why);
     } else if (code) {
-        snprintf(why, sizeof why, "exit code %d", code);
+        snprintf(why, sizeof why, "exit code %d%s%s", code, j->complaint[0] ? ": " : "",
+                 j->complaint);
         answer(j, NULL, why);
     } else {
         answer(j, buffer_as_json(j, any_as_json), "no memory");
@@ -358,7 +361,7 @@ static hardy_status start_command(struct job *j) {
     options.argv = (const char *const *)j->source->command.argv;
     options.env = j->owner->world.env;
     options.cwd = j->owner->world.cwd;
-    options.capture_stdout = true;
+    options.capture_stdout = options.capture_stderr = true;
     hardy_status status = process_start(j->loop, &options, &events, j, &j->process, &j->error);
     if (status == HARDY_OK)
         loop_timer_start(j->loop, &j->timer, time_add(loop_now(j->loop), j->source->timeout));

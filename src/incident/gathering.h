@@ -14,9 +14,8 @@ struct gathering_world { /* borrowed until `done` or cancelled */
 };
 struct gathering;
 typedef void (*gathering_done)(void *ctx, const struct component *components, size_t count);
-/* `done` comes at the latest at the service's gather_deadline; the components
- * are borrowed for the call. What would not fit a record is left out, and said
- * to be missing. */
+/* `done` comes at the latest at the service's gather_deadline; the components are borrowed for the
+ * call. What would not fit a record is left out, and said to be missing. */
 hardy_status gathering_start(const struct gathering_world *world, const struct service_settings *s,
                              gathering_done done, void *ctx, struct gathering **out,
                              hardy_error *error);

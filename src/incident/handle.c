@@ -16,8 +16,7 @@
 
 enum { MAX_TEXT = 400, MAX_VALUE = 16 << 20 };
 static const int64_t poll_min = 20 * HARDY_MILLISECOND, poll_max = HARDY_SECOND;
-/* What was found longer ago than this is looked at again before anything is
- * done about it. */
+/* What was found longer ago than this is looked at again before anything is done about it. */
 static const int64_t stale = HARDY_MINUTE;
 
 struct handler {
@@ -72,8 +71,7 @@ static void free_handler(struct handler *h) {
     free(h);
 }
 
-/* The lock goes first, so that whoever waits for it finds everything written.
- */
+/* The lock goes first, so that whoever waits for it finds everything written. */
 static void end(struct handler *h, const hardy_error *error) {
     if (h->lock_fd >= 0)
         close(h->lock_fd);
@@ -106,9 +104,7 @@ static void tell(struct handler *h, const struct incident *i, const char *what,
     h->events->told(h->ctx, i, wall(h), what, detail);
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void on_told(void *ctx, int64_t at, const char *what, const char *detail) {
     struct handler *h = ctx;
@@ -206,9 +202,7 @@ static bool page(struct handler *h, const char *what) {
     return add_pages(h, &h->i, "trigger", summary);
 }
 
-/* --- gather and analyse
- * ----------------------------------------------------------------------------
- */
+/* --- gather and analyse ----------------------------------------------------------------------- */
 
 static void describe(const struct component *components, size_t count, struct buf *out) {
     size_t fresh = 0;
@@ -277,9 +271,7 @@ static void analyse(struct handler *h) {
     save(h, step);
 }
 
-/* --- asking the check
- * ----------------------------------------------------------------------------
- */
+/* --- asking the check ------------------------------------------------------------------------- */
 
 static void probe(struct handler *h);
 
@@ -309,8 +301,7 @@ static void probe(struct handler *h) {
         end_without_memory(h);
 }
 
-/* Asks until it has passed as often as a repair has to, or fails after `until`.
- */
+/* Asks until it has passed as often as a repair has to, or fails after `until`. */
 static void ask_check(struct handler *h, int64_t until,
                       void (*probed)(struct handler *h, bool good, const char *message)) {
     h->passes = 0;
@@ -334,9 +325,7 @@ static void resolve(struct handler *h, const char *outcome) {
         save(h, step);
 }
 
-/* --- the remedy
- * --------------------------------------------------------------------------------------
- */
+/* --- the remedy ------------------------------------------------------------------------------- */
 
 static void run_remedy(struct handler *h);
 
@@ -369,8 +358,7 @@ static void on_command_event(void *ctx, enum command_event what, const struct re
         break;
     }
     str_make_printable(text);
-    /* Told at once, recorded with the result: the remedy's own record is durable
-     * already. */
+    /* Told at once, recorded with the result: the remedy's own record is durable already. */
     journal_note(&h->journal, &h->i, "remedy", true, "%s", text);
     tell(h, &h->i, "remedy", text);
 }
@@ -423,8 +411,7 @@ static void on_rest_over(struct loop_timer *timer) {
     run_remedy(timer->ctx);
 }
 
-/* The state could not be written or a process not be made: not the remedy's
- * fault, tried again. */
+/* The state could not be written or a process not be made: not the remedy's fault, tried again. */
 static void rest_and_run(struct handler *h, const hardy_error *error) {
     const int64_t pause = 5 * HARDY_SECOND;
     on_trouble(h, error, pause);
@@ -507,8 +494,7 @@ static void run_remedy(struct handler *h) {
         end(h, &h->error);
 }
 
-/* Begun before: its own record decides whether it is started, attached to or
- * collected. */
+/* Begun before: its own record decides whether it is started, attached to or collected. */
 static bool remedy_begun(struct handler *h) {
     struct store_row row;
     char *key = incident_remedy_key(&h->i);
@@ -539,9 +525,7 @@ static void act(struct handler *h, const struct incident_next *next) {
     save(h, run_remedy);
 }
 
-/* --- verify
- * --------------------------------------------------------------------------------------------
- */
+/* --- verify ----------------------------------------------------------------------------------- */
 
 static void on_verified(struct handler *h, bool good, const char *message) {
     char text[MAX_TEXT], span[48], then[80];
@@ -565,9 +549,7 @@ static void on_verified(struct handler *h, bool good, const char *message) {
     save(h, step);
 }
 
-/* --- a person
- * ----------------------------------------------------------------------------------------------
- */
+/* --- a person --------------------------------------------------------------------------------- */
 
 static void escalate(struct handler *h, const char *why) {
     struct buf places;
@@ -589,12 +571,9 @@ static void escalate(struct handler *h, const char *why) {
         save(h, step);
 }
 
-/* --- one step after another
- * -----------------------------------------------------------------------------------
- */
+/* --- one step after another ------------------------------------------------------------------- */
 
-/* It may be well again by itself, or by somebody's hand: then nothing is
- * touched and nobody woken.
+/* It may be well again by itself, or by somebody's hand: then nothing is touched and nobody woken.
  */
 static void on_rechecked(struct handler *h, bool good, const char *message) {
     char text[MAX_TEXT];
@@ -658,9 +637,7 @@ static void step(struct handler *h) {
     }
 }
 
-/* --- beginning
- * ----------------------------------------------------------------------------------
- */
+/* --- beginning -------------------------------------------------------------------------------- */
 
 static char *make_id(struct handler *h) {
     char text[40];
@@ -780,8 +757,7 @@ static void begin(struct handler *h) {
     bool known = h->i.id != NULL, up = h->why == HANDLE_UP;
     bool with_person = known && h->i.state == INCIDENT_ESCALATED;
     bool doubtful = known && h->i.state == INCIDENT_IN_DOUBT;
-    /* Another process had the lock, and has ended it: its result is the answer.
-     */
+    /* Another process had the lock, and has ended it: its result is the answer. */
     bool waited = h->poll > 0 && known && !incident_under_way(&h->i) && h->i.ended >= h->began;
     if (up && (with_person || doubtful))
         settle_up(h);

@@ -2,10 +2,10 @@
 #ifndef INCIDENT_HANDLE_H
 #define INCIDENT_HANDLE_H
 /*
- * Handles one incident on the loop: takes up what is there, does one step after
- * another, and can be killed anywhere. One process handles a service's
- * incidents at a time (a lock, freed by the kernel); another one that is asked
- * to waits for it and goes on where it stopped, or tells its result.
+ * Handles one incident on the loop: takes up what is there, does one step after another, and can be
+ * killed anywhere. One process handles a service's incidents at a time (a lock, freed by the
+ * kernel); another one that is asked to waits for it and goes on where it stopped, or tells its
+ * result.
  */
 #include "incident/incident.h"
 
@@ -15,38 +15,31 @@ struct handler_world { /* borrowed until ended */
     struct store *store;
     const char *state; /* path of the state */
     const char *cwd;   /* of commands: the configuration's folder */
-    const char *self;  /* who handles it, for others to read: "hardy supervise, pid
-                          4711" */
+    const char *self;  /* who handles it, for others to read: "hardy supervise, pid 4711" */
     const char *const *env;
     struct http_client *client;
     const struct schema_list *checks, *targets;
     const struct incident_settings *settings;
 };
-/* What is wanted. An incident that is under way or in doubt is gone on with in
- * any case. */
+/* What is wanted. An incident that is under way or in doubt is gone on with in any case. */
 enum handle_why {
-    HANDLE_DOWN,    /* its check is down: opens one, unless the latest is with a
-                       person */
-    HANDLE_BY_HAND, /* a person says so: opens one; one that was with a person is
-                       closed */
-    HANDLE_UP,      /* its check is up: settles one that is with a person or in doubt
-                     */
+    HANDLE_DOWN,    /* its check is down: opens one, unless the latest is with a person */
+    HANDLE_BY_HAND, /* a person says so: opens one; one that was with a person is closed */
+    HANDLE_UP,      /* its check is up: settles one that is with a person or in doubt */
     HANDLE_LEFT     /* only what an earlier process left */
 };
 struct handler_events {
-    /* Something happened. What is not recorded yet is told as it happens: a
-     * remedy's start, waiting.
-     */
+    /* Something happened. What is not recorded yet is told as it happens: a remedy's start,
+     * waiting. */
     void (*told)(void *ctx, const struct incident *i, int64_t wall, const char *what,
                  const char *detail);
-    /* The state cannot be written now, so nothing goes on; it is tried again
-     * after `pause`. `first`: of this incident. */
+    /* The state cannot be written now, so nothing goes on; it is tried again after `pause`.
+     * `first`: of this incident. */
     void (*trouble)(void *ctx, const struct incident *i, const hardy_error *error, int64_t pause,
                     bool first);
-    /* The incident is RESOLVED, ESCALATED or IN_DOUBT (pages are in the outbox),
-     * or `error` says why it could not be handled: E_FENCED, another process has
-     * written it meanwhile. `i` is NULL when there was nothing to do. The last
-     * callback; the handler is freed after it. */
+    /* The incident is RESOLVED, ESCALATED or IN_DOUBT (pages are in the outbox), or `error` says
+     * why it could not be handled: E_FENCED, another process has written it meanwhile. `i` is NULL
+     * when there was nothing to do. The last callback; the handler is freed after it. */
     void (*ended)(void *ctx, const struct incident *i, const hardy_error *error);
     void (*gone)(void *ctx); /* see handle_leave() */
 };
@@ -56,7 +49,7 @@ hardy_status handle_start(const struct handler_world *world, const struct servic
                           enum handle_why why, const char *severity, const char *summary,
                           const struct handler_events *events, void *ctx, struct handler **out,
                           hardy_error *error);
-/* Lets go: what runs goes on and is attached to later. True: it is freed;
- * false: `gone` comes when it is. No other callback comes. */
+/* Lets go: what runs goes on and is attached to later. True: it is freed; false: `gone` comes when
+ * it is. No other callback comes. */
 bool handle_leave(struct handler *h);
 #endif

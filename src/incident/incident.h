@@ -2,16 +2,14 @@
 #ifndef INCIDENT_INCIDENT_H
 #define INCIDENT_INCIDENT_H
 /*
- * An incident as a checkpointed state machine: received -> gathered -> analysed
- * -> acting -> acted
- * -> resolved, or escalated to a person. Each step is durable before the next;
- * a remedy is a durable command whose key is incident + round + parameters.
- * Killed anywhere, it goes on where it was. This header: the record, the
- * settings, the decisions; handle.h drives them.
+ * An incident as a checkpointed state machine: received -> gathered -> analysed -> acting -> acted
+ * -> resolved, or escalated to a person. Each step is durable before the next; a remedy is a
+ * durable command whose key is incident + round + parameters. Killed anywhere, it goes on where it
+ * was. This header: the record, the settings, the decisions; handle.h drives them.
  *
- * Rows: "incident" (key = id); "event" (key = "ID/000001"): what happened, in
- * order; "service" (key = its name): its latest incident, and when which remedy
- * was run; "remedy": the records of the actions (key = "ID/ROUND.action").
+ * Rows: "incident" (key = id); "event" (key = "ID/000001"): what happened, in order; "service" (key
+ * = its name): its latest incident, and when which remedy was run; "remedy": the records of the
+ * actions (key = "ID/ROUND.action").
  */
 #include "config/config.h"
 #include "degrade/gather.h"
@@ -25,10 +23,8 @@ enum incident_state {
     INCIDENT_ACTING,
     INCIDENT_ACTED,
     INCIDENT_RESOLVED,  /* the service is well again, by whomever */
-    INCIDENT_ESCALATED, /* handed to a person; nothing is tried until the check
-                           has been up */
-    INCIDENT_IN_DOUBT   /* a remedy was started and nobody knows how it ended: a
-                           person says */
+    INCIDENT_ESCALATED, /* handed to a person; nothing is tried until the check has been up */
+    INCIDENT_IN_DOUBT   /* a remedy was started and nobody knows how it ended: a person says */
 };
 const char *incident_state_text(enum incident_state state);
 
@@ -55,14 +51,12 @@ struct incident {
     char *owner;             /* who handles it or did so last: "hardy supervise, pid 4711" */
 };
 
-/* --- settings: `incidents:`
- * ------------------------------------------------------------------ */
+/* --- settings: `incidents:` ------------------------------------------------------------------- */
 struct source_settings {
     char *name;
-    char *http;                    /* JSON, or text; stub_status is understood */
-    char *file;                    /* its last `tail` bytes */
-    char *process;                 /* a pid file: states of the process and its children from
-                                      /proc */
+    char *http;    /* JSON, or text; stub_status is understood */
+    char *file;    /* its last `tail` bytes */
+    char *process; /* a pid file: states of the process and its children from /proc */
     struct schema_command command; /* standard output */
     uint64_t tail;
     int64_t timeout;
@@ -72,8 +66,7 @@ struct source_settings {
     int64_t cache; /* TTL of the last good answer; 0 = none */
 };
 struct rule_settings {
-    char *name, *when, *cause; /* when: expression over evidence.SOURCE...,
-                                  incident.service ... */
+    char *name, *when, *cause; /* when: expression over evidence.SOURCE..., incident.service ... */
     double confidence;
     struct schema_strings actions; /* in the order they are tried */
 };
@@ -107,8 +100,7 @@ struct incident_settings {
     int64_t keep;                /* what is known of an incident, after its end */
     int automation;              /* the file's `automation:`; AUTOMATION_OBSERVE */
 };
-/* Whether hardy itself may carry the action out: action, else service, else
- * file. */
+/* Whether hardy itself may carry the action out: action, else service, else file. */
 bool incident_may_act(const struct incident_settings *all, const struct service_settings *s,
                       const struct action_settings *a);
 const struct service_settings *incident_service(const struct incident_settings *all,
@@ -118,8 +110,7 @@ const struct rule_settings *incident_rule(const struct service_settings *s, cons
 const struct check_settings *incident_check(const struct schema_list *checks, const char *name);
 hardy_status incident_settings_read(const struct config *config, struct incident_settings *out,
                                     hardy_error *error);
-/* Tells each name that stands for nothing: checks, places to notify. Returns
- * how many. */
+/* Tells each name that stands for nothing: checks, places to notify. Returns how many. */
 size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
                                const struct schema_list *checks, const struct schema_list *targets,
                                schema_report report, void *ctx);
@@ -129,9 +120,7 @@ const char *incident_severity_text(int severity);
 int incident_severity(const char *word);
 void incident_settings_free(struct incident_settings *s);
 
-/* --- what is known of a service over its incidents
- * ---------------------------------------------
- */
+/* --- what is known of a service over its incidents -------------------------------------------- */
 struct past_run {
     char *action;
     int64_t at; /* wall */
@@ -151,14 +140,11 @@ uint32_t past_runs(const struct past *p, const char *action, int64_t since);
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget);
 void past_encode(const struct past *p, struct buf *out);
 
-/* --- decisions: pure
- * -----------------------------------------------------------------------------
- */
+/* --- decisions: pure -------------------------------------------------------------------------- */
 enum incident_next_kind {
     INCIDENT_GATHER,
     INCIDENT_ANALYSE,
-    INCIDENT_ACT, /* the remedy `action` as round `round`: started, attached to or
-                     collected */
+    INCIDENT_ACT, /* the remedy `action` as round `round`: started, attached to or collected */
     INCIDENT_VERIFY,
     INCIDENT_ESCALATE,
     INCIDENT_FINISH
@@ -172,15 +158,12 @@ struct incident_next {
 struct incident_next incident_decide(const struct incident *i, const struct incident_settings *all,
                                      const struct service_settings *s, const struct past *past,
                                      int64_t wall);
-/* The first rule whose condition holds over the evidence; NULL = none.
- * `problems` (may be NULL) collects rules whose condition could not be
- * evaluated. */
+/* The first rule whose condition holds over the evidence; NULL = none. `problems` (may be NULL)
+ * collects rules whose condition could not be evaluated. */
 const struct rule_settings *
 incident_analyse(const struct incident *i, const struct service_settings *s, struct buf *problems);
 
-/* --- the record
- * ---------------------------------------------------------------------------------
- */
+/* --- the record ------------------------------------------------------------------------------- */
 void incident_free(struct incident *i);
 hardy_status incident_load(struct store *store, const char *id, struct incident *out,
                            hardy_error *error);

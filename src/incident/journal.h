@@ -2,10 +2,9 @@
 #ifndef INCIDENT_JOURNAL_H
 #define INCIDENT_JOURNAL_H
 /*
- * What a handler writes: the incident as it stands, what happened, and what
- * else belongs to the same moment (pages, the service's row), in one batch. A
- * store that has no room now is tried again until it has: nothing is done that
- * is not recorded.
+ * What a handler writes: the incident as it stands, what happened, and what else belongs to the
+ * same moment (pages, the service's row), in one batch. A store that has no room now is tried again
+ * until it has: nothing is done that is not recorded.
  */
 #include "incident/incident.h"
 #include "work/batch.h"
@@ -21,8 +20,7 @@ struct journal_events {
     /* It cannot be written now, and is tried again after `pause`. */
     void (*trouble)(void *ctx, const hardy_error *error, int64_t pause);
     void (*written)(void *ctx);
-    /* E_FENCED, E_EXISTS: another process has written meanwhile. Else the store
-     * has failed. */
+    /* E_FENCED, E_EXISTS: another process has written meanwhile. Else the store has failed. */
     void (*failed)(void *ctx, const hardy_error *error);
     void (*gone)(void *ctx); /* see journal_leave() */
 };
@@ -49,13 +47,12 @@ void journal_init(struct journal *j, struct loop *loop, struct store *store, int
 /* Something happened; goes with the next write. `shown`: was told already. */
 void journal_note(struct journal *j, struct incident *i, const char *what, bool shown,
                   const char *format, ...) HARDY_PRINTF(5, 6);
-/* A further operation for the next write; `memory` (may be NULL) is taken.
- * False = no memory; then `memory` is freed. */
+/* A further operation for the next write; `memory` (may be NULL) is taken. False = no memory; then
+ * `memory` is freed. */
 bool journal_add(struct journal *j, const struct store_op *op, void *memory);
 /* Writes; the incident's fence goes up. `exists` = it has a row. */
 void journal_write(struct journal *j, struct incident *i, bool exists);
-/* Forgets what is not under way, and everything when it is not: true; else
- * false, and `gone` comes.
+/* Forgets what is not under way, and everything when it is not: true; else false, and `gone` comes.
  */
 bool journal_leave(struct journal *j);
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The row of a service: which incident is its latest, and when which remedy was
- * run. */
+/* The row of a service: which incident is its latest, and when which remedy was run. */
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"

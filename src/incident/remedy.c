@@ -10,8 +10,7 @@
 
 enum { MAX_PARAMS = 1 << 20, MAX_OUTPUT = 64 << 10 };
 
-/* The shell only puts standard error where standard output goes, and becomes
- * the command. */
+/* The shell only puts standard error where standard output goes, and becomes the command. */
 static const char *const both[] = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh"};
 enum { BOTH = sizeof both / sizeof *both };
 

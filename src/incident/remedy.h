@@ -12,9 +12,8 @@ struct remedy {
     const char **argv;
     struct store_op require;
 };
-/* For the round at which the incident is. Its start is refused by the store
- * once somebody else has written the incident. What it prints, on standard
- * error too, goes into its record. */
+/* For the round at which the incident is. Its start is refused by the store once somebody else has
+ * written the incident. What it prints, on standard error too, goes into its record. */
 hardy_status remedy_prepare(struct remedy *r, const struct incident *i,
                             const struct action_settings *action, const char *const *env,
                             const char *cwd, int64_t keep, hardy_error *error);

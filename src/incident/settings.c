@@ -316,8 +316,7 @@ static const struct yaml_node *below(const struct yaml_node *node, const char *a
 }
 
 enum { MAX_NAMES = 256 };
-/* The names of a list of structures whose first member is the name, for the
- * nearest of them. */
+/* The names of a list of structures whose first member is the name, for the nearest of them. */
 struct names {
     const char *of[MAX_NAMES];
     size_t count;
@@ -366,8 +365,7 @@ static bool leads_into(const char *path, const char *name) {
     return strncmp(path, name, len) == 0 && (path[len] == '.' || path[len] == '\0');
 }
 
-/* A source that does not exist would be null for ever, and its rule never hold.
- */
+/* A source that does not exist would be null for ever, and its rule never hold. */
 static bool known(void *ctx, const char *path) {
     const struct service_settings *s = ctx;
     const struct source_settings *sources = s->sources.items;

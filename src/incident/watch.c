@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How often pages are looked for that another process has left, and how old
- * they have to be. */
+/* How often pages are looked for that another process has left, and how old they have to be. */
 static const int64_t look_every = 15 * HARDY_SECOND, left_for = HARDY_MINUTE;
 
 enum mute { /* why nothing is done though the check may be down */
@@ -44,9 +43,7 @@ struct watch {
     struct loop_timer look;
 };
 
-/* --- the end: everything is let go, then it is told
- * --------------------------------------------
- */
+/* --- the end: everything is let go, then it is told ------------------------------------------- */
 
 static void end(struct watch *w) {
     w->events->ended(w->ctx, w->has_last ? &w->last : NULL, w->unsent,
@@ -98,9 +95,7 @@ static void end_within(struct watch *w, int64_t span) {
     loop_timer_start(loop, &w->timer, time_add(loop_now(loop), span));
 }
 
-/* --- incidents
- * -----------------------------------------------------------------------------------
- */
+/* --- incidents -------------------------------------------------------------------------------- */
 
 /* To everybody the service names, from memory: the state takes nothing now. */
 static void page_at_once(struct watched *s, const char *dedup_key, const char *summary,
@@ -180,8 +175,7 @@ static void on_incident_ended(void *ctx, const struct incident *i, const hardy_e
         snprintf(text, sizeof text, "%s, and hardy cannot go on: %s", i->summary, error->message);
         page_at_once(s, i->id, text, i->severity);
     }
-    if (fenced && !one) { /* the other one goes on with it; here the check decides
-                             what next */
+    if (fenced && !one) { /* the other one goes on with it; here the check decides what next */
         on_told(s, i, loop_wall(w->options.world.loop), "left", error->message);
     } else if (error) {
         w->error = *error;
@@ -249,9 +243,7 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
             service_checked(&w->services[n], state);
 }
 
-/* --- pages
- * ---------------------------------------------------------------------------------------
- */
+/* --- pages ------------------------------------------------------------------------------------ */
 
 static void on_delivered(void *ctx, const char *target, const char *dedup_key) {
     struct watch *w = ctx;
@@ -279,9 +271,7 @@ static void on_look(struct loop_timer *timer) {
     loop_timer_start(loop, &w->look, time_add(loop_now(loop), look_every));
 }
 
-/* --- the beginning
- * -------------------------------------------------------------------------------
- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 static bool tell_if_forgotten(void *ctx, const struct store_row *row) {
     struct watch *w = ctx;

@@ -48,10 +48,10 @@ struct outbox_events { /* each may be NULL */
     void (*idle)(void *ctx);          /* nothing left to send, for now */
 };
 /*
- * Sends what is in the outbox, oldest first for each target, each target under its own guard. A
- * far side that is away is tried again for as long as the outbox lives, and what is behind waits,
- * so that the order is kept; what it refuses for good (a 400) is passed over, so that it does not
- * keep the later ones, and offered again after a rest.
+ * Sends what is in the outbox, oldest first for each target, each target under its own guard. A far
+ * side that is away is tried again for as long as the outbox lives, and what is behind waits, so
+ * that the order is kept; what it refuses for good (a 400) is passed over, so that it does not keep
+ * the later ones, and offered again after a rest.
  */
 hardy_status outbox_start(struct loop *loop, struct store *store, struct http_client *client,
                           const struct schema_list *targets, const struct outbox_events *events,

@@ -123,8 +123,7 @@ hardy_status outbox_row(const struct notify_target *target, const struct notice 
     return HARDY_OK;
 }
 
-/* --- sending -------------------------------------------------------------------------------------
- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static void replace(char **text, const char *with) {
     char *copy = str_dup(with);
