@@ -3,8 +3,8 @@
 # exec.sh HARDY LAUNCH: what `hardy exec` adds to a command, as a ratio to the bare vfork and execve
 # measured in the same run, and how many system calls it makes for it.
 set -u
-hardy=$1
-launch=$2
+hardy=$(realpath "$1") # meson hands out paths relative to its build folder
+launch=$(realpath "$2")
 runs=${RUNS:-300}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
