@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs of a workflow in the simulated world: hardy is killed at any event, shims are lost, commands
+ * crash and fail, probes cannot tell, a guard makes steps wait and tries again. After every event:
+ * no two commands of one step are alive, and no effect was repeated that was not declared so.
+ *
+ *   test_work_sim [SEEDS [BUG]]
+ */
+#include "../cmocka_all.h"
+#include "base/prng.h"
+#include "base/str.h"
+#include "io/file.h"
+#include "io/sim.h"
+#include "work/resolve.h"
+#include "work/runner.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { STEPS = 6, MAX_RUNS = 2000, MAX_LIVES = 4000 };
+static const int64_t length = 5 * HARDY_MINUTE;
+static uint64_t seed_count = 30;
+static bool seeded; /* hardy has a mistake in it, which has to be found */
+
+static const char definition[] =
+    "name: sim\n"
+    "steps:\n"
+    "  - {name: s1, run: [act, s1], in_doubt: ask}\n"
+    "  - {name: s2, run: [act, s2], probe: [find, s2]}\n"
+    "  - {name: s3, run: [act, s3], in_doubt: rerun, guard: slow}\n"
+    "  - {name: s4, run: [act, s4], probe: [find, s4], timeout: 2s, guard: slow}\n"
+    "  - {name: s5, run: [act, '${{ steps.s1.output.id }}'], in_doubt: rerun, timeout: 1s}\n"
+    "  - {name: s6, run: [act, s6], guard: slow}\n";
+static const bool may_repeat[STEPS] = {false, false, true, false, true, false};
+
+struct tally { /* of one step of one run */
+    int effects;
+    int alive; /* pid of the command started last; 0 = none */
+};
+extern int seeded_bug; /* see src/work/command.c */
+int seeded_bug;
+
+static struct {
+    struct loop *loop;
+    struct store *store;
+    struct workflow *workflow;
+    struct prng chance;
+    char state[96], path[96];
+    struct tally runs[MAX_RUNS][STEPS];
+    int run; /* the number of the one at work */
+    char id[16];
+    struct runner *runner;
+    hardy_guard *guard;
+    void *graves[MAX_LIVES]; /* what a kill leaves in memory */
+    size_t lives;
+    int finished, asked, resumed;
+    bool resume, doubt, broken;
+    char why[200];
+} w;
+
+static bool one_in(int n) {
+    return prng_next(&w.chance) % (uint64_t)n == 0;
+}
+
+static int64_t between(int64_t low, int64_t high) {
+    return low + (int64_t)(prng_next(&w.chance) % (uint64_t)(high - low + 1));
+}
+
+static void wrong(const char *what, const char *step) {
+    if (!w.broken) {
+        snprintf(w.why, sizeof w.why, "%s, at %s of %s", what, step, w.id);
+    }
+    w.broken = true;
+}
+
+/* --- the world outside ------------------------------------------------------------------------ */
+
+struct acting {
+    struct loop_timer timer;
+    int pid, run, step;
+};
+
+static int step_of(struct sim_process *p) {
+    const char *name = sim_env(p, "HARDY_STEP");
+    return name && name[0] == 's' ? name[1] - '1' : 0;
+}
+
+static int run_of(struct sim_process *p) {
+    const char *id = sim_env(p, "HARDY_RUN_ID");
+    return id ? (int)strtol(id + 1, NULL, 10) : 0;
+}
+
+static void on_effect(struct loop_timer *timer) {
+    struct acting *a = timer->ctx;
+    if (sim_alive(w.loop, a->pid)) {
+        w.runs[a->run][a->step].effects++;
+    }
+    free(a);
+}
+
+/* The command: has its effect at some moment, and ends in one of several ways. */
+static void act(struct sim_process *p, void *ctx) {
+    struct tally *t = &w.runs[run_of(p)][step_of(p)];
+    char text[64];
+    int64_t span = between(HARDY_MILLISECOND, 1500 * HARDY_MILLISECOND);
+    (void)ctx;
+    if (t->alive && sim_alive(w.loop, t->alive)) {
+        wrong("two commands at once", sim_env(p, "HARDY_STEP"));
+    }
+    t->alive = sim_pid(p);
+    if (one_in(12)) { /* fails, having done nothing */
+        sim_exit_after(p, span, 3, 0);
+        return;
+    }
+    struct acting *a = calloc(1, sizeof *a);
+    *a = (struct acting){.pid = sim_pid(p), .run = run_of(p), .step = step_of(p)};
+    loop_timer_init(&a->timer, on_effect, a);
+    loop_timer_start(w.loop, &a->timer, loop_now(w.loop) + between(0, span));
+    snprintf(text, sizeof text, "{\"id\": \"%s-%s\"}\n", sim_env(p, "HARDY_STEP"),
+             sim_env(p, "HARDY_IDEMPOTENCY_KEY"));
+    sim_output(p, 1, text, strlen(text));
+    sim_exit_after(p, span + 1, 0, one_in(15) ? 11 : 0);
+}
+
+/* The probe: sees what there is, or not. */
+static void find(struct sim_process *p, void *ctx) {
+    const struct tally *t = &w.runs[run_of(p)][step_of(p)];
+    (void)ctx;
+    if (t->alive && sim_alive(w.loop, t->alive)) {
+        wrong("asked while the command is alive", sim_env(p, "HARDY_STEP"));
+    }
+    sim_output(p, 1, "{\"id\": \"found\"}", 15);
+    sim_exit_after(p, between(0, 50 * HARDY_MILLISECOND),
+                   one_in(10)       ? 2
+                   : t->effects > 0 ? 0
+                                    : 1,
+                   0);
+}
+
+static bool holds(void *ctx) {
+    (void)ctx;
+    for (int s = 0; s < STEPS && !w.broken; s++) {
+        const struct tally *t = &w.runs[w.run][s];
+        char name[3] = {'s', (char)('1' + s), '\0'};
+        if (t->effects > 1 && !may_repeat[s]) {
+            wrong("an effect was repeated", name);
+        }
+    }
+    return !w.broken;
+}
+
+/* --- hardy -------------------------------------------------------------------------------------
+ */
+
+static void begin(void);
+
+static hardy_status find_guard(void *ctx, const char *name, struct runner_guard *out,
+                               hardy_error *error) {
+    (void)ctx;
+    (void)name;
+    (void)error;
+    out->guard = w.guard;
+    return HARDY_OK;
+}
+
+static void make_guard(void) {
+    hardy_guard_config config;
+    hardy_retry_config retry;
+    hardy_rate_config rate;
+    hardy_env env = loop_env(w.loop);
+    hardy_guard_config_init(&config, sizeof config);
+    hardy_retry_config_init(&retry, sizeof retry);
+    hardy_rate_config_init(&rate, sizeof rate);
+    config.name = "slow";
+    retry.max_retries = 2;
+    retry.base_delay = 100 * HARDY_MILLISECOND;
+    rate.events = 30;
+    rate.period = HARDY_MINUTE;
+    rate.burst = 1;
+    config.retry = &retry;
+    config.rate = &rate;
+    assert_int_equal(hardy_guard_new(&config, &env, &w.guard, NULL), HARDY_OK);
+}
+
+static void check_done(const struct run *run) {
+    for (int s = 0; s < STEPS; s++) {
+        if (run->steps[s].record.state != RECORD_DONE) {
+            wrong("a run is done and its step is not", run->steps[s].name);
+        }
+        if (w.runs[w.run][s].effects == 0) {
+            wrong("done without an effect", run->steps[s].name);
+        }
+    }
+}
+
+/* A person looks at the world, and settles what is in doubt. */
+static void settle(void) {
+    struct run recorded, *run = &recorded;
+    int settled = 0;
+    assert_int_equal(run_load(w.store, w.id, run, NULL), HARDY_OK);
+    for (int s = 0; s < STEPS; s++) {
+        const struct record *r = &run->steps[s].record;
+        if (r->state != RECORD_IN_DOUBT) {
+            continue;
+        }
+        const struct tally *t = &w.runs[w.run][s];
+        if (t->alive && sim_alive(w.loop, t->alive)) {
+            printf("# %s %s attempt %u at %lld\n", r->key, r->detail, r->attempt,
+                   (long long)loop_now(w.loop)),
+                wrong("in doubt while the command is alive", run->steps[s].name);
+        }
+        bool done = t->effects > 0;
+        assert_int_equal(record_resolve(w.loop, w.store, w.state, "step", r->key,
+                                        done ? RESOLVE_DONE : RESOLVE_RETRY, "{\"id\": \"person\"}",
+                                        "a person", HARDY_NEVER, NULL),
+                         HARDY_OK);
+        settled++;
+    }
+    if (settled != 1) {
+        wrong("in doubt, and no step is", "?");
+    }
+    run_free(run);
+    w.asked++;
+}
+
+static void on_again(struct loop_timer *timer) {
+    (void)timer;
+    if (w.doubt) {
+        settle();
+    }
+    w.doubt = false;
+    begin();
+}
+
+static void on_step_ended(void *ctx, const struct run *run, size_t step,
+                          const struct command_result *result) {
+    (void)ctx;
+    (void)run;
+    (void)step;
+    (void)result;
+}
+
+static void on_ended(void *ctx, const struct run *run, hardy_status status,
+                     const hardy_error *error) {
+    static struct loop_timer again;
+    (void)ctx;
+    w.runner = NULL;
+    w.resume = false;
+    if (status != HARDY_OK || !run) {
+        snprintf(w.why, sizeof w.why, "ended with %s: %.100s", hardy_status_name(status),
+                 error->message);
+        w.broken = true;
+        return;
+    }
+    if (run->state == RUN_DONE) {
+        check_done(run);
+        w.finished++;
+        w.run++;
+    } else if (run->state == RUN_IN_DOUBT) {
+        w.doubt = true;
+    } else {
+        w.resumed++;
+        w.resume = true;
+    }
+    hardy_guard_free(w.guard);
+    w.guard = NULL;
+    loop_timer_init(&again, on_again, NULL);
+    loop_timer_start(w.loop, &again, loop_now(w.loop) + between(1, 200 * HARDY_MILLISECOND));
+}
+
+static void begin(void) {
+    static const struct runner_events events = {.step_ended = on_step_ended, .ended = on_ended};
+    assert_true(w.run < MAX_RUNS);
+    snprintf(w.id, sizeof w.id, "r%d", w.run);
+    make_guard();
+    const struct runner_options options = {.loop = w.loop,
+                                           .store = w.store,
+                                           .state = w.state,
+                                           .workflow = w.workflow,
+                                           .id = w.id,
+                                           .retry_failed = w.resume,
+                                           .input = "{}",
+                                           .guard = find_guard};
+    assert_int_equal(runner_start(&options, &events, NULL, &w.runner, NULL), HARDY_OK);
+}
+
+/* The kernel frees the locks of the dead. */
+static void free_locks(void) {
+    DIR *d = opendir("/proc/self/fd");
+    const struct dirent *e;
+    while ((e = readdir(d)) != NULL) {
+        char path[64], to[256];
+        snprintf(path, sizeof path, "/proc/self/fd/%.20s", e->d_name);
+        ssize_t len = readlink(path, to, sizeof to - 1);
+        to[len > 0 ? len : 0] = '\0';
+        if (strstr(to, "keys.lock")) {
+            close((int)strtol(e->d_name, NULL, 10));
+        }
+    }
+    closedir(d);
+}
+
+static void on_killed(void *ctx);
+
+static void kill_soon(void) {
+    int64_t span = one_in(3) ? between(0, 20 * HARDY_MILLISECOND) : between(0, 4 * HARDY_SECOND);
+    sim_kill_at(w.loop, loop_now(w.loop) + span, on_killed, NULL);
+}
+
+static void on_killed(void *ctx) {
+    (void)ctx;
+    assert_true(w.lives + 2 < MAX_LIVES);
+    w.graves[w.lives++] = w.runner;
+    w.graves[w.lives++] = w.guard;
+    w.runner = NULL;
+    w.guard = NULL;
+    free_locks();
+    w.resume = w.doubt = false; /* told again by the run as it is recorded */
+    begin();
+    kill_soon();
+}
+
+static void make_world(uint64_t seed) {
+    struct sim_options options;
+    struct store_options memory = {.path = NULL};
+    sim_options_init(&options);
+    options.seed = seed;
+    options.end = length;
+    options.lose = 0.15;
+    w.loop = loop_sim_new(&options, NULL);
+    assert_int_equal(store_open(&memory, &w.store, NULL), HARDY_OK);
+    prng_seed(&w.chance, seed ^ 0x5eed);
+    w.run = 0;
+    w.lives = 0;
+    w.finished = w.asked = w.resumed = 0;
+    w.resume = w.doubt = w.broken = false;
+    w.runner = NULL;
+    w.guard = NULL;
+    w.why[0] = '\0';
+    memset(w.runs, 0, sizeof w.runs);
+    sim_outside(w.loop, true);
+    sim_program_add(w.loop, "act", act, NULL);
+    sim_program_add(w.loop, "find", find, NULL);
+    sim_outside(w.loop, false);
+    sim_invariant(w.loop, holds, NULL);
+}
+
+static struct sim_report live(uint64_t seed) {
+    struct sim_report report;
+    make_world(seed);
+    begin();
+    kill_soon();
+    loop_run(w.loop);
+    sim_report(w.loop, &report);
+    w.broken = w.broken || report.broken || report.stuck;
+    if (w.broken) {
+        print_message("# seed %llu after %.1f s: %s\n", (unsigned long long)seed,
+                      (double)report.simulated / 1e9, w.why[0] ? w.why : "stuck");
+    }
+    free_locks();
+    loop_free(w.loop);
+    store_close(w.store);
+    return report;
+}
+
+static void seeds(void **state) {
+    int64_t simulated = 0;
+    uint64_t killed = 0, lost = 0, events = 0;
+    int finished = 0, asked = 0, resumed = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= seed_count; seed++) {
+        struct sim_report r = live(seed);
+        if (w.broken) {
+            assert_true(seeded);
+            return;
+        }
+        assert_true(r.killed + r.lost >= 5);
+        assert_true(r.simulated >= HARDY_MINUTE);
+        simulated += r.simulated;
+        killed += r.killed;
+        lost += r.lost;
+        events += r.events;
+        finished += w.finished;
+        asked += w.asked;
+        resumed += w.resumed;
+    }
+    print_message("# %llu seeds, %.1f hours simulated, %llu events: hardy killed %llu times, shims "
+                  "%llu; %d runs finished, %d questions, %d resumed\n",
+                  (unsigned long long)seed_count, (double)simulated / 3.6e12,
+                  (unsigned long long)events, (unsigned long long)killed, (unsigned long long)lost,
+                  finished, asked, resumed);
+    assert_false(seeded);
+    assert_true(finished > (int)seed_count && asked > 0 && resumed > 0);
+}
+
+static void the_same_seed_is_the_same_run(void **state) {
+    (void)state;
+    struct sim_report a = live(7), b = live(7), c = live(8);
+    assert_true(a.hash == b.hash);
+    assert_true(a.hash != c.hash);
+}
+
+static int setup(void **state) {
+    static char folder[] = "/tmp/hardy-sim.XXXXXX";
+    hardy_error error;
+    (void)state;
+    hardy_error_init(&error, sizeof error);
+    assert_non_null(mkdtemp(folder));
+    snprintf(w.state, sizeof w.state, "%s/hardy.db", folder);
+    snprintf(w.path, sizeof w.path, "%s/sim.yaml", folder);
+    assert_int_equal(file_write(w.path, definition, strlen(definition), false, NULL), HARDY_OK);
+    if (workflow_read(w.path, &w.workflow, &error) != HARDY_OK) {
+        fail_msg("%s: %s", error.where, error.message);
+    }
+    return 0;
+}
+
+static int teardown(void **state) {
+    char name[160];
+    (void)state;
+    workflow_free(w.workflow);
+    snprintf(name, sizeof name, "%s-steps/keys.lock", w.state);
+    unlink(name);
+    snprintf(name, sizeof name, "%s-steps", w.state);
+    rmdir(name);
+    unlink(w.path);
+    *strrchr(w.path, '/') = '\0';
+    rmdir(w.path);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_seed_is_the_same_run),
+        cmocka_unit_test(seeds),
+    };
+    const struct CMUnitTest found[] = {cmocka_unit_test(seeds)};
+    if (argc > 1) {
+        seed_count = strtoull(argv[1], NULL, 10);
+    }
+    seeded = argc > 2;
+    if (seeded) {
+        seeded_bug = (int)strtol(argv[2], NULL, 10);
+        return cmocka_run_group_tests_name("work-sim-seeded", found, setup, teardown);
+    }
+    return cmocka_run_group_tests_name("work-sim", tests, setup, teardown);
+}
