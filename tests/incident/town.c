@@ -257,6 +257,8 @@ static void on_told(void *ctx, const struct incident *i, int64_t wall, const cha
     assert_true(wall > 0);
     l->trouble += strcmp(what, "held up") == 0;
     note(l, what, detail);
+    if (str_eq(l->town->usurp_at, what))
+        town_usurp(l->town);
 }
 
 static void on_paged(void *ctx, const char *target, const char *dedup_key) {
@@ -405,4 +407,23 @@ size_t town_incidents(struct town *t) {
     assert_int_equal(store_scan(t->inner, "incident", "", NULL, SIZE_MAX, count_row, &count, NULL),
                      HARDY_OK);
     return count;
+}
+
+void town_usurp(struct town *t) {
+    struct incident i;
+    struct buf value;
+    t->usurp_at = NULL;
+    assert_int_equal(incident_load(t->inner, town_incident(t)->id, &i, NULL), HARDY_OK);
+    buf_init(&value, 1 << 20);
+    incident_encode(&i, &value);
+    struct store_op op = {.kind = STORE_UPDATE,
+                          .row_kind = "incident",
+                          .key = i.id,
+                          .if_fence = i.fence,
+                          .fence = i.fence + 1,
+                          .value = value.data,
+                          .len = value.len};
+    assert_int_equal(store_apply(t->inner, &op, 1, HARDY_NEVER, NULL, NULL), HARDY_OK);
+    buf_free(&value);
+    incident_free(&i);
 }

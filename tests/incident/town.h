@@ -47,6 +47,7 @@ struct town {
     size_t refuse; /* so many batches are refused with `refusal` */
     hardy_status refusal;
     bool refuse_always;
+    const char *usurp_at; /* another host takes the incident over when this is told; NULL = never */
     struct life lives[MAX_LIVES];
     size_t life_count;
     size_t batches_with_page_and_state; /* escalation and its pages came together */
@@ -71,4 +72,6 @@ size_t told(const struct life *l, const char *text); /* how many lines hold it *
 /* The latest incident of the service; released by the next call and by town_end(). */
 const struct incident *town_incident(struct town *t);
 size_t town_incidents(struct town *t); /* how many there are */
+/* Another host, where the lock is not seen, writes the incident. */
+void town_usurp(struct town *t);
 #endif
