@@ -162,6 +162,7 @@ static pid_t start(const char *const *words, const char *out) {
     for (; *words; words++) {
         argv[n++] = *words;
     }
+    unlink("err"); /* it may be killed before it opens its own */
     pid_t pid = fork();
     if (pid == 0) {
         int err = open("err", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
