@@ -87,8 +87,8 @@ static void a_damaged_record_is_refused(void **state) {
         "{\"state\":\"asleep\",\"last\":\"none\",\"service\":\"web\",\"severity\":\"high\"}",
         "{\"state\":\"acting\",\"last\":\"lost\",\"service\":\"web\",\"severity\":\"high\"}",
         "{\"state\":\"acting\",\"last\":\"none\",\"service\":\"web\",\"severity\":\"high\"",
-        "{\"state\":\"acting\",\"state\":\"acted\",\"last\":\"none\",\"service\":\"web\","
-        "\"severity\":\"high\"}",
+        ("{\"state\":\"acting\",\"state\":\"acted\",\"last\":\"none\",\"service\":\"web\","
+         "\"severity\":\"high\"}"),
     };
     for (size_t n = 0; n < sizeof rows / sizeof *rows; n++) {
         struct incident i;
