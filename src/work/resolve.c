@@ -87,6 +87,11 @@ hardy_status record_resolve(struct loop *loop, struct store *store, const char *
         settle(&r, how, result, who, loop_wall(loop));
         record_op(&r, before, &value, &op);
         status = store_apply(store, &op, 1, deadline, NULL, error);
+        char *base = status == HARDY_OK ? step_place_run(&place, before) : NULL;
+        if (base) {
+            shim_forget(loop, base); /* of the run that is settled now */
+        }
+        free(base);
     }
     if (lock >= 0) {
         close(lock);
