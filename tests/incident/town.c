@@ -191,7 +191,7 @@ static void close_locks(const struct town *t) {
             continue;
         target[len] = '\0';
         if (strncmp(target, t->state, strlen(t->state)) == 0)
-            close(atoi(entry->d_name));
+            close((int)strtol(entry->d_name, NULL, 10));
     }
     if (fds)
         closedir(fds);
