@@ -13,7 +13,7 @@ enum { OPT_DONE = 100, OPT_RETRY, OPT_FAIL, OPT_RESULT };
 #define RESOLVING_ROWS                                                                             \
     {OPT_DONE, "done", 0, NULL, "resolve: it has happened"},                                       \
         {OPT_RETRY, "retry", 0, NULL, "resolve: it has not; the next run starts it again"},        \
-        {OPT_FAIL, "fail", 0, NULL, "resolve: it has not, and shall not"}, {                       \
+        {OPT_FAIL, "fail", 0, NULL, "resolve: it has not: it counts as failed"}, {                 \
         OPT_RESULT, "result", 0, "JSON|@FILE", "with --done: what stands for its output"           \
     }
 

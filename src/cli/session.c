@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *folder_of(const char *path) {
@@ -41,15 +42,33 @@ static hardy_status open_store(struct session *s, enum session_access access, co
     return store_open(&options, &s->store, error);
 }
 
+/* An empty file would be begun anew; beside steps that were recorded in it, it has lost them. */
+static hardy_status check_not_emptied(const char *path, hardy_error *error) {
+    struct stat file, steps;
+    char *folder = str_format("%s-steps", path);
+    bool emptied = folder && stat(path, &file) == 0 && file.st_size == 0 &&
+                   stat(folder, &steps) == 0 && S_ISDIR(steps.st_mode);
+    free(folder);
+    return emptied
+               ? fail(error, HARDY_E_CORRUPT, path,
+                      "is empty, though steps were recorded in it; bring it back from a copy, or "
+                      "remove it and %s-steps to begin anew",
+                      path)
+               : HARDY_OK;
+}
+
 static hardy_status open_all(const struct options *o, enum session_access access,
                              const char *purpose, struct session *s, hardy_error *error) {
     hardy_status status = state_find(o, &s->state, error);
     if (status != HARDY_OK) {
+        s->misconfigured = true;
         return status;
     }
     if (!state_is_file(&s->state)) {
-        return fail(error, HARDY_E_UNSUPPORTED, NULL,
-                    "state `%s` does not outlive this command; a file is needed", s->state.path);
+        return fail(error, HARDY_E_UNSUPPORTED, "state",
+                    str_eq(s->state.path, "memory")
+                        ? "memory does not outlive this command; a file is needed"
+                        : "only a file is understood, such as hardy.db; not a server's address");
     }
     s->folder = folder_of(s->state.config->path);
     if (!s->folder) {
@@ -64,7 +83,10 @@ static hardy_status open_all(const struct options *o, enum session_access access
             return status;
         }
     }
-    status = open_store(s, access, purpose, error);
+    status = check_not_emptied(s->state.path, error);
+    if (status == HARDY_OK) {
+        status = open_store(s, access, purpose, error);
+    }
     if (status != HARDY_OK || access == SESSION_READ) {
         return status;
     }
@@ -88,7 +110,7 @@ int session_open(const struct options *o, enum session_access access, const char
         return EXIT_DONE;
     }
     say_error(o, &error);
-    return session_exit(status);
+    return out->misconfigured ? EXIT_USAGE : session_exit(status);
 }
 
 void session_close(struct session *s) {

@@ -14,6 +14,7 @@
 #include "work/environment.h"
 #include "work/place.h"
 #include "work/probe.h"
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ enum {
 static const int64_t kill_after_default = 5 * HARDY_SECOND;
 static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 100 * HARDY_MILLISECOND;
 
-/* Mistakes that tests/work/kill_loop.c has to find, in a program made for nothing else. */
+/* Mistakes that tests/work/kill_runs.c has to find, in a program made for nothing else. */
 #ifdef HARDY_SEEDED_BUGS
 extern int seeded_bug;
 #define SEEDED_BUG(n) (seeded_bug == (n))
@@ -207,6 +208,9 @@ static void encode(const struct record *r, int64_t before, struct buf *value, st
         }
     }
     record_op(&kept, before, value, op);
+    if (SEEDED_BUG(BUG_RECORD_AFTER)) {
+        op->kind = STORE_PUT;
+    }
 }
 
 static void write_record(struct command *c, int64_t before, bool with_start,
@@ -272,9 +276,6 @@ static bool hold_success(struct command *c) {
     encode(r, r->fence, &u->value, &u->op);
     u->op.row_kind = u->row_kind;
     u->op.key = u->key;
-    if (SEEDED_BUG(BUG_RECORD_AFTER)) {
-        u->op.kind = STORE_PUT;
-    }
     if (u->row_kind && u->key && u->base && !u->value.failed) {
         return true;
     }
@@ -332,6 +333,9 @@ static void settle_unknown(struct command *c, hardy_status verdict) {
     case IN_DOUBT_RERUN:
         verdict = told ? verdict : r->timed_out ? HARDY_E_TIMEOUT : HARDY_E_FAILED;
         fail(&c->error, verdict, NULL, "%s", why);
+        if (r->ended == 0 && r->signal == 0) {
+            c->record.signal = SIGKILL; /* a command dies with its shim */
+        }
         settle(c, RECORD_FAILED, verdict);
         return;
     case IN_DOUBT_ASK:
@@ -478,6 +482,9 @@ static void on_probed_last(void *ctx, enum probe_answer answer, const struct buf
         char text[MAX_DETAIL];
         snprintf(text, sizeof text, "%s; %s", c->record.detail ? c->record.detail : "lost", detail);
         set_detail(c, text);
+        if (c->record.ended == 0) {
+            c->record.signal = SIGKILL; /* a command dies with its shim */
+        }
         report(c, answer == PROBE_NOT_DONE ? ENDING_FAILED : ENDING_UNKNOWN);
     }
 }
