@@ -44,7 +44,7 @@ ok 'is used' thing vpc-f
 code 'from standard input, and --set over it' 0 sh -c 'echo "{\"name\": \"f\"}" | "$0" run "$1" --input - --set name=g' "$HARDY" "$provision"
 ok 'is used' thing vpc-g
 code 'input that is no object' 2 sh -c 'echo "[1]" | "$0" run "$1" --input -' "$HARDY" "$provision"
-like 'is told' "$err" 'a JSON object is needed'
+like 'is told' "$err" 'JSON object'
 code 'input that is missing' 2 "$HARDY" run "$provision"
 like 'is told with the step' "$err" 'step `vpc`: .*input.name'
 unlike 'and no run is left' "$("$HARDY" workflows list)" ' running '
