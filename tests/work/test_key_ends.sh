@@ -8,7 +8,7 @@ code 'killed: in doubt' 79 env KILL=KILL "$HARDY" exec --key k1 -- ./charge.sh
 like 'by what' "$err" 'hardy exec: ./charge.sh is in doubt: attempt 1 was started and killed by signal 9 \(SIGKILL\)'
 like 'done: the exact line' "$err" "^  hardy actions resolve k1 --done --state $HARDY_STATE +# it has happened"
 like 'not done' "$err" "^  hardy actions resolve k1 --retry --state $HARDY_STATE +# it has not: run it again"
-like 'never' "$err" "^  hardy actions resolve k1 --fail --state $HARDY_STATE +# it has not, and shall not"
+like 'never' "$err" "^  hardy actions resolve k1 --fail --state $HARDY_STATE +# it has not: it counts as failed"
 code 'the same again' 79 "$HARDY" exec --key k1 -- ./charge.sh
 is 'one effect' "$(effects)" 1
 like 'listed' "$("$HARDY" actions list)" '^k1 +in_doubt .* killed by signal 9'
