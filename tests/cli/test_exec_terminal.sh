@@ -16,18 +16,24 @@ pid, fd = pty.fork()
 if pid == 0:
     os.execvp(command[0], command)
 shown, typed, status, end = b"", False, None, time.monotonic() + 10
+def read(wait):  # whether there was anything
+    global shown
+    try:
+        more = os.read(fd, 65536) if select.select([fd], [], [], wait)[0] else b""
+    except OSError:  # the terminal's other end is closed
+        more = b""
+    shown += more
+    return more
 while time.monotonic() < end:
-    if select.select([fd], [], [], 0.05)[0]:
-        try:
-            shown += os.read(fd, 65536)
-        except OSError:
-            pass
+    read(0.05)
     if b"ready" in shown and not typed:
         os.write(fd, keys)
         typed = True
     done, how = os.waitpid(pid, os.WNOHANG)
     if done:
         status = how
+        while read(0):  # what was written just before the end
+            pass
         break
 if status is None:
     os.kill(pid, 9)
