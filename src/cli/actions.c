@@ -44,6 +44,7 @@ static bool list_one(void *ctx, const struct store_row *row) {
                    "ATTEMPTS", "DETAIL");
         }
         moment_text(r.started, started);
+        str_make_printable(r.key);
         if (r.started && r.ended) {
             format_duration_short(r.ended - r.started, span);
         }
@@ -108,6 +109,7 @@ static hardy_status show(const struct options *o, struct session *s, const char 
     } else {
         char created[32];
         moment_text(r.created, created);
+        str_make_printable(r.key);
         printf("%s  %s\n  created %s, key handed to the command %s\n  %s\n", r.key,
                record_state_text(r.state), created, r.idempotency_key, r.params ? r.params : "");
         print_record(&r, 2);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/handling.h"
+#include "cli/resolving.h"
 #include "cli/say.h"
 #include "cli/session.h"
 #include "cli/timeline.h"
@@ -248,10 +249,10 @@ static hardy_status show(const struct options *o, struct session *s, const char 
         print_evidence(&i, t.gathered);
     }
     if (status == HARDY_OK && i.state == INCIDENT_IN_DOUBT && !t.json) {
-        printf("  in doubt: find out whether `%s` took effect, then type one of\n"
-               "    hardy actions resolve %s/%u.%s --done\n"
-               "    hardy actions resolve %s/%u.%s --retry\n",
-               i.action, i.id, i.round, i.action, i.id, i.round, i.action);
+        char *key = incident_remedy_key(&i);
+        printf("  in doubt: find out whether %s took effect, then type one of\n", i.action);
+        resolving_lines(stdout, s->state.path, "    ", "actions", key ? key : "", NULL);
+        free(key);
     }
     buf_free(&text);
     free(prefix);

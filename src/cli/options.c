@@ -239,6 +239,11 @@ int options_next(struct options *o) {
                 return -1;
             }
         }
+        /* `--key $ORDER -- command` with an empty ORDER: not a value anybody means. */
+        if (optarg && optarg == o->argv[optind - 1] && str_eq(optarg, "--")) {
+            o->exit = options_wrong(o, "--%s needs a value, and what follows it is --", row->name);
+            return -1;
+        }
         if (global(row)) {
             if (set_global(o, row->id) < 0) {
                 return -1;

@@ -98,7 +98,7 @@ void resolving_lines(FILE *to, const char *state, const char *indent, const char
     static const char *const ways[] = {"--done", "--retry", "--fail"};
     static const char *const help[] = {
         "it has happened (--result JSON or @FILE stands for its output)",
-        "it has not: run it again", "it has not, and shall not"};
+        "it has not: run it again", "it has not: it counts as failed"};
     char *absolute = realpath(state, NULL);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         struct buf line;

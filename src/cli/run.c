@@ -43,9 +43,11 @@ static hardy_status read_input(const char *path, json_t **input, hardy_error *er
     if (status == HARDY_OK) {
         json_t *read =
             json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &why);
-        if (!json_is_object(read)) {
+        if (!read) {
             status = fail(error, HARDY_E_SYNTAX, path, "line %d, column %d: %s", why.line,
-                          why.column, read ? "a JSON object is needed" : why.text);
+                          why.column, why.text);
+        } else if (!json_is_object(read)) {
+            status = fail(error, HARDY_E_SYNTAX, path, "the input must be a JSON object");
             json_decref(read);
         } else {
             json_decref(*input);
@@ -79,7 +81,7 @@ static int start(const struct options *o, const char *file, struct running *how,
     if (status != HARDY_OK || !text) {
         say_error(o, &error);
         free(text);
-        return status == HARDY_E_IO ? EXIT_FAILED : EXIT_USAGE;
+        return EXIT_USAGE;
     }
     int code = session_open(o, SESSION_WRITE, "run", &s);
     if (code == EXIT_DONE) {

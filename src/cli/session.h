@@ -13,6 +13,7 @@ struct session {
     struct loop *loop;
     struct store *store;
     struct http_client *client;
+    bool misconfigured; /* opening failed for what the configuration says */
     bool missing; /* SESSION_READ: there is no state yet, the store is an empty one in memory */
     char *folder; /* of the configuration file, where its relative paths begin; "." without one */
     struct loop_signal *signals[3];

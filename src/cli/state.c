@@ -9,7 +9,7 @@ hardy_status state_find(const struct options *o, struct state *out, hardy_error 
     *out = (struct state){0};
     hardy_status status = config_load(o->globals.config, &out->config, error);
     if (status == HARDY_OK) {
-        status = config_check_top(out->config, top_names, error);
+        status = top_check(out->config, error);
     }
     if (status == HARDY_OK) {
         status = config_state_path(out->config, o->globals.state, &out->path, error);

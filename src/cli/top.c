@@ -47,3 +47,13 @@ static const struct schema_key top_keys[] = {
 };
 const struct schema_section top_section = {"the configuration", top_keys, COUNT(top_keys),
                                            sizeof(struct top)};
+
+hardy_status top_check(const struct config *config, hardy_error *error) {
+    struct top top = {0};
+    hardy_status status = config_check_top(config, top_names, error);
+    if (status == HARDY_OK && config->file) {
+        status = schema_read(&top_section, config->file->root, &top, error);
+        schema_free(&top_section, &top);
+    }
+    return status;
+}

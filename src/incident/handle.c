@@ -388,9 +388,8 @@ static void in_doubt(struct handler *h) {
     bool told = h->i.state == INCIDENT_IN_DOUBT; /* before */
     snprintf(text, sizeof text,
              "%s was started and nobody knows how it ended; find out, then type: "
-             "hardy actions "
-             "resolve %s --done (or --retry, --fail)",
-             h->i.action, key ? key : "");
+             "hardy --state %s actions resolve %s --done (or --retry, --fail)",
+             h->i.action, h->world.state, key ? key : "");
     free(key);
     h->i.state = INCIDENT_IN_DOUBT;
     replace(&h->i.outcome, text);
@@ -783,9 +782,10 @@ static void wait_for_other(struct handler *h) {
     if (h->poll == 0) {
         if (past_load(h->world.store, h->service->name, &past, NULL) == HARDY_OK && past.incident)
             (void)incident_load(h->world.store, past.incident, &other, NULL);
+        bool open = other.id && incident_under_way(&other); /* else it is about to open one */
         snprintf(text, sizeof text, "%s handles %s; waits for it",
-                 other.owner ? other.owner : "another hardy",
-                 other.id && !other.ended ? other.id : h->service->name);
+                 open && other.owner ? other.owner : "another hardy",
+                 open ? other.id : h->service->name);
         if (!other.id) {
             other.id = str_dup("");
             other.service = str_dup(h->service->name);
