@@ -24,6 +24,7 @@ enum {
     MAX_ENCODED = 16 << 20,
     MAX_PARAMS = 64 << 10,
     MAX_DETAIL = 480,
+    MAX_SHOWN = 130,
 };
 static const int64_t kill_after_default = 5 * HARDY_SECOND;
 static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 100 * HARDY_MILLISECOND;
@@ -930,9 +931,22 @@ static hardy_status load(struct command *c) {
     return status;
 }
 
+/* Both are named, long ones around the place where they begin to differ. */
 static void mismatch(struct command *c) {
-    fail(&c->error, HARDY_E_MISMATCH, NULL, "the key %s was used for other parameters: %s; now: %s",
-         c->spec->key, c->record.params ? c->record.params : "(not recorded)", c->params);
+    const char *was = c->record.params ? c->record.params : "(not recorded)", *now = c->params;
+    size_t same = 0;
+    while (was[same] && was[same] == now[same]) {
+        same++;
+    }
+    size_t skip = strlen(was) + strlen(now) > 2 * MAX_SHOWN && same > MAX_SHOWN / 2
+                      ? same - MAX_SHOWN / 4
+                      : 0;
+    while (skip > 0 && ((unsigned char)was[skip] & 0xc0) == 0x80) {
+        skip--;
+    }
+    fail(&c->error, HARDY_E_MISMATCH, NULL,
+         "the key %.60s was used for other parameters: %s%.*s; now: %s%.*s", c->spec->key,
+         skip ? "..." : "", MAX_SHOWN, was + skip, skip ? "..." : "", MAX_SHOWN, now + skip);
     finish(c, HARDY_E_MISMATCH);
 }
 

@@ -19,6 +19,10 @@ is 'nothing is left behind' "$(left_files)" ''
 # --- other parameters
 code 'other parameters under this key' 125 "$HARDY" exec --key order-12345 -- ./charge.sh 6
 like 'both are named' "$err" 'the key order-12345 was used for other parameters: \["./charge.sh","5"\]; now: \["./charge.sh","6"\]'
+many=$(seq -s ' ' 100 300)
+code 'a long line' 0 "$HARDY" exec --key long-line -- true $many 1
+code 'that differs at its end' 125 "$HARDY" exec --key long-line -- true $many 2
+like 'both ends are shown' "$err" '\.\.\..*"300","1"\]; now: \.\.\..*"300","2"\]$'
 code 'another key' 0 "$HARDY" exec --key order-12346 -- ./charge.sh 6
 is 'another effect' "$(effects)" 2
 ln -s "$HARDY_STATE" link.db
