@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 enum {
+    MAX_LOSSES =
+        3, /* runs begun again because they were lost: what kills each of them will go on */
     MAX_ENCODED = 16 << 20,
     MAX_PARAMS = 64 << 10,
     MAX_DETAIL = 480,
@@ -73,6 +75,8 @@ struct command {
     struct probe *probe;
     enum ending last; /* how the last attempt ended */
     bool start_durable;
+    bool again; /* it was lost, and the probe says that it has not happened */
+    uint32_t losses;
     bool cancelled, left, driving, replayed;
 
     struct batch batch;
@@ -486,6 +490,7 @@ static void on_probed_last(void *ctx, enum probe_answer answer, const struct buf
         if (c->record.ended == 0) {
             c->record.signal = SIGKILL; /* a command dies with its shim */
         }
+        c->again = answer == PROBE_NOT_DONE && !c->record.timed_out && !c->cancelled;
         report(c, answer == PROBE_NOT_DONE ? ENDING_FAILED : ENDING_UNKNOWN);
     }
 }
@@ -603,6 +608,7 @@ static void note_start(struct command *c) {
 static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadline) {
     struct command *c = ctx;
     c->drive = d;
+    c->again = false;
     c->attempt = attempt;
     int64_t own = c->spec->timeout == HARDY_NEVER ? HARDY_NEVER
                                                   : time_add(loop_now(c->loop), c->spec->timeout);
@@ -697,6 +703,11 @@ static void on_drive_done(void *ctx, struct drive *d) {
     hardy_status verdict = c->verdict == HARDY_OK ? HARDY_E_FAILED : c->verdict;
     if (!c->has_row) {
         finish(c, verdict);
+        return;
+    }
+    if (c->last == ENDING_FAILED && c->again && c->losses < MAX_LOSSES) {
+        c->losses++; /* as after a crash of ours: the probe says not done, so it is run */
+        run(c);
         return;
     }
     switch (c->last) {
