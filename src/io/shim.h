@@ -16,11 +16,12 @@
  * was there before the step was recorded, so somebody has removed it, and what else there was.
  *
  * A step ends when its command exits, not when its descriptors close: what the pipe holds then is
- * taken, the rest of the command's process group is ended (TERM, up to a second, KILL), and what
- * made its own session (a daemon) is left alone. At the deadline, or when cancelled: TERM to the
- * command's group; when that has not ended everything after `kill_after`, or the group is gone but
- * not all of the rest: KILL to everything below the shim. The command dies with the shim (kill -9
- * of the shim), so that a step that is lost does not go on behind a second run.
+ * taken, the rest of the command's process group is ended (half a second to become a daemon, TERM,
+ * up to a second, KILL), and what made its own session (a daemon) is left alone. At the deadline,
+ * or when cancelled: TERM to the command's group; when that has not ended everything after
+ * `kill_after`, or the group is gone but not all of the rest: KILL to everything below the shim.
+ * The command dies with the shim (kill -9 of the shim), so that a step that is lost does not go on
+ * behind a second run.
  *
  * The functions take the loop because a simulated world has its own steps (io/sim.h).
  */

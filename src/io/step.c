@@ -4,7 +4,7 @@
  * and stays small. What it promises is in shim.h.
  *
  *   RUNNING    until the command exits, its deadline passes, or somebody cancels
- *   LEFTOVERS  it exited: what is left of its process group gets TERM, a moment, KILL
+ *   LEFTOVERS  it exited: what is left of its process group gets a moment, TERM, a moment, KILL
  *   ENDING     deadline or cancelled: TERM to the group, kill_after, KILL to all below us
  *   OVER       the result is written, the lock let go
  *
@@ -35,6 +35,9 @@
 
 #define LOCK_FD 3
 #define OWNER_FD 4 /* hung up when hardy has gone, or has let go; only with pass=1 */
+/* A daemon's first process often exits before the daemon has made its own session: TERM must not
+ * come between the two, also on a machine that is busy. */
+#define DAEMON_GRACE (500 * HARDY_MILLISECOND)
 #define LEFTOVERS_GRACE HARDY_SECOND
 #define KILL_PATIENCE (5 * HARDY_SECOND)
 #define PASS_PATIENCE (5 * HARDY_SECOND)
@@ -51,7 +54,8 @@ struct step {
     int64_t pass;
 
     enum phase phase;
-    int64_t phase_ends; /* when KILL comes */
+    int64_t phase_ends; /* when TERM comes (of LEFTOVERS, first), or KILL */
+    bool asked;         /* leftovers have got TERM */
     bool killed;        /* it has come at least once */
     pid_t pid;          /* 0 = the command has exited */
     pid_t group;
@@ -211,37 +215,37 @@ static bool group_lives(const struct step *s) {
     return s->pid != 0 || kill(-s->group, 0) == 0 || errno == EPERM;
 }
 
-static void end_group(struct step *s, enum phase phase, int64_t now, int64_t grace) {
-    s->phase = phase;
+static void end_group(struct step *s, int64_t now, int64_t grace) {
     s->phase_ends = time_add(now, grace);
     kill(-s->group, SIGTERM);
     kill(-s->group, SIGCONT); /* one that is stopped would not hear it */
 }
 
-static void advance_running(struct step *s, int64_t now) {
-    if (s->pid == 0) {
-        if (group_lives(s)) {
-            end_group(s, LEFTOVERS, now,
-                      s->kill_after < LEFTOVERS_GRACE ? s->kill_after : LEFTOVERS_GRACE);
-        } else {
-            s->phase = OVER;
-        }
-    } else if (now >= s->deadline || asked_to_end) {
-        s->result.timed_out = now >= s->deadline;
-        s->result.cancelled = !s->result.timed_out;
-        end_group(s, ENDING, now, s->kill_after);
-    }
-}
-
 static void advance_leftovers(struct step *s, int64_t now) {
     if (!group_lives(s)) {
         s->phase = OVER;
+    } else if (now >= s->phase_ends && !s->asked) {
+        s->asked = true;
+        end_group(s, now, s->kill_after < LEFTOVERS_GRACE ? s->kill_after : LEFTOVERS_GRACE);
     } else if (now >= s->phase_ends && !s->killed) {
         s->killed = true;
         s->phase_ends = time_add(now, KILL_PATIENCE);
         kill(-s->group, SIGKILL);
     } else if (now >= s->phase_ends) {
         s->phase = OVER;
+    }
+}
+
+static void advance_running(struct step *s, int64_t now) {
+    if (s->pid == 0) {
+        s->phase = LEFTOVERS;
+        s->phase_ends = time_add(now, DAEMON_GRACE);
+        advance_leftovers(s, now);
+    } else if (now >= s->deadline || asked_to_end) {
+        s->result.timed_out = now >= s->deadline;
+        s->result.cancelled = !s->result.timed_out;
+        s->phase = ENDING;
+        end_group(s, now, s->kill_after);
     }
 }
 

@@ -339,6 +339,18 @@ static void daemons_are_left_alone(void **state) {
     kill((pid_t)daemon, SIGKILL);
 }
 
+/* As nginx does it: the command exits, and its child makes a session of its own only then. */
+static void daemons_that_are_not_yet_daemons_are_left_alone(void **state) {
+    (void)state;
+    use_directory();
+    unlink(path_in("pid"));
+    run("(sleep 0.1; exec setsid sh -c 'echo $$ > $D/pid; while sleep 0.01; do :; done') & exit 0");
+    assert_int_equal(result.code, 0);
+    long daemon = number_in(path_in("pid"));
+    assert_true(alive(daemon));
+    kill(-(pid_t)daemon, SIGKILL);
+}
+
 static pid_t starter; /* a hardy that is killed */
 
 static void start_elsewhere(const char *script) {
@@ -755,6 +767,7 @@ int main(int argc, char **argv) {
         T(cancelled_at_once),
         T(leftovers_of_the_group_are_ended),
         T(daemons_are_left_alone),
+        T(daemons_that_are_not_yet_daemons_are_left_alone),
         T(the_step_outlives_its_starter),
         T(the_end_of_an_attached_step_is_told_at_once),
         T(killed_at_any_moment_of_the_start),
