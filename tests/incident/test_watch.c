@@ -318,7 +318,7 @@ static void in_doubt_a_person_is_asked_and_heard(void **state) {
         assert_int_equal(town.restarts, 1);
         const struct incident *i = town_incident(&town);
         assert_int_equal(i->state, INCIDENT_IN_DOUBT);
-        assert_non_null(strstr(i->outcome, "then type: hardy actions resolve inc-"));
+        assert_non_null(strstr(i->outcome, " actions resolve inc-"));
         assert_non_null(strstr(pager_text(&town.pager, 0, "summary"), "nobody knows how it ended"));
         assert_int_equal(town.batches_with_page_and_state, 1);
         /* Nothing happens by itself, in this life or the next; nobody is paged again. */
@@ -389,10 +389,10 @@ static void in_doubt_the_probe_decides(void **state) {
             town_wait(&town, l);
             assert_int_equal(l->state, INCIDENT_RESOLVED);
             assert_int_equal(town.restarts, 1);
-        } else if (code == 1) { /* not done: the attempt has failed, and the next one follows */
+        } else if (code == 1) { /* not done: begun again, three times; then the attempt has failed */
             town_wait(&town, l);
             assert_int_equal(l->state, INCIDENT_ESCALATED);
-            assert_int_equal(town.restarts, 2);
+            assert_int_equal(town.restarts, 2 * 4);
         } else { /* cannot tell: a person is asked */
             town_wait(&town, l);
             assert_int_equal(l->state, INCIDENT_IN_DOUBT);
