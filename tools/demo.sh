@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `make run` shows: a real nginx breaks three times, and hardy handles it. The last time it
 # cannot be repaired, and a person is told. Ends by itself, leaves nothing running; the state stays
-# in build/demo, so that it can be looked at.
+# in build/demo, so that it can be looked at. HARDY_BUILD names another folder than build.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-hardy=$root/build/hardy
-receiver=$root/build/examples/webhook-receiver
+build=${HARDY_BUILD:-$root/build}
+hardy=$build/hardy
+receiver=$build/examples/webhook-receiver
 service=$root/examples/payment-api/payment-api.sh
 config=$root/examples/incident.yaml
-demo=$root/build/demo
+demo=$build/demo
 log=$demo/watcher.log
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -79,6 +80,12 @@ watch_end() { # its exit code into `code`
     sleep 0.2 # the last lines on their way to the screen
 }
 
+watch_kill() { # in one group, or the shell would tell of it too
+    { kill -KILL "$watcher" && wait "$watcher"; } 2>/dev/null || true
+    watcher=''
+    sleep 0.2
+}
+
 # How often nginx has been started, by its own word.
 starts() { grep -c 'start worker processes$' "$PAYMENT_API_DIR/error.log" || true; }
 starts_are() { [ "$(starts)" -eq "$1" ]; }
@@ -121,8 +128,7 @@ wait_for ' up ' "$log"
 "$service" freeze
 say "   ${bold}its workers got SIGSTOP again${off}"
 wait_for 'restart started' "$log"
-kill -KILL "$watcher"
-watch_end
+watch_kill
 say "   ${bold}kill -9 hardy, between \"restart started\" and \"restart recorded\"; once more:${off}"
 watch_start
 watch_end
