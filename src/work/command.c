@@ -21,8 +21,7 @@
 #include <unistd.h>
 
 enum {
-    MAX_LOSSES =
-        3, /* runs begun again because they were lost: what kills each of them will go on */
+    MAX_LOSSES = 3, /* begun again because lost: what kills each of them will go on */
     MAX_ENCODED = 16 << 20,
     MAX_PARAMS = 64 << 10,
     MAX_DETAIL = 480,
@@ -75,7 +74,7 @@ struct command {
     struct probe *probe;
     enum ending last; /* how the last attempt ended */
     bool start_durable;
-    bool again; /* it was lost, and the probe says that it has not happened */
+    bool lost; /* it was killed, and may run again as after a crash of ours */
     uint32_t losses;
     bool cancelled, left, driving, replayed;
 
@@ -490,7 +489,7 @@ static void on_probed_last(void *ctx, enum probe_answer answer, const struct buf
         if (c->record.ended == 0) {
             c->record.signal = SIGKILL; /* a command dies with its shim */
         }
-        c->again = answer == PROBE_NOT_DONE && !c->record.timed_out && !c->cancelled;
+        c->lost = answer == PROBE_NOT_DONE && !c->record.timed_out;
         report(c, answer == PROBE_NOT_DONE ? ENDING_FAILED : ENDING_UNKNOWN);
     }
 }
@@ -519,6 +518,7 @@ static void on_shim_ended(void *ctx, struct shim *shim) {
                                 loop_wall(c->loop));
     } else {
         ending_record_lost(&c->record);
+        c->lost = c->spec->in_doubt == IN_DOUBT_RERUN;
     }
     if (ending == ENDING_UNKNOWN && c->spec->in_doubt == IN_DOUBT_PROBE && !c->cancelled) {
         start_probe(c, on_probed_last);
@@ -608,7 +608,7 @@ static void note_start(struct command *c) {
 static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadline) {
     struct command *c = ctx;
     c->drive = d;
-    c->again = false;
+    c->lost = false;
     c->attempt = attempt;
     int64_t own = c->spec->timeout == HARDY_NEVER ? HARDY_NEVER
                                                   : time_add(loop_now(c->loop), c->spec->timeout);
@@ -691,6 +691,15 @@ static void on_result(void *ctx, struct drive *d, const hardy_step *step) {
     }
 }
 
+/* A lost run of what is known not to have happened, or may happen twice: is begun anew, as it would
+ * be after a crash of ours. Where the guard has retries, they have been made already. */
+static bool begins_again(const struct command *c) {
+    const hardy_guard_config *config = c->spec->guard ? guard_config(c->spec->guard) : NULL;
+    bool retried = config && config->retry && config->retry->max_retries > 0;
+    return c->lost && !c->cancelled && !retried && c->losses < MAX_LOSSES &&
+           (c->last == ENDING_FAILED || c->last == ENDING_UNKNOWN);
+}
+
 static void on_drive_done(void *ctx, struct drive *d) {
     struct command *c = ctx;
     (void)d;
@@ -705,8 +714,8 @@ static void on_drive_done(void *ctx, struct drive *d) {
         finish(c, verdict);
         return;
     }
-    if (c->last == ENDING_FAILED && c->again && c->losses < MAX_LOSSES) {
-        c->losses++; /* as after a crash of ours: the probe says not done, so it is run */
+    if (begins_again(c)) {
+        c->losses++;
         run(c);
         return;
     }
