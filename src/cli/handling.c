@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 64 << 10 };
+enum { MAX_LINE = 64 << 10, LAST_TURNS = 8 };
 
 struct handler_session {
     const struct options *o;
@@ -25,6 +25,7 @@ struct handler_session {
     struct health_settings health;
     struct watch *watch;
     struct loop_timer last_turn;
+    int turns_left;
     char self[64];
     int width; /* of the column that says whom a line is about */
     int exit;
@@ -106,9 +107,14 @@ static void on_page_failed(void *ctx, const char *target, const char *why) {
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+/* What was closed with the watch is gone some turns of the loop later. */
 static void on_last_turn(struct loop_timer *timer) {
     struct handler_session *s = timer->ctx;
-    loop_stop(s->session.loop);
+    if (s->turns_left-- > 0) {
+        loop_timer_start(s->session.loop, timer, loop_now(s->session.loop));
+    } else {
+        loop_stop(s->session.loop);
+    }
 }
 
 static int exit_of(const struct handler_session *s, const struct incident *i) {
@@ -145,7 +151,9 @@ static void on_ended(void *ctx, const struct incident *i, bool unsent, const har
     if (i && !s->o->globals.json) {
         say(s->o, HARDY_LOG_INFO, "the whole story: hardy incidents show %s", i->id);
     }
-    /* What ends together with the watch frees itself in this turn of the loop. */
+    http_client_free(s->session.client);
+    s->session.client = NULL;
+    s->turns_left = LAST_TURNS;
     loop_timer_init(&s->last_turn, on_last_turn, s);
     loop_timer_start(s->session.loop, &s->last_turn, loop_now(s->session.loop));
 }
