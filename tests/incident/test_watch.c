@@ -389,7 +389,8 @@ static void in_doubt_the_probe_decides(void **state) {
             town_wait(&town, l);
             assert_int_equal(l->state, INCIDENT_RESOLVED);
             assert_int_equal(town.restarts, 1);
-        } else if (code == 1) { /* not done: begun again, three times; then the attempt has failed */
+        } else if (code ==
+                   1) { /* not done: begun again, three times; then the attempt has failed */
             town_wait(&town, l);
             assert_int_equal(l->state, INCIDENT_ESCALATED);
             assert_int_equal(town.restarts, 2 * 4);
