@@ -57,7 +57,8 @@ static hardy_status resolve(const char *path, char out[4096], hardy_error *error
     if (errno != ENOENT) {
         return fail_errno(error, errno, path, "cannot look for the state");
     }
-    if (lstat(path, &st) == 0) {
+    /* What is there and no link has been made by another process since. */
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
         return fail(error, HARDY_E_NOT_FOUND, path, "a symbolic link to nothing");
     }
     const char *slash = strrchr(path, '/');
