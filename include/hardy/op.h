@@ -64,6 +64,8 @@ typedef struct hardy_op_options {
     uint64_t seed;    /* of the jitter; 0 = drawn from the guard */
     bool repeatable;  /* this operation may be repeated though its effect is unknown; or'd with the
                          guard's */
+    bool deadline_until_content; /* FIRST_CONTENT lifts the deadline: a stream that has begun is
+                                    ended by the idle time-out only; false */
 } hardy_op_options;
 
 typedef enum hardy_step_kind {

@@ -98,7 +98,7 @@ static hardy_status make_guard(struct driving *d, struct step_guard *g, const ch
     hardy_env env = loop_env(d->session->loop);
     struct host_slot slot = {0};
     env.log = NULL; /* what there is to tell is told by say_changes() */
-    hardy_status status = guard_settings_find(d->session->state.config, name, &g->settings, error);
+    hardy_status status = guard_settings_find(d->session->state.config, name, GUARD_DEFAULTS, &g->settings, error);
     if (status != HARDY_OK) {
         return status;
     }

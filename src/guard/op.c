@@ -41,7 +41,7 @@ struct op {
     int64_t until;        /* what the phase waits for */
     int64_t seen;         /* the last `now`, for hardy_op_end(), which is not told */
     int64_t attempt_end, content_end, idle_end; /* when the running attempt is stopped */
-    int64_t ended;                              /* when the last attempt ended */
+    int64_t called, ended;                      /* when the last attempt started, ended */
     int64_t waited;                             /* between attempts, so far */
     int64_t previous;                           /* the wait before */
     int64_t retry_after;
@@ -57,7 +57,7 @@ struct op {
     enum phase phase;
     hardy_status status;
     hardy_reason reason;
-    bool repeatable, committed;
+    bool repeatable, committed, until_content;
     bool reserved, queued, slot, token; /* taken and not used yet: rate, queue, slot, budget */
     bool running, stopped, timed_out, told;
 };
@@ -142,6 +142,7 @@ hardy_status hardy_op_begin(hardy_op *storage, size_t size, hardy_guard *guard,
     op->last.kind = HARDY_IGNORED;
     op->repeatable =
         given.repeatable || (guard->config.retry != NULL && guard->config.retry->repeatable);
+    op->until_content = given.deadline_until_content;
     op->phase = PHASE_ADMIT;
     op->retry_after = -1;
     return HARDY_OK;
@@ -308,6 +309,7 @@ static bool start(struct op *op, int64_t now) {
     op->running = true;
     op->stopped = op->timed_out = op->committed = false;
     op->reserved = op->token = false; /* used */
+    op->called = now;
     op->attempt_end = end;
     op->content_end = time_add(now, c->timeout_first_content);
     op->idle_end = HARDY_NEVER;
@@ -558,6 +560,16 @@ void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progres
     if (what == HARDY_FIRST_CONTENT) {
         op->committed = true;
         op->content_end = HARDY_NEVER;
+        /* The far side works: callers that are parked need not wait for a stream's end to hear it.
+         */
+        if (op->permit.kind == PERMIT_TRIAL) {
+            record(op, &op->permit, HARDY_SUCCESS, now);
+            op->permit.kind = 0;
+        }
+        if (op->until_content) {
+            op->deadline = op->start_before = HARDY_NEVER;
+            op->attempt_end = time_add(op->called, op->guard->config.timeout);
+        }
     }
     op->idle_end = time_add(now, op->guard->config.timeout_idle);
 }
@@ -592,7 +604,8 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
                                    : outcome->kind == HARDY_FAILURE && by_caller ? HARDY_IGNORED
                                                                                  : outcome->kind;
         /* A trial always counts by itself. */
-        if (kind == HARDY_FAILURE && op->permit.kind == 1 && !g->config.breaker->counts_attempts) {
+        if (kind == HARDY_FAILURE && op->permit.kind == PERMIT_CALL &&
+            !g->config.breaker->counts_attempts) {
             op->owed = op->permit;
         } else {
             record(op, &op->permit, kind, now);

@@ -15,6 +15,9 @@
 #define BREAKER_TRIALS 8
 #define BREAKER_RING 64
 #define BREAKER_SHARDS 8
+/* The kinds of a permit. */
+#define PERMIT_CALL 1
+#define PERMIT_TRIAL 2
 
 struct breaker_shard {
     _Alignas(64) atomic_word calls; /* admitted */

@@ -626,7 +626,8 @@ void guard_settings_free(struct guard_settings *s) {
 }
 
 hardy_status guard_settings_find(const struct config *config, const char *name,
-                                 struct guard_settings *out, hardy_error *error) {
+                                 enum guard_base base, struct guard_settings *out,
+                                 hardy_error *error) {
     const struct yaml_node *guards = config_section(config, "guards");
     const struct yaml_node *node = yaml_get(guards, name);
     memset(out, 0, sizeof *out);
@@ -642,6 +643,6 @@ hardy_status guard_settings_find(const struct config *config, const char *name,
                     "no guard is called \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
                     near ? near : "", near ? "\"?" : "");
     }
-    struct guard_source source = {.base = GUARD_DEFAULTS, .name = name, .node = node};
+    struct guard_source source = {.base = base, .name = name, .node = node};
     return guard_settings_read(&source, out, error);
 }

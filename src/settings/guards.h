@@ -56,10 +56,11 @@ extern const struct schema_section guard_section; /* of one guard, nested as in 
 hardy_status guard_settings_read(const struct guard_source *source, struct guard_settings *out,
                                  hardy_error *error);
 void guard_settings_free(struct guard_settings *s);
-/* The guard NAME of the configuration's `guards:`; E_NOT_FOUND names the nearest. `config` may be
- * NULL. */
+/* The guard NAME of the configuration's `guards:`, over this base; E_NOT_FOUND names the nearest.
+ * `config` may be NULL. */
 hardy_status guard_settings_find(const struct config *config, const char *name,
-                                 struct guard_settings *out, hardy_error *error);
+                                 enum guard_base base, struct guard_settings *out,
+                                 hardy_error *error);
 /* Whether `retry_on` lets this code be retried; everything is when it is not given. */
 bool guard_retries_code(const struct guard_settings *s, int code);
 #endif

@@ -191,6 +191,57 @@ static void first_content_and_idle(void **state) {
     assert_int_equal(silent->done_at - silent->begins, 100 * MS);
 }
 
+/* A stream that has begun is not ended by the deadline of the whole, only by its silence; and what
+ * has not begun still is. */
+static void content_lifts_the_deadline(void **state) {
+    (void)state;
+    b.config.deadline = 100 * MS;
+    b.config.timeout_idle = 60 * MS;
+    make();
+    struct client *c = client(0, 0), *silent = client(1, 0), *plain = client(2, 0);
+    c->options.deadline_until_content = silent->options.deadline_until_content = true;
+    client_plan(c, 250 * MS, (hardy_outcome)SUCCEEDS);
+    client_plan(silent, HANGS, (hardy_outcome)SUCCEEDS);
+    client_plan(plain, HANGS, (hardy_outcome)SUCCEEDS);
+    world_run(&b.world, 50 * MS);
+    hardy_op_report_progress(&c->op, 1, HARDY_FIRST_CONTENT, b.world.now);
+    hardy_op_report_progress(&plain->op, 1, HARDY_FIRST_CONTENT, b.world.now);
+    for (int64_t at = 90; at < 250; at += 40) {
+        world_run(&b.world, at * MS);
+        hardy_op_report_progress(&c->op, 1, HARDY_BYTES, b.world.now);
+        hardy_op_report_progress(&plain->op, 1, HARDY_BYTES, b.world.now);
+    }
+    world_run(&b.world, HARDY_NEVER);
+    assert_int_equal(c->result.status, HARDY_OK);
+    assert_int_equal(c->done_at, 250 * MS);
+    assert_int_equal(silent->result.status, HARDY_E_DEADLINE);
+    assert_int_equal(silent->done_at, 100 * MS);
+    assert_int_equal(plain->result.status, HARDY_E_DEADLINE);
+    assert_int_equal(plain->done_at, 100 * MS);
+}
+
+/* A trial has its answer at the first content: whoever waits for the breaker does not wait for the
+ * end of a long stream. */
+static void a_trial_counts_at_its_first_content(void **state) {
+    (void)state;
+    b.config.breaker = &b.breaker;
+    b.breaker.failure_threshold = 1;
+    b.breaker.success_threshold = b.breaker.half_open_max_calls = 1;
+    b.breaker.recovery_timeout = 100 * MS;
+    make();
+    struct client *first = client(0, 0), *trial = client(1, 200 * MS);
+    client_plan(first, 0, (hardy_outcome)FAILS);
+    client_plan(trial, HANGS, (hardy_outcome)SUCCEEDS);
+    world_run(&b.world, 300 * MS);
+    assert_int_equal(stats().breaker.state, HARDY_HALF_OPEN);
+    hardy_op_report_progress(&trial->op, 1, HARDY_FIRST_CONTENT, b.world.now);
+    assert_int_equal(stats().breaker.state, HARDY_CLOSED);
+    assert_int_equal(stats().breaker.total_successes, 1);
+    hardy_op_report(&trial->op, 1, &(hardy_outcome)FAILS, b.world.now);
+    trial->running = false;
+    assert_int_equal(stats().breaker.total_successes, 1);
+}
+
 static void late_success_is_a_success_and_slow(void **state) {
     (void)state;
     b.config.timeout = 100 * MS;
@@ -1046,6 +1097,8 @@ int main(void) {
         TEST(only_no_effect_is_retried_freely),
         TEST(timeouts),
         TEST(first_content_and_idle),
+        TEST(content_lifts_the_deadline),
+        TEST(a_trial_counts_at_its_first_content),
         TEST(late_success_is_a_success_and_slow),
         TEST(a_success_that_meets_the_stop),
         TEST(connecting_is_not_content),

@@ -63,7 +63,7 @@ static hardy_status read_all(hardy_error *error) {
     }
     if (status == HARDY_OK) {
         assert_string_equal(path, "a.db");
-        status = guard_settings_find(config, "search", &s, error);
+        status = guard_settings_find(config, "search", GUARD_DEFAULTS, &s, error);
         if (status == HARDY_OK) {
             assert_int_equal(s.config.retry->max_retries, 2);
             assert_int_equal(s.retry_on_count, 2);
