@@ -7,8 +7,8 @@
 #include "cli/command.h"
 #include "cli/exec_key.h"
 #include "cli/say.h"
-#include "cli/sharing.h"
 #include "cli/state.h"
+#include "settings/sharing.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

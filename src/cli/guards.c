@@ -344,7 +344,8 @@ static void print_settings(struct call *c, struct row *row) {
     struct guard_settings settings = {0};
     hardy_guard_config config;
     hardy_guard_config_init(&config, sizeof config);
-    bool named = guard_settings_find(c->state.config, row->name, &settings, NULL) == HARDY_OK;
+    bool named = guard_settings_find(c->state.config, row->name, GUARD_DEFAULTS, &settings, NULL) ==
+                 HARDY_OK;
     if (named) {
         config = settings.config;
     }

@@ -7,9 +7,9 @@
 #include "cli/command.h"
 #include "cli/resolving.h"
 #include "cli/say.h"
-#include "cli/sharing.h"
 #include "cli/timeline.h"
 #include "guard/guard.h"
+#include "settings/sharing.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +98,8 @@ static hardy_status make_guard(struct driving *d, struct step_guard *g, const ch
     hardy_env env = loop_env(d->session->loop);
     struct host_slot slot = {0};
     env.log = NULL; /* what there is to tell is told by say_changes() */
-    hardy_status status = guard_settings_find(d->session->state.config, name, GUARD_DEFAULTS, &g->settings, error);
+    hardy_status status =
+        guard_settings_find(d->session->state.config, name, GUARD_DEFAULTS, &g->settings, error);
     if (status != HARDY_OK) {
         return status;
     }

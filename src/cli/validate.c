@@ -151,7 +151,8 @@ static void look_at_guards(struct validate *v, const struct config *config) {
         struct guard_settings s;
         hardy_error error;
         hardy_error_init(&error, sizeof error);
-        if (guard_settings_find(config, guards->keys[i]->text, GUARD_DEFAULTS, &s, &error) == HARDY_OK) {
+        if (guard_settings_find(config, guards->keys[i]->text, GUARD_DEFAULTS, &s, &error) ==
+            HARDY_OK) {
             warn_of_guard(v, guards->keys[i], &s);
         } else {
             tell(v, "error", &error);
@@ -242,7 +243,8 @@ static void look_at_steps(struct validate *v, const struct workflow *w,
             continue;
         }
         const struct yaml_node *node = yaml_get(nodes->items[i], "guard");
-        hardy_status status = guard_settings_find(config, steps[i].guard, GUARD_DEFAULTS, &s, &error);
+        hardy_status status =
+            guard_settings_find(config, steps[i].guard, GUARD_DEFAULTS, &s, &error);
         if (status == HARDY_E_NOT_FOUND) {
             refuse(v, node, "step `%s`: %s%s%s", steps[i].name, error.message,
                    error.where[0] ? ", in " : "; there is no configuration", error.where);

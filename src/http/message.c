@@ -80,6 +80,30 @@ hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t 
     return HARDY_OK;
 }
 
+hardy_status http_headers_copy(struct http_headers *to, const struct http_headers *from) {
+    http_headers_reset(to);
+    if (from->count > to->max_count || from->bytes.len > to->bytes.max) {
+        return HARDY_E_TOO_LARGE;
+    }
+    if (from->count > to->cap) {
+        struct http_field *fields = realloc(to->fields, from->count * sizeof *fields);
+        if (!fields) {
+            return HARDY_E_NOMEM;
+        }
+        to->fields = fields;
+        to->cap = from->count;
+    }
+    if (!buf_append(&to->bytes, from->bytes.data, from->bytes.len)) {
+        to->bytes.failed = false;
+        return HARDY_E_NOMEM;
+    }
+    if (from->count > 0) {
+        memcpy(to->fields, from->fields, from->count * sizeof *from->fields);
+    }
+    to->count = from->count;
+    return HARDY_OK;
+}
+
 hardy_status http_headers_add(struct http_headers *h, const char *name, const char *value) {
     return http_headers_addn(h, name, strlen(name), value, strlen(value));
 }

@@ -886,12 +886,19 @@ size_t http_server_connections(const struct http_server *s) {
     return s->count;
 }
 
+void http_server_stop_accepting(struct http_server *s) {
+    if (s->listener) {
+        listener_close(s->listener);
+        s->listener = NULL;
+    }
+}
+
 void http_server_drain(struct http_server *s, int64_t limit, void (*done)(void *ctx), void *ctx) {
     s->done = done;
     s->done_ctx = ctx;
     if (!s->draining) {
         s->draining = true;
-        listener_close(s->listener);
+        http_server_stop_accepting(s);
         for (struct peer *p = s->peers; p; p = p->next) {
             if (p->state == PEER_READING && !http_parser_started(&p->parser)) {
                 finish_peer(p, CLOSE_SHUTDOWN, "the server is shut down");

@@ -53,6 +53,8 @@ hardy_status http_server_open(struct loop *loop, const struct http_server_option
                               struct http_server **out, hardy_error *error);
 uint16_t http_server_port(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
+/* Closes the listener; what is connected is served on, each answer with `connection: close`. */
+void http_server_stop_accepting(struct http_server *s);
 /* Accepts nothing more, closes idle connections, lets running requests finish until `limit`
  * (absolute) and closes what is left with CLOSE_SHUTDOWN. Then the server is gone and `done` (may
  * be NULL) is called, from the loop. A second call brings the limit forward. */

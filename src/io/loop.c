@@ -29,6 +29,10 @@ int64_t loop_now(struct loop *loop) {
     return loop->ops->now(loop);
 }
 
+int64_t loop_clock(struct loop *loop) {
+    return loop->ops->env_now(loop);
+}
+
 int64_t loop_wall(struct loop *loop) {
     return loop->ops->wall(loop);
 }

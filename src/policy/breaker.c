@@ -39,7 +39,6 @@
 /* Paced admission doubles each second; after this many it is no limit any more. */
 #define RAMP_DOUBLINGS 24
 
-
 static uint64_t ms_up(int64_t time) {
     if (time <= 0) {
         return 0;

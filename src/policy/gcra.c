@@ -77,6 +77,19 @@ void gcra_hold(struct gcra_words *w, const hardy_rate_config *c, int64_t until) 
     }
 }
 
+void gcra_charge(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now) {
+    int64_t span = n > 0 ? cost(c, n) : 0;
+    uint64_t before = word_load(&w->arrival), next;
+    do {
+        next = (uint64_t)time_add((int64_t)before > now ? (int64_t)before : now, span);
+    } while (!word_cas(&w->arrival, &before, next));
+}
+
+void gcra_set_left(struct gcra_words *w, const hardy_rate_config *c, double left, int64_t now) {
+    double used = c->burst - left;
+    word_store(&w->arrival, (uint64_t)time_add(now, used > 0 ? cost(c, used) : 0));
+}
+
 double gcra_available(const struct gcra_words *w, const hardy_rate_config *c, int64_t now) {
     int64_t arrival = (int64_t)word_load(&w->arrival);
     double burst = usable_burst(c);

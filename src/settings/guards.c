@@ -272,6 +272,14 @@ static const struct row llm[] = {
     {"breaker.when_open", "wait"},
 };
 
+/* Tools behind the gateway: a request takes 120s at most, and who is silent is given up earlier. */
+static const struct row http[] = {
+    {"deadline", "120s"},
+    {"timeout.connect", "5s"},
+    {"timeout.first_content", "30s"},
+    {"timeout.idle", "60s"},
+};
+
 static hardy_status set_rows(const struct rows *rows, bool given, struct raw *raw,
                              hardy_error *error) {
     hardy_status status = HARDY_OK;
@@ -297,13 +305,15 @@ static bool preset_sets(int preset, const char *prefix) {
 /* Everything in its order; `preset` < 0: without one. */
 static hardy_status read_raw(const struct guard_source *source, int preset, struct raw *raw,
                              hardy_error *error) {
-    static const struct rows llm_rows = {llm, COUNT(llm)};
+    static const struct rows llm_rows = {llm, COUNT(llm)}, http_rows = {http, COUNT(http)};
     hardy_status status = schema_defaults(&guard_section, raw);
     if (status != HARDY_OK) {
         return fail(error, status, NULL, "out of memory");
     }
     if (source->base == GUARD_LLM) {
         status = set_rows(&llm_rows, false, raw, error);
+    } else if (source->base == GUARD_HTTP) {
+        status = set_rows(&http_rows, false, raw, error);
     }
     if (status == HARDY_OK && preset >= 0) {
         status = set_rows(&presets[preset], true, raw, error);

@@ -16,7 +16,8 @@ enum guard_base {
     GUARD_DEFAULTS, /* of `guards:`: retry, budget and breaker, which rejects when open */
     GUARD_EMPTY,    /* `exec` and steps: nothing unless given; a name switches on the breaker, which
                        rejects when open; retries bring the budget */
-    GUARD_LLM       /* the protocols anthropic and openai */
+    GUARD_LLM,      /* the protocols anthropic and openai */
+    GUARD_HTTP /* other upstreams of the gateway: as GUARD_DEFAULTS, and nothing waits for ever */
 };
 struct guard_flag {
     const char *name;  /* "--base-delay" */

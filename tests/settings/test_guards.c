@@ -606,21 +606,25 @@ static void found_by_name(void **state) {
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     assert_int_equal(config_load_bytes("f.yaml", text, sizeof text - 1, &config, &error), HARDY_OK);
-    assert_int_equal(guard_settings_find(config, "search", &s, &error), HARDY_OK);
+    assert_int_equal(guard_settings_find(config, "search", GUARD_DEFAULTS, &s, &error), HARDY_OK);
     assert_string_equal(s.name, "search");
     assert_string_equal(s.config.name, "search");
     assert_int_equal(s.retry.max_retries, 2);
     assert_non_null(s.config.breaker);
     guard_settings_free(&s);
-    assert_int_equal(guard_settings_find(config, "serach", &s, &error), HARDY_E_NOT_FOUND);
+    assert_int_equal(guard_settings_find(config, "serach", GUARD_DEFAULTS, &s, &error),
+                     HARDY_E_NOT_FOUND);
     assert_string_equal(error.where, "f.yaml");
     assert_string_equal(error.message, "no guard is called \"serach\"; did you mean \"search\"?");
     guard_settings_free(&s);
-    assert_int_equal(guard_settings_find(config, "zzz", &s, &error), HARDY_E_NOT_FOUND);
+    assert_int_equal(guard_settings_find(config, "zzz", GUARD_DEFAULTS, &s, &error),
+                     HARDY_E_NOT_FOUND);
     assert_string_equal(error.message, "no guard is called \"zzz\"");
-    assert_int_equal(guard_settings_find(config, "broken", &s, &error), HARDY_E_SYNTAX);
+    assert_int_equal(guard_settings_find(config, "broken", GUARD_DEFAULTS, &s, &error),
+                     HARDY_E_SYNTAX);
     assert_string_equal(error.where, "f.yaml:3:19");
-    assert_int_equal(guard_settings_find(NULL, "search", &s, &error), HARDY_E_NOT_FOUND);
+    assert_int_equal(guard_settings_find(NULL, "search", GUARD_DEFAULTS, &s, &error),
+                     HARDY_E_NOT_FOUND);
     config_free(config);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef CLI_SHARING_H
-#define CLI_SHARING_H
+#ifndef SETTINGS_SHARING_H
+#define SETTINGS_SHARING_H
 /* A guard's settings and what is shared under its name on this host, brought together. */
 #include "settings/guards.h"
 #include "shared/host.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/sharing.h"
+#include "settings/sharing.h"
 
 static enum host_want want(bool given, bool present) {
     return given && present ? HOST_GIVEN : present ? HOST_DEFAULT : HOST_IF_STORED;

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gateway/upstream.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "settings/sharing.h"
+#include <stdlib.h>
+#include <string.h>
+
+void standings_free(struct standings *s) {
+    struct standing *next;
+    for (struct standing *one = s->first; one; one = next) {
+        next = one->next;
+        free(one);
+    }
+    s->first = NULL;
+}
+
+static struct standing *find_standing(struct standings *s, const char *name) {
+    for (struct standing *one = s->first; one; one = one->next) {
+        if (str_eq(one->name, name)) {
+            return one;
+        }
+    }
+    struct standing *one = aligned_alloc(_Alignof(struct standing), sizeof *one);
+    if (one) {
+        memset(one, 0, sizeof *one);
+        str_copy(one->name, sizeof one->name, name);
+        one->next = s->first;
+        s->first = one;
+    }
+    return one;
+}
+
+/* --- guards
+ * --------------------------------------------------------------------------------------- */
+
+/* The host's words under this name. Other settings may be stored there from before the
+ * configuration was changed: the daemon's are the ones that count. */
+static hardy_status share(struct host *host, const char *name, struct guard_settings *settings,
+                          int64_t now, struct guard_words *words, hardy_error *error) {
+    struct host_slot slot = {0};
+    uint32_t none = 0; /* slots are this process's own: they have a queue */
+    hardy_status status = sharing_attach(host, name, settings, &none, &slot, error);
+    if (status == HARDY_E_MISMATCH) {
+        log_event(HARDY_LOG_WARNING, "guard begins anew with the configuration's settings", "guard",
+                  name, "stored", error->message, NULL);
+        status = host_reset(host, name, now, error);
+        if (status == HARDY_OK) {
+            status = sharing_attach(host, name, settings, &none, &slot, error);
+        }
+    }
+    *words = (struct guard_words){slot.breaker, slot.rate, slot.budget};
+    return status;
+}
+
+static hardy_status make_guard(struct loop *loop, struct standings *standings,
+                               struct guard_settings *settings, struct upstream_guard *out,
+                               hardy_error *error) {
+    struct standing *standing = find_standing(standings, out->name);
+    if (!standing) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for a guard");
+    }
+    struct guard_words words = {&standing->breaker, &standing->rate, &standing->budget};
+    if (standings->host) {
+        struct guard_words shared;
+        hardy_error why;
+        hardy_error_init(&why, sizeof why);
+        if (share(standings->host, out->name, settings, loop_now(loop), &shared, &why) ==
+            HARDY_OK) {
+            words.breaker = shared.breaker ? shared.breaker : words.breaker;
+            words.rate = shared.rate ? shared.rate : words.rate;
+            words.budget = shared.budget ? shared.budget : words.budget;
+        } else {
+            /* Serving goes on with what this process knows. */
+            log_event(HARDY_LOG_WARNING, "guard is not shared with other processes", "guard",
+                      out->name, "why", why.message, NULL);
+        }
+    }
+    out->timeout_connect = settings->timeout_connect;
+    out->timeout_idle = settings->config.timeout_idle;
+    out->deadline = settings->config.deadline;
+    out->low_priority = settings->config.rate && settings->config.rate->low_priority;
+    hardy_env env = loop_env(loop);
+    return guard_new_over(&settings->config, &env, &words, &out->guard, error);
+}
+
+static hardy_status read_guard(const struct config *config, const struct upstream_settings *u,
+                               struct guard_settings *out, hardy_error *error) {
+    enum guard_base base = u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM;
+    const char *name = u->guard ? u->guard : u->name;
+    const struct yaml_node *guards = config ? config_section(config, "guards") : NULL;
+    if (u->guard || (guards && yaml_get(guards, name))) {
+        return guard_settings_find(config, name, base, out, error);
+    }
+    struct guard_source source = {.base = base, .name = name};
+    return guard_settings_read(&source, out, error);
+}
+
+static hardy_status find_guard(struct loop *loop, const struct config *config,
+                               struct standings *standings, const struct upstream_settings *u,
+                               struct upstream_set *set, const struct upstream_guard **out,
+                               hardy_error *error) {
+    const char *name = u->guard ? u->guard : u->name;
+    for (size_t i = 0; i < set->guard_count; i++) {
+        if (str_eq(set->guards[i].name, name)) {
+            *out = &set->guards[i];
+            return HARDY_OK;
+        }
+    }
+    struct guard_settings settings;
+    hardy_status status = read_guard(config, u, &settings, error);
+    if (status == HARDY_OK) {
+        struct upstream_guard *guard = &set->guards[set->guard_count];
+        str_copy(guard->name, sizeof guard->name, name);
+        status = make_guard(loop, standings, &settings, guard, error);
+        set->guard_count += status == HARDY_OK;
+        *out = guard;
+    }
+    guard_settings_free(&settings);
+    return status;
+}
+
+/* --- the set
+ * --------------------------------------------------------------------------------------- */
+
+static hardy_status fill(struct loop *loop, const struct config *config,
+                         struct standings *standings, struct upstream_set *set,
+                         hardy_error *error) {
+    size_t count = set->settings.upstream_count;
+    set->upstreams = calloc(count, sizeof *set->upstreams);
+    set->guards = calloc(count, sizeof *set->guards);
+    if (!set->upstreams || !set->guards) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for upstreams");
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct upstream *u = &set->upstreams[i];
+        u->settings = &set->settings.upstreams[i];
+        u->protocol = (enum upstream_protocol)u->settings->protocol;
+        u->standing = find_standing(standings, u->settings->name);
+        if (!u->standing) {
+            return fail(error, HARDY_E_NOMEM, NULL, "no memory for upstreams");
+        }
+        hardy_status status =
+            find_guard(loop, config, standings, u->settings, set, &u->guard, error);
+        if (status != HARDY_OK) {
+            error_prefix(error, "upstream `%s`", u->settings->name);
+            return status;
+        }
+        set->count++;
+    }
+    return HARDY_OK;
+}
+
+hardy_status upstream_set_new(struct loop *loop, const struct config *config,
+                              struct gateway_settings *settings, struct standings *standings,
+                              struct upstream_set **out, hardy_error *error) {
+    struct upstream_set *set = calloc(1, sizeof *set);
+    if (!set) {
+        gateway_settings_free(settings);
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for upstreams");
+    }
+    set->references = 1;
+    set->settings = *settings;
+    memset(settings, 0, sizeof *settings);
+    hardy_status status = fill(loop, config, standings, set, error);
+    if (status != HARDY_OK) {
+        upstream_set_release(set);
+        return status;
+    }
+    *out = set;
+    return HARDY_OK;
+}
+
+struct upstream_set *upstream_set_hold(struct upstream_set *set) {
+    set->references++;
+    return set;
+}
+
+void upstream_set_release(struct upstream_set *set) {
+    if (!set || --set->references > 0) {
+        return;
+    }
+    for (size_t i = 0; i < set->guard_count; i++) {
+        hardy_guard_free(set->guards[i].guard);
+    }
+    free(set->guards);
+    free(set->upstreams);
+    gateway_settings_free(&set->settings);
+    free(set);
+}
+
+const struct upstream *upstream_find(const struct upstream_set *set, const char *path,
+                                     const char **rest) {
+    if (path[0] != '/') {
+        return NULL;
+    }
+    size_t len = strcspn(path + 1, "/");
+    for (size_t i = 0; i < set->count; i++) {
+        const char *name = set->upstreams[i].settings->name;
+        if (strlen(name) == len && memcmp(name, path + 1, len) == 0) {
+            *rest = path + 1 + len;
+            return &set->upstreams[i];
+        }
+    }
+    return NULL;
+}
+
+struct learned *upstream_learned(const struct upstream *u, uint64_t credential) {
+    struct standing *s = u->standing;
+    struct learned *oldest = &s->learned[0];
+    for (size_t i = 0; i < s->learned_count; i++) {
+        if (s->learned[i].credential == credential) {
+            return &s->learned[i];
+        }
+        oldest = s->learned[i].used < oldest->used ? &s->learned[i] : oldest;
+    }
+    if (s->learned_count < UPSTREAM_CREDENTIALS) {
+        oldest = &s->learned[s->learned_count++];
+    }
+    learned_init(oldest, credential);
+    return oldest;
+}

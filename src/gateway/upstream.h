@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GATEWAY_UPSTREAM_H
+#define GATEWAY_UPSTREAM_H
+/*
+ * The upstreams of one reading of the configuration, with their guards. Requests hold on to the set
+ * they began with, so that a reload changes nothing under them; what must outlive a reload
+ * (breakers, budgets, learned limits) lies outside of the set.
+ */
+#include "gateway/learned.h"
+#include "gateway/settings.h"
+#include "guard/guard.h"
+#include "io/loop.h"
+#include "shared/host.h"
+
+#define UPSTREAM_CREDENTIALS 16 /* learned limits kept for each upstream */
+
+/* What belongs to a name and outlives a reload. */
+struct standing {
+    struct standing *next;
+    char name[64];
+    struct breaker_words breaker; /* of the guard of this name, where the host shares none */
+    struct gcra_words rate;
+    struct budget_words budget;
+    struct learned learned[UPSTREAM_CREDENTIALS]; /* of the upstream of this name */
+    size_t learned_count;
+};
+struct standings {
+    struct standing *first;
+    struct host *host; /* shared by the processes of this host; NULL = none */
+};
+void standings_free(struct standings *s);
+
+struct upstream_guard {
+    char name[64];
+    hardy_guard *guard;
+    int64_t timeout_connect, timeout_idle, deadline;
+    bool low_priority;
+};
+struct upstream {
+    const struct upstream_settings *settings;
+    enum upstream_protocol protocol;
+    const struct upstream_guard *guard;
+    struct standing *standing;
+};
+struct upstream_set {
+    size_t references;
+    struct gateway_settings settings;
+    struct upstream *upstreams;
+    size_t count;
+    struct upstream_guard *guards;
+    size_t guard_count;
+};
+/* `settings` are taken, also on failure. */
+hardy_status upstream_set_new(struct loop *loop, const struct config *config,
+                              struct gateway_settings *settings, struct standings *standings,
+                              struct upstream_set **out, hardy_error *error);
+struct upstream_set *upstream_set_hold(struct upstream_set *set);
+void upstream_set_release(struct upstream_set *set); /* NULL is fine */
+/* By the first part of a path, "/anthropic/v1/messages"; *rest = what follows it, "" or "/...". */
+const struct upstream *upstream_find(const struct upstream_set *set, const char *path,
+                                     const char **rest);
+/* The limits learned for this credential (its hash); the oldest gives way to a new one. */
+struct learned *upstream_learned(const struct upstream *u, uint64_t credential);
+#endif
