@@ -458,7 +458,7 @@ static void describe(struct call *c, const struct http_request *request, const c
     c->credential = hash_credential(c->g, h);
 }
 
-void call_begin(struct gateway *g, const struct upstream *u, const char *rest, const char *client,
+void call_take(struct gateway *g, const struct upstream *u, const char *rest, const char *client,
                 struct http_request *request) {
     static const struct http_request_events events = {.gone = on_gone, .drained = on_drained};
     int64_t from = loop_clock(g->loop);

@@ -119,7 +119,7 @@ static void handle(void *ctx, struct http_request *r) {
         refuse_request(g, u->protocol, r, id, &refusal);
         return;
     }
-    call_begin(g, u, rest, client, r);
+    call_take(g, u, rest, client, r);
 }
 
 static void on_closed(void *ctx, const char *peer, enum close_reason reason, const char *detail) {
