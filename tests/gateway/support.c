@@ -89,7 +89,6 @@ static void begin(struct bench *b, struct asked *a, const char *method, const ch
     o.headers = &headers;
     o.body = body;
     o.body_len = body ? strlen(body) : 0;
-    a->log.stop = true;
     a->began = loop_now(b->w.loop);
     call_begin(&a->log, &b->w, b->client, &o);
     http_url_free(&url);
@@ -110,6 +109,7 @@ void ask(struct bench *b, struct asked *a, const char *method, const char *path,
     va_start(pairs, body);
     begin(b, a, method, path, body, pairs);
     va_end(pairs);
+    a->log.stop = true;
     while (a->log.call) {
         world_run(&b->w);
     }
