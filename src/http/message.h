@@ -22,6 +22,10 @@ void http_headers_init(struct http_headers *h, size_t max_count, size_t max_byte
 void http_headers_free(struct http_headers *h);
 void http_headers_reset(struct http_headers *h); /* empties, keeps the memory */
 
+/* Memory for so many fields and bytes (of names and values, one more for each) at once; no promise
+ * that adding them succeeds. */
+void http_headers_reserve(struct http_headers *h, size_t count, size_t bytes);
+
 /* Copied; white space around the value is dropped. E_INVALID: a name that is no token, a control
  * character in the value (so nothing can be smuggled into a head); E_TOO_LARGE; E_NOMEM. */
 hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t name_len,
