@@ -167,13 +167,32 @@ bool http_header_write(struct buf *out, const char *name, const char *value) {
            buf_append(out, "\r\n", 2);
 }
 
+bool http_headers_write_at(const struct http_headers *h, size_t i, struct buf *out) {
+    size_t end = i + 1 < h->count ? h->fields[i + 1].name : h->bytes.len;
+    const struct http_field *f = &h->fields[i];
+    return buf_append(out, h->bytes.data + f->name, f->value - f->name - 1) &&
+           buf_append(out, ": ", 2) &&
+           buf_append(out, h->bytes.data + f->value, end - f->value - 1) &&
+           buf_append(out, "\r\n", 2);
+}
+
 bool http_headers_write(const struct http_headers *h, struct buf *out) {
     for (size_t i = 0; i < h->count; i++) {
-        if (!http_header_write(out, http_headers_name_at(h, i), http_headers_value_at(h, i))) {
+        if (!http_headers_write_at(h, i, out)) {
             return false;
         }
     }
     return true;
+}
+
+bool http_number_write(struct buf *out, uint64_t number) {
+    char digits[20]; /* 2^64 - 1 has so many */
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return buf_append(out, digits + at, sizeof digits - at);
 }
 
 static bool is_one_of(const char *text, const char *const *list, size_t count, bool cased) {

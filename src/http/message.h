@@ -40,8 +40,11 @@ const char *http_headers_value_at(const struct http_headers *h, size_t i);
 bool http_headers_has_token(const struct http_headers *h, const char *name, const char *token);
 /* "name: value\r\n" for each. */
 bool http_headers_write(const struct http_headers *h, struct buf *out);
+bool http_headers_write_at(const struct http_headers *h, size_t i, struct buf *out); /* one */
 /* One such line; nothing is checked: for names and values of our own. */
 bool http_header_write(struct buf *out, const char *name, const char *value);
+
+bool http_number_write(struct buf *out, uint64_t number); /* in decimal digits */
 
 /* A method's or a header name's alphabet (RFC 9110, 5.6.2). */
 bool http_is_token(const char *text, size_t len);
