@@ -24,15 +24,47 @@ void buf_reset(struct buf *b) {
     }
 }
 
-/* Room for `more` bytes and the NUL behind them. */
-static bool reserve(struct buf *b, size_t more) {
-    if (more > b->max - b->len) {
-        b->failed = b->full = true;
+/* Whether `more` bytes and the NUL behind them are allowed; *need is the capacity they take. */
+static bool allows(struct buf *b, size_t more, size_t *need) {
+    b->full = b->full || more > b->max - b->len;
+    *need = b->len + more + 1;
+    if (more > b->max - b->len || *need == 0) {
+        b->failed = true;
         return false;
     }
-    size_t need = b->len + more + 1;
-    if (need == 0) {
+    return true;
+}
+
+static bool grow(struct buf *b, size_t cap) {
+    char *data = realloc(b->data, cap);
+    if (!data) {
         b->failed = true;
+        return false;
+    }
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+bool buf_reserve(struct buf *b, size_t more) {
+    size_t need;
+    if (!allows(b, more, &need)) {
+        return false;
+    }
+    bool empty = !b->data;
+    if (need > b->cap && !grow(b, need)) {
+        return false;
+    }
+    if (empty) {
+        b->data[0] = '\0';
+    }
+    return true;
+}
+
+/* The same, with room for what may follow. */
+static bool reserve(struct buf *b, size_t more) {
+    size_t need;
+    if (!allows(b, more, &need)) {
         return false;
     }
     if (need <= b->cap) {
@@ -45,14 +77,7 @@ static bool reserve(struct buf *b, size_t more) {
     if (cap > b->max && b->max < SIZE_MAX) {
         cap = b->max + 1;
     }
-    char *data = realloc(b->data, cap);
-    if (!data) {
-        b->failed = true;
-        return false;
-    }
-    b->data = data;
-    b->cap = cap;
-    return true;
+    return grow(b, cap);
 }
 
 bool buf_append(struct buf *b, const void *data, size_t len) {

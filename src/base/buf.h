@@ -20,6 +20,9 @@ struct buf {
 void buf_init(struct buf *b, size_t max);
 void buf_free(struct buf *b);  /* ready for use again with the same maximum */
 void buf_reset(struct buf *b); /* empties, keeps the memory */
+/* Room for exactly `more` further bytes, at once instead of step by step. False like a refused
+ * append. */
+bool buf_reserve(struct buf *b, size_t more);
 bool buf_append(struct buf *b, const void *data, size_t len);
 bool buf_puts(struct buf *b, const char *text);
 bool buf_putc(struct buf *b, char c);

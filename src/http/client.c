@@ -2,7 +2,11 @@
 /*
  * A call owns its request; a connection (struct line) owns its wire and parser. They point at each
  * other while the call runs. A line lives until its wire's `closed`, so callbacks may drop the call
- * or the whole client at any time: what is left behind is a line without either.
+ * or the whole client at any time: what is left behind is a line without either. A host lives as
+ * long as a line or a call of the client's leads to it, and knows which of its lines are kept.
+ *
+ * Timers are armed for the earliest time at which a limit may have passed, and look again: nearly
+ * every limit has moved on by then.
  */
 #include "http/client.h"
 #include "base/clock.h"
@@ -11,6 +15,7 @@
 #include "base/str.h"
 #include "http/parser.h"
 #include "http/wire.h"
+#include "io/list.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,34 +23,49 @@
 
 /* A far side that says when it closes an idle connection is taken at its word, less this. */
 #define KEEP_ALIVE_MARGIN HARDY_SECOND
-/* Room for a request line, a Host and a Content-Length, without the target. */
-#define HEAD_OF_OURS 1024
+/* "HTTP/1.1", Host, Content-Length and line ends, without method, target and the host's name. */
+#define HEAD_OF_OURS 80
 
-struct line {
-    struct http_client *client; /* NULL = the client is gone */
-    struct line *next;          /* all lines of the client */
-    struct wire *wire;
-    struct http_call *call; /* NULL = kept, or closing */
+#define PIECES_MAX ((size_t)1 << 20) /* far more than one read brings */
+
+struct host {
+    struct list link; /* all hosts of the client */
     struct http_authority to;
     bool tls;
+    size_t users;     /* lines and calls */
+    struct list kept; /* lines without a call, the one used last at the end */
+    size_t kept_count;
+};
+
+struct line {
+    struct http_client *client; /* NULL = the client is gone, and its hosts */
+    struct list link;           /* all lines of the client */
+    struct host *host;
+    struct list kept_link;
+    bool kept;
+    struct wire *wire;
+    struct http_call *call; /* NULL = kept, or closing */
     bool closing;
     uint64_t request_from; /* wire_written() when this request began */
     int64_t idle_limit;
     int64_t idle_since;
-    struct loop_timer timer; /* runs while kept */
+    struct loop_timer timer; /* for the idle limit, while kept */
     struct http_parser parser;
+    /* The body's bytes out of the present read: a piece of it, or several put together. */
+    struct stream_piece piece;
+    struct buf pieces;
 };
 
 struct http_call {
     struct http_client *client;
-    struct http_call *next; /* all calls of the client */
+    struct list link; /* all calls of the client */
+    struct host *host;
     struct line *line;
     const struct http_call_events *events;
     void *ctx;
-    struct http_authority to;
-    bool tls;
-    struct buf request;
-    bool no_body; /* HEAD */
+    struct buf request;       /* until an answer has begun; with its body when that was copied */
+    struct stream_piece body; /* when borrowed */
+    bool no_body;             /* HEAD */
     bool repeatable;
     bool told_head, paused;
     int64_t deadline, connect_limit, first_limit, idle_limit;
@@ -59,8 +79,8 @@ struct http_client {
     struct http_client_options options;
     char *ca_file;
     struct tls_trust *trust;
-    struct line *lines;
-    struct http_call *calls;
+    struct list hosts, lines, calls;
+    size_t idle; /* lines kept */
 };
 
 static const struct wire_events wire_events;
@@ -97,13 +117,56 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
         return NULL;
     }
     c->loop = loop;
+    list_init(&c->hosts);
+    list_init(&c->lines);
+    list_init(&c->calls);
     c->options = *options;
     c->ca_file = ca_file;
     c->options.ca_file = c->ca_file;
     return c;
 }
 
+/* --- hosts ----------------------------------------------------------------------------------- */
+
+/* With a user more; NULL without memory. */
+static struct host *enter_host(struct http_client *c, const struct http_authority *to, bool tls) {
+    struct host *h;
+    for (struct list *i = c->hosts.next; i != &c->hosts; i = i->next) {
+        h = LIST_ITEM(i, struct host, link);
+        if (h->tls == tls && h->to.port == to->port && str_eq(h->to.host, to->host)) {
+            h->users++;
+            return h;
+        }
+    }
+    h = calloc(1, sizeof *h);
+    if (h) {
+        h->to = *to;
+        h->tls = tls;
+        h->users = 1;
+        list_init(&h->kept);
+        list_append(&c->hosts, &h->link);
+    }
+    return h;
+}
+
+static void leave_host(struct host *h) {
+    if (--h->users == 0) {
+        list_remove(&h->link);
+        free(h);
+    }
+}
+
 /* --- lines ----------------------------------------------------------------------------------- */
+
+/* Is no longer among the kept ones. */
+static void unkeep(struct line *line) {
+    if (line->kept) {
+        line->kept = false;
+        list_remove(&line->kept_link);
+        line->host->kept_count--;
+        line->client->idle--;
+    }
+}
 
 static void close_line(struct line *line, enum close_reason reason, const char *detail) {
     if (line->call) {
@@ -113,63 +176,65 @@ static void close_line(struct line *line, enum close_reason reason, const char *
     if (!line->closing) {
         line->closing = true;
         if (line->client) {
+            unkeep(line);
             loop_timer_stop(line->client->loop, &line->timer);
         }
         wire_close(line->wire, reason, detail);
     }
 }
 
-static void on_idle_too_long(struct loop_timer *timer) {
-    close_line(timer->ctx, CLOSE_LOCAL, "unused");
+static void arm_idle(struct line *line) {
+    loop_timer_start_by(line->client->loop, &line->timer,
+                        time_add(line->idle_since, line->idle_limit));
+}
+
+static void on_idle_timer(struct loop_timer *timer) {
+    struct line *line = timer->ctx;
+    if (!line->kept) {
+        return; /* armed again when it is */
+    }
+    if (time_add(line->idle_since, line->idle_limit) > loop_now(line->client->loop)) {
+        arm_idle(line);
+    } else {
+        close_line(line, CLOSE_LOCAL, "unused");
+    }
 }
 
 static void on_body(void *ctx, const char *data, size_t len);
 
-static struct line *open_line(struct http_client *c, const struct http_authority *to, bool tls,
-                              hardy_error *error) {
+static struct line *open_line(struct http_client *c, struct host *host, hardy_error *error) {
     struct line *line = calloc(1, sizeof *line);
     if (!line) {
-        (void)fail(error, HARDY_E_NOMEM, to->host, "no memory for a connection");
+        (void)fail(error, HARDY_E_NOMEM, host->to.host, "no memory for a connection");
         return NULL;
     }
     line->client = c;
-    line->to = *to;
-    line->tls = tls;
+    line->host = host;
     line->idle_limit = c->options.idle_limit;
-    loop_timer_init(&line->timer, on_idle_too_long, line);
-    line->wire = wire_connect(c->loop, to, tls ? c->trust : NULL, &wire_events, line, error);
+    list_init(&line->kept_link);
+    buf_init(&line->pieces, PIECES_MAX);
+    loop_timer_init(&line->timer, on_idle_timer, line);
+    line->wire =
+        wire_connect(c->loop, &host->to, host->tls ? c->trust : NULL, &wire_events, line, error);
     if (!line->wire) {
         free(line);
         return NULL;
     }
     http_parser_init(&line->parser, true, c->options.head_max, c->options.header_max, on_body,
                      line);
-    line->next = c->lines;
-    c->lines = line;
+    host->users++;
+    list_append(&c->lines, &line->link);
     return line;
 }
 
-static bool is_kept(const struct line *line) {
-    return !line->call && !line->closing;
-}
-
-static bool leads_to(const struct line *line, const struct http_authority *to, bool tls) {
-    return line->tls == tls && line->to.port == to->port && str_eq(line->to.host, to->host);
-}
-
 /* The kept line used last: the least likely to have been given up by the far side. */
-static struct line *find_kept(struct http_client *c, const struct http_authority *to, bool tls) {
-    struct line *best = NULL;
-    for (struct line *line = c->lines; line; line = line->next) {
-        if (is_kept(line) && leads_to(line, to, tls) &&
-            (!best || line->idle_since > best->idle_since)) {
-            best = line;
-        }
+static struct line *take_kept(struct host *host) {
+    if (list_empty(&host->kept)) {
+        return NULL;
     }
-    if (best) {
-        loop_timer_stop(c->loop, &best->timer);
-    }
-    return best;
+    struct line *line = LIST_ITEM(host->kept.prev, struct line, kept_link);
+    unkeep(line);
+    return line;
 }
 
 /* The far side's "Keep-Alive: timeout=N", N whole seconds; HARDY_NEVER when it does not say. */
@@ -187,23 +252,23 @@ static int64_t told_idle_limit(const struct http_headers *h) {
 /* Keeps the line for another call, or closes it. */
 static void keep_line(struct line *line) {
     struct http_client *c = line->client;
-    size_t kept = 0;
-    for (struct line *other = c->lines; other; other = other->next) {
-        kept += other != line && is_kept(other) && leads_to(other, &line->to, line->tls);
-    }
     int64_t told = told_idle_limit(&line->parser.headers);
     line->idle_limit = told < c->options.idle_limit ? told : c->options.idle_limit;
     /* An answer that came before its request had left: the rest of it would precede the next one.
      */
     bool half_sent = wire_sent(line->wire) < wire_written(line->wire);
-    if (!line->parser.keep_alive || half_sent || kept >= c->options.idle_per_host ||
-        line->idle_limit <= 0) {
+    if (!line->parser.keep_alive || half_sent ||
+        line->host->kept_count >= c->options.idle_per_host || line->idle_limit <= 0) {
         close_line(line, CLOSE_LOCAL, "not kept");
         return;
     }
     http_parser_reset(&line->parser);
     line->idle_since = loop_now(c->loop);
-    loop_timer_start(c->loop, &line->timer, time_add(line->idle_since, line->idle_limit));
+    line->kept = true;
+    list_append(&line->host->kept, &line->kept_link);
+    line->host->kept_count++;
+    c->idle++;
+    arm_idle(line);
 }
 
 struct loop *http_client_loop(const struct http_client *c) {
@@ -211,22 +276,16 @@ struct loop *http_client_loop(const struct http_client *c) {
 }
 
 size_t http_client_idle(const struct http_client *c) {
-    size_t kept = 0;
-    for (struct line *line = c->lines; line; line = line->next) {
-        kept += is_kept(line);
-    }
-    return kept;
+    return c->idle;
 }
 
 /* --- the end of a call ----------------------------------------------------------------------- */
 
 /* No longer the client's: what follows is a callback, which may free the client. */
 static void unlink_call(struct http_call *call) {
-    struct http_call **at = &call->client->calls;
-    while (*at != call) {
-        at = &(*at)->next;
-    }
-    *at = call->next;
+    list_remove(&call->link);
+    leave_host(call->host);
+    call->host = NULL;
     loop_timer_stop(call->client->loop, &call->timer);
 }
 
@@ -307,7 +366,7 @@ static int64_t next_limit(const struct http_call *call, const char **name, int64
 static void arm(struct http_call *call) {
     const char *name;
     int64_t span;
-    loop_timer_start(call->client->loop, &call->timer, next_limit(call, &name, &span));
+    loop_timer_start_by(call->client->loop, &call->timer, next_limit(call, &name, &span));
 }
 
 static void on_call_timer(struct loop_timer *timer) {
@@ -332,24 +391,39 @@ static void on_call_timer(struct loop_timer *timer) {
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-static bool write_head(const struct http_call_options *o, struct buf *out) {
+static bool needs_length(const struct http_call_options *o) {
+    /* A method that usually has a body says so even when it has none. */
+    return o->body_len > 0 || strcmp(o->method, "POST") == 0 || strcmp(o->method, "PUT") == 0 ||
+           strcmp(o->method, "PATCH") == 0;
+}
+
+/* Head and, unless it is borrowed, body. */
+static bool write_request(const struct http_call_options *o, struct buf *out) {
     char authority[HTTP_AUTHORITY_SIZE];
+    size_t copied = o->borrow_body ? 0 : o->body_len;
     http_authority_format(&o->url->authority, http_url_default_port(o->url), authority);
-    buf_printf(out, "%s %s HTTP/1.1\r\n", o->method, o->url->target);
+    size_t size = HEAD_OF_OURS + strlen(o->method) + strlen(o->url->target) + strlen(authority) +
+                  (o->headers ? o->headers->bytes.len + 2 * o->headers->count : 0) + copied;
+    buf_init(out, size);
+    buf_reserve(out, size);
+    buf_puts(out, o->method);
+    buf_putc(out, ' ');
+    buf_puts(out, o->url->target);
+    buf_puts(out, " HTTP/1.1\r\n");
     http_header_write(out, "host", authority);
     for (size_t i = 0; o->headers && i < o->headers->count; i++) {
         const char *name = http_headers_name_at(o->headers, i);
         if (!http_is_framing(name) && strcasecmp(name, "host") != 0) {
-            http_header_write(out, name, http_headers_value_at(o->headers, i));
+            http_headers_write_at(o->headers, i, out);
         }
     }
-    /* A method that usually has a body says so even when it has none. */
-    if (o->body_len > 0 || strcmp(o->method, "POST") == 0 || strcmp(o->method, "PUT") == 0 ||
-        strcmp(o->method, "PATCH") == 0) {
-        buf_printf(out, "content-length: %zu\r\n", o->body_len);
+    if (needs_length(o)) {
+        buf_puts(out, "content-length: ");
+        http_number_write(out, o->body_len);
+        buf_append(out, "\r\n", 2);
     }
     buf_append(out, "\r\n", 2);
-    buf_append(out, o->body, o->body_len);
+    buf_append(out, o->body, copied);
     return !out->failed;
 }
 
@@ -363,16 +437,17 @@ static void send_request(struct http_call *call) {
     if (call->no_body) {
         http_parser_expect_no_body(&line->parser);
     }
-    (void)wire_write(line->wire, call->request.data, call->request.len); /* or `closed` tells */
+    const struct stream_piece pieces[] = {{call->request.data, call->request.len}, call->body};
+    (void)wire_writev(line->wire, pieces, 2); /* or `closed` tells */
     arm(call);
 }
 
 static hardy_status give_line(struct http_call *call, bool fresh, hardy_error *error) {
     struct http_client *c = call->client;
-    struct line *line = fresh ? NULL : find_kept(c, &call->to, call->tls);
+    struct line *line = fresh ? NULL : take_kept(call->host);
     call->facts.reused = line != NULL;
     if (!line) {
-        line = open_line(c, &call->to, call->tls, error);
+        line = open_line(c, call->host, error);
         if (!line) {
             return HARDY_E_NOMEM;
         }
@@ -406,14 +481,19 @@ hardy_status http_call_start(struct http_client *client, const struct http_call_
         }
     }
     struct http_call *call = calloc(1, sizeof *call);
-    if (!call) {
+    if (!call || !write_request(options, &call->request) ||
+        !(call->host = enter_host(client, &options->url->authority, options->url->tls))) {
+        if (call) {
+            free_call(call);
+        }
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for a request");
     }
     call->client = client;
     call->events = events;
     call->ctx = ctx;
-    call->to = options->url->authority;
-    call->tls = options->url->tls;
+    if (options->borrow_body) {
+        call->body = (struct stream_piece){options->body, options->body_len};
+    }
     call->no_body = strcmp(options->method, "HEAD") == 0;
     call->repeatable = options->repeatable || http_is_idempotent(options->method);
     call->deadline = options->deadline;
@@ -422,16 +502,8 @@ hardy_status http_call_start(struct http_client *client, const struct http_call_
     call->idle_limit = options->idle_limit;
     call->facts.started = loop_now(client->loop);
     loop_timer_init(&call->timer, on_call_timer, call);
-    buf_init(&call->request, HEAD_OF_OURS + strlen(options->url->target) + options->body_len +
-                                 (options->headers ? 2 * options->headers->bytes.len : 0));
-    call->next = client->calls;
-    client->calls = call;
-    hardy_status status = HARDY_E_NOMEM;
-    if (write_head(options, &call->request)) {
-        status = give_line(call, options->fresh, error);
-    } else {
-        (void)fail(error, status, NULL, "no memory for a request");
-    }
+    list_append(&client->calls, &call->link);
+    hardy_status status = give_line(call, options->fresh, error);
     if (status != HARDY_OK) {
         unlink_call(call);
         free_call(call);
@@ -472,14 +544,34 @@ static void on_connected(void *ctx, struct wire *w) {
     }
 }
 
+/* Small chunks that one read has brought are put together: whoever passes them on writes once. */
 static void on_body(void *ctx, const char *data, size_t len) {
     struct line *line = ctx;
-    struct http_call *call = line->call;
-    /* The call may have been cancelled by the piece before this one. */
-    if (call) {
-        call->facts.received += len;
-        call->events->data(call->ctx, call, data, len);
+    if (line->piece.len == 0) {
+        line->piece = (struct stream_piece){data, len};
+        return;
     }
+    if (line->pieces.len == 0) {
+        buf_append(&line->pieces, line->piece.data, line->piece.len);
+    }
+    buf_append(&line->pieces, data, len);
+}
+
+/* The call may be gone then. */
+static void tell_body(struct line *line) {
+    struct http_call *call = line->call;
+    struct stream_piece piece = line->piece;
+    if (line->pieces.failed) {
+        fail_call(call, CLOSE_ERROR, "no memory for a piece of the answer");
+    } else if (piece.len > 0) {
+        if (line->pieces.len > 0) {
+            piece = (struct stream_piece){line->pieces.data, line->pieces.len};
+        }
+        call->facts.received += piece.len;
+        call->events->data(call->ctx, call, piece.data, piece.len);
+    }
+    line->piece.len = 0;
+    buf_free(&line->pieces);
 }
 
 /* The head is complete. True when the call goes on and the head was a final one. */
@@ -518,12 +610,14 @@ static void on_data(void *ctx, struct wire *w, const char *data, size_t len) {
         call->facts.first_byte = call->last_byte;
         call->facts.answered = call->facts.sent = true;
         call->facts.phase = HTTP_PHASE_HEAD;
+        buf_free(&call->request); /* it will not be sent again */
         arm(call);
     }
     struct http_parser *p = &line->parser;
     size_t used = 0;
     while (used < len && line->call == call) {
         used += http_parser_feed(p, data + used, len - used);
+        tell_body(line);
         if (line->call != call) {
             return;
         }
@@ -562,12 +656,11 @@ static void on_closed(void *ctx, struct wire *w, enum close_reason reason, const
     (void)w;
     line->closing = true;
     if (line->client) {
+        unkeep(line);
         loop_timer_stop(line->client->loop, &line->timer);
-        struct line **at = &line->client->lines;
-        while (*at != line) {
-            at = &(*at)->next;
-        }
-        *at = line->next;
+        list_remove(&line->link);
+        leave_host(line->host);
+        line->client = NULL;
     }
     if (call) {
         note_sent(call);
@@ -598,15 +691,16 @@ void http_client_free(struct http_client *c) {
     if (!c) {
         return;
     }
-    while (c->calls) {
-        fail_call(c->calls, CLOSE_SHUTDOWN, "the client is shut down");
+    while (!list_empty(&c->calls)) {
+        fail_call(LIST_ITEM(c->calls.next, struct http_call, link), CLOSE_SHUTDOWN,
+                  "the client is shut down");
     }
-    struct line *next;
-    for (struct line *line = c->lines; line; line = next) {
-        next = line->next;
+    while (!list_empty(&c->lines)) {
+        struct line *line = LIST_ITEM(c->lines.next, struct line, link);
         close_line(line, CLOSE_LOCAL, "the client is shut down");
+        list_remove(&line->link);
+        leave_host(line->host);
         line->client = NULL;
-        line->next = NULL;
     }
     tls_trust_free(c->trust);
     free(c->ca_file);

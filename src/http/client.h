@@ -30,7 +30,8 @@ void http_client_free(struct http_client *c);
 struct loop *http_client_loop(const struct http_client *c);
 size_t http_client_idle(const struct http_client *c); /* kept connections not in use */
 
-/* Everything is copied. Times not given are HARDY_NEVER; give at least one that always ends. */
+/* Everything is copied, but for a body that is borrowed. Times not given are HARDY_NEVER; give at
+ * least one that always ends. */
 struct http_call_options {
     const char *method; /* default GET */
     const struct http_url *url;
@@ -39,6 +40,7 @@ struct http_call_options {
                      own headers are written by the client, and left out here */
     const void *body;
     size_t body_len;
+    bool borrow_body;      /* the body stays where it is until the call ends: not copied */
     bool repeatable;       /* may be sent again where an idempotent method may: on the one occasion
                               that a kept connection turns out to be dead */
     bool fresh;            /* on a connection of its own */
@@ -84,6 +86,7 @@ struct http_call_events {
     /* A new connection is open (not told of a kept one). May be NULL. */
     void (*connected)(void *ctx, struct http_call *call);
     void (*head)(void *ctx, struct http_call *call, const struct http_answer_head *head);
+    /* A piece of the body, as it was read: of many small chunks together one piece. */
     void (*data)(void *ctx, struct http_call *call, const char *data, size_t len);
     void (*end)(void *ctx, struct http_call *call);
     void (*failed)(void *ctx, struct http_call *call, const struct http_failure *failure);

@@ -60,7 +60,8 @@ static void on_head(void *ctx, struct http_call *call, const struct http_answer_
 static void on_data(void *ctx, struct http_call *call, const char *data, size_t len) {
     struct http_fetch *f = ctx;
     (void)call;
-    if (!buf_append(&f->body, data, len)) {
+    size_t room = f->body.max - f->body.len;
+    if (!buf_append(&f->body, data, len < room ? len : room) || len > room) {
         char detail[80];
         snprintf(detail, sizeof detail, "the answer has more than %zu bytes", f->body.max);
         give_up(f, detail);

@@ -18,8 +18,8 @@ struct http_fetched {
 
 struct http_fetch;
 /* `done` is called once, from the loop; what it is given is borrowed for the call, and the fetch is
- * gone when it returns. An answer above `body_max` bytes ends with CLOSE_TOO_LARGE. Errors as
- * http_call_start(). */
+ * gone when it returns. An answer above `body_max` bytes ends with CLOSE_TOO_LARGE after so many.
+ * Errors as http_call_start(). */
 hardy_status http_fetch_start(struct http_client *client, const struct http_call_options *options,
                               size_t body_max,
                               void (*done)(void *ctx, const struct http_fetched *fetched),

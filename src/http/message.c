@@ -21,10 +21,15 @@ void http_headers_reset(struct http_headers *h) {
     h->count = 0;
 }
 
+/* Letters, digits and !#$%&'*+-.^_`|~ , a bit for each of 128 characters. */
+static bool is_token_byte(unsigned char c) {
+    static const uint32_t allowed[4] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff};
+    return c < 128 && (allowed[c / 32] >> (c % 32) & 1) != 0;
+}
+
 bool http_is_token(const char *text, size_t len) {
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c)) {
+        if (!is_token_byte((unsigned char)text[i])) {
             return false;
         }
     }
@@ -45,6 +50,26 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
+static bool grow_fields(struct http_headers *h, size_t cap) {
+    struct http_field *fields = realloc(h->fields, cap * sizeof *fields);
+    if (!fields) {
+        return false;
+    }
+    h->fields = fields;
+    h->cap = cap;
+    return true;
+}
+
+void http_headers_reserve(struct http_headers *h, size_t count, size_t bytes) {
+    size_t free_bytes = h->bytes.max - h->bytes.len;
+    if (count > h->cap && count <= h->max_count) {
+        (void)grow_fields(h, count);
+    }
+    if (bytes <= free_bytes && !buf_reserve(&h->bytes, bytes)) {
+        h->bytes.failed = false;
+    }
+}
+
 hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t name_len,
                                const char *value, size_t value_len) {
     while (value_len > 0 && is_blank(*value)) {
@@ -60,14 +85,8 @@ hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t 
     if (h->count >= h->max_count || name_len + value_len + 2 > h->bytes.max - h->bytes.len) {
         return HARDY_E_TOO_LARGE;
     }
-    if (h->count == h->cap) {
-        size_t cap = h->cap ? h->cap * 2 : 16;
-        struct http_field *fields = realloc(h->fields, cap * sizeof *fields);
-        if (!fields) {
-            return HARDY_E_NOMEM;
-        }
-        h->fields = fields;
-        h->cap = cap;
+    if (h->count == h->cap && !grow_fields(h, h->cap ? h->cap * 2 : 16)) {
+        return HARDY_E_NOMEM;
     }
     size_t start = h->bytes.len;
     if (!buf_append(&h->bytes, name, name_len) || !buf_putc(&h->bytes, '\0') ||
@@ -116,9 +135,16 @@ const char *http_headers_value_at(const struct http_headers *h, size_t i) {
     return h->bytes.data + h->fields[i].value;
 }
 
+/* Names of other lengths, nearly all of them, are not even looked at. */
+static bool is_named(const struct http_headers *h, size_t i, const char *name, size_t len) {
+    return h->fields[i].value - h->fields[i].name - 1 == len &&
+           strncasecmp(http_headers_name_at(h, i), name, len) == 0;
+}
+
 const char *http_headers_get(const struct http_headers *h, const char *name) {
+    size_t len = strlen(name);
     for (size_t i = 0; i < h->count; i++) {
-        if (strcasecmp(http_headers_name_at(h, i), name) == 0) {
+        if (is_named(h, i, name, len)) {
             return http_headers_value_at(h, i);
         }
     }
@@ -126,9 +152,9 @@ const char *http_headers_get(const struct http_headers *h, const char *name) {
 }
 
 size_t http_headers_count(const struct http_headers *h, const char *name) {
-    size_t found = 0;
+    size_t found = 0, len = strlen(name);
     for (size_t i = 0; i < h->count; i++) {
-        found += strcasecmp(http_headers_name_at(h, i), name) == 0;
+        found += is_named(h, i, name, len);
     }
     return found;
 }
@@ -151,9 +177,9 @@ static bool lists_token(const char *value, const char *token) {
 }
 
 bool http_headers_has_token(const struct http_headers *h, const char *name, const char *token) {
+    size_t len = strlen(name);
     for (size_t i = 0; i < h->count; i++) {
-        if (strcasecmp(http_headers_name_at(h, i), name) == 0 &&
-            lists_token(http_headers_value_at(h, i), token)) {
+        if (is_named(h, i, name, len) && lists_token(http_headers_value_at(h, i), token)) {
             return true;
         }
     }
@@ -165,13 +191,32 @@ bool http_header_write(struct buf *out, const char *name, const char *value) {
            buf_append(out, "\r\n", 2);
 }
 
+bool http_headers_write_at(const struct http_headers *h, size_t i, struct buf *out) {
+    size_t end = i + 1 < h->count ? h->fields[i + 1].name : h->bytes.len;
+    const struct http_field *f = &h->fields[i];
+    return buf_append(out, h->bytes.data + f->name, f->value - f->name - 1) &&
+           buf_append(out, ": ", 2) &&
+           buf_append(out, h->bytes.data + f->value, end - f->value - 1) &&
+           buf_append(out, "\r\n", 2);
+}
+
 bool http_headers_write(const struct http_headers *h, struct buf *out) {
     for (size_t i = 0; i < h->count; i++) {
-        if (!http_header_write(out, http_headers_name_at(h, i), http_headers_value_at(h, i))) {
+        if (!http_headers_write_at(h, i, out)) {
             return false;
         }
     }
     return true;
+}
+
+bool http_number_write(struct buf *out, uint64_t number) {
+    char digits[20]; /* 2^64 - 1 has so many */
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return buf_append(out, digits + at, sizeof digits - at);
 }
 
 static bool is_one_of(const char *text, const char *const *list, size_t count, bool cased) {
@@ -188,7 +233,8 @@ bool http_is_framing(const char *name) {
     static const char *const framing[] = {"connection", "content-length",  "keep-alive",
                                           "te",         "trailer",         "transfer-encoding",
                                           "upgrade",    "proxy-connection"};
-    return IS_ONE_OF(name, framing, false);
+    /* Asked of every field of every message: most have another first letter. */
+    return *name && strchr("CcKkTtUuPp", *name) && IS_ONE_OF(name, framing, false);
 }
 
 bool http_is_idempotent(const char *method) {

@@ -22,6 +22,10 @@ void http_headers_init(struct http_headers *h, size_t max_count, size_t max_byte
 void http_headers_free(struct http_headers *h);
 void http_headers_reset(struct http_headers *h); /* empties, keeps the memory */
 
+/* Memory for so many fields and bytes (of names and values, one more for each) at once; no promise
+ * that adding them succeeds. */
+void http_headers_reserve(struct http_headers *h, size_t count, size_t bytes);
+
 /* Copied; white space around the value is dropped. E_INVALID: a name that is no token, a control
  * character in the value (so nothing can be smuggled into a head); E_TOO_LARGE; E_NOMEM. */
 hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t name_len,
@@ -39,8 +43,11 @@ const char *http_headers_value_at(const struct http_headers *h, size_t i);
 bool http_headers_has_token(const struct http_headers *h, const char *name, const char *token);
 /* "name: value\r\n" for each. */
 bool http_headers_write(const struct http_headers *h, struct buf *out);
+bool http_headers_write_at(const struct http_headers *h, size_t i, struct buf *out); /* one */
 /* One such line; nothing is checked: for names and values of our own. */
 bool http_header_write(struct buf *out, const char *name, const char *value);
+
+bool http_number_write(struct buf *out, uint64_t number); /* in decimal digits */
 
 /* A method's or a header name's alphabet (RFC 9110, 5.6.2). */
 bool http_is_token(const char *text, size_t len);

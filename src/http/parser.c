@@ -9,6 +9,8 @@
  * was cut, so that the same bytes always have the same result. */
 #define OVERHEAD_RATIO 16
 #define OVERHEAD_STEP 4096
+/* Memory that stays with a parser which may wait long for its next message. */
+#define KEPT_MAX 256
 
 static void refuse(struct http_parser *p, int status, const char *error) {
     p->state = HTTP_PARSER_FAILED;
@@ -208,11 +210,30 @@ static enum line_end scan_byte(struct http_parser *p, char c, bool has_first) {
     return LINE_MORE;
 }
 
+/* Bytes that scan_byte() only counts, wherever in a line they stand: neither controls nor white
+ * space nor a colon. */
+static size_t plain_run(const char *data, size_t len) {
+    size_t run = 0;
+    while (run < len && (unsigned char)data[run] > ' ' && data[run] != ':' && data[run] != 0x7f) {
+        run++;
+    }
+    return run;
+}
+
 /* Lines up to a blank one. Returns how many bytes were used; *complete when the blank line came. */
 static size_t scan_lines(struct http_parser *p, const char *data, size_t len, bool has_first,
                          bool *complete) {
     *complete = false;
     for (size_t i = 0; i < len; i++) {
+        size_t run = p->scan.last == '\r' ? 0 : plain_run(data + i, len - i);
+        if (run > 0) {
+            p->scan.column += run;
+            i += run;
+            p->scan.last = data[i - 1];
+            if (i == len) {
+                break;
+            }
+        }
         enum line_end end = scan_byte(p, data[i], has_first);
         if (end != LINE_MORE) {
             *complete = end == LINE_BLANK;
@@ -232,8 +253,24 @@ static void refuse_llhttp(struct http_parser *p) {
     }
 }
 
-static void parse_head(struct http_parser *p) {
-    llhttp_errno_t code = llhttp_execute(&p->machine, p->head.data, p->head.len);
+/* The target, as a text of its own that lasts. */
+static bool keep_target(struct http_parser *p) {
+    if (p->head.len > 0) { /* it lies in there already */
+        p->head.data[(size_t)(p->url.at - p->head.data) + p->url.len] = '\0';
+        p->target = p->url.at;
+        return true;
+    }
+    bool kept = buf_append(&p->head, p->url.at, p->url.len);
+    p->target = p->head.data;
+    return kept;
+}
+
+/* A complete head, in `head` or, when it came in one piece, where it was received. */
+static void parse_head(struct http_parser *p, const char *data, size_t len) {
+    /* A name and a value take as much as their line, with the NULs for the colon and the space or
+     * line end. */
+    http_headers_reserve(&p->headers, p->scan.line, len);
+    llhttp_errno_t code = llhttp_execute(&p->machine, data, len);
     if (p->state == HTTP_PARSER_FAILED || (code != HPE_OK && code != HPE_PAUSED) || !p->head_done) {
         refuse_llhttp(p);
         return;
@@ -243,8 +280,10 @@ static void parse_head(struct http_parser *p) {
             refuse(p, 400, "no request target, or one with a fragment");
             return;
         }
-        p->head.data[(size_t)(p->url.at - p->head.data) + p->url.len] = '\0';
-        p->target = p->url.at;
+        if (!keep_target(p)) {
+            refuse(p, 503, "no memory for a head");
+            return;
+        }
     }
     p->state = p->full ? HTTP_PARSER_END : HTTP_PARSER_BODY;
 }
@@ -260,7 +299,8 @@ static size_t feed_head(struct http_parser *p, const char *data, size_t len) {
         refuse(p, 431, "the head is too large");
         return used;
     }
-    if (!buf_append(&p->head, data, used)) {
+    bool in_one_piece = complete && p->head.len == 0;
+    if (!in_one_piece && !buf_append(&p->head, data, used)) {
         refuse(p, 503, "no memory for a head");
         return used;
     }
@@ -272,8 +312,10 @@ static size_t feed_head(struct http_parser *p, const char *data, size_t len) {
             refuse(p, 400, "blank lines instead of a request");
         }
         p->blank_line = true;
+    } else if (complete && in_one_piece) {
+        parse_head(p, data, used);
     } else if (complete) {
-        parse_head(p);
+        parse_head(p, p->head.data, p->head.len);
     }
     return used;
 }
@@ -377,6 +419,9 @@ static const llhttp_settings_t *settings(void) {
 void http_parser_reset(struct http_parser *p) {
     http_headers_reset(&p->headers);
     buf_reset(&p->head);
+    if (p->head.cap > KEPT_MAX) {
+        buf_free(&p->head);
+    }
     p->state = HTTP_PARSER_HEAD;
     p->method[0] = '\0';
     p->target = p->error = NULL;

@@ -4,84 +4,23 @@
  * answered. They point at each other while both live. Input is worked off by work() alone, in a
  * loop, so that a handler that answers at once does not recurse into the next request.
  */
-#include "http/server.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "http/origin.h"
-#include "http/parser.h"
 #include "http/problem.h"
-#include <stdio.h>
+#include "http/server_parts.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define PIPELINE_MAX ((size_t)64 * 1024) /* bytes read ahead while a request is being answered */
 #define BODY_BYTES_A_SECOND 1024
+/* Bytes of a body for which there is memory before they have arrived: what is announced costs
+ * nothing to send. */
+#define ANNOUNCED_ROOM ((size_t)256 * 1024)
+#define FIRST_ROOM 1024 /* of a body whose length is not told */
 #define TOO_LARGE "the body is larger than this path takes"
-
-enum peer_state {
-    PEER_READING, /* a head, or between two requests */
-    PEER_REQUEST, /* a request is being read or answered */
-    PEER_LINGER,  /* the answer is out, what the client still sends is dropped for a moment: a
-                     close with bytes unread would destroy the answer on its way */
-    PEER_CLOSING  /* `closed` will follow */
-};
-
-struct peer {
-    struct http_server *server;
-    struct peer *next, *previous;
-    struct stream *stream;
-    enum peer_state state;
-    struct http_request *request;
-    struct http_parser parser;
-    struct buf pending; /* read, not yet processed */
-    bool working;       /* inside work() */
-    bool more;          /* bytes behind the head are there already */
-    bool read_stopped;
-    bool keep_alive;
-    bool first;    /* no request yet */
-    int64_t since; /* when the present wait for bytes began */
-    int64_t linger_until;
-    uint64_t written, sent_before; /* for the write limit */
-    int64_t write_since;
-    struct loop_timer timer;
-    bool noted;
-    enum close_reason reason; /* when noted */
-    char detail[160];
-};
-
-struct http_request {
-    struct peer *peer; /* NULL = gone */
-    struct loop *loop;
-    const struct http_route *route;
-    struct http_headers headers;
-    struct buf head_text; /* path NUL query NUL */
-    const char *query;
-    char method[24];
-    char peer_name[64];
-    struct buf body;
-    const struct http_request_events *events;
-    void *ctx;
-    int minor;
-    bool expects_continue;
-    bool body_complete, dispatched;
-    bool begun, chunked, without_body;
-    int64_t left; /* bytes of answer still due; < 0 = not told */
-};
-
-struct http_server {
-    struct loop *loop;
-    struct http_server_options options;
-    struct listener *listener;
-    uint16_t port;
-    struct peer *peers;
-    size_t count;
-    bool draining;
-    struct loop_timer drain_timer;
-    void (*done)(void *ctx);
-    void *done_ctx;
-};
 
 static void work_on_pending(struct peer *p);
 
@@ -120,18 +59,33 @@ const char *http_request_body(const struct http_request *r, size_t *len) {
 const char *http_request_peer(const struct http_request *r) {
     return r->peer_name;
 }
+int64_t http_request_received(const struct http_request *r) {
+    return r->received;
+}
 struct loop *http_request_loop(const struct http_request *r) {
-    return r->loop;
+    return r->server->loop;
 }
 bool http_request_gone(const struct http_request *r) {
     return r->peer == NULL;
 }
 
-static void free_request(struct http_request *r) {
+/* A request may outlive its connection, and all connections. */
+static void free_server_when_over(struct http_server *s) {
+    if (s->over && s->requests == 0) {
+        buf_free(&s->held.head);
+        free(s);
+    }
+}
+
+void request_free(struct http_request *r) {
+    struct http_server *s = r->server;
+    s->requests--;
+    s->body_total -= r->room;
     http_headers_free(&r->headers);
     buf_free(&r->head_text);
     buf_free(&r->body);
     free(r);
+    free_server_when_over(s);
 }
 
 /* --- connections ----------------------------------------------------------------------------- */
@@ -168,13 +122,13 @@ static int64_t write_limit(const struct peer *p) {
                                         : HARDY_NEVER;
 }
 
-static void arm(struct peer *p) {
+void peer_arm(struct peer *p) {
     const char *name;
     if (p->state == PEER_CLOSING) {
         return;
     }
     int64_t read_at = read_limit(p, &name), write_at = write_limit(p);
-    loop_timer_start(p->server->loop, &p->timer, read_at < write_at ? read_at : write_at);
+    loop_timer_start_by(p->server->loop, &p->timer, read_at < write_at ? read_at : write_at);
 }
 
 /* Why the connection will end: the first reason given is the one that is told. */
@@ -191,13 +145,13 @@ static void end_peer(struct peer *p, enum close_reason how, enum close_reason re
     if (p->state != PEER_CLOSING) {
         p->state = PEER_CLOSING;
         note(p, reason, detail);
+        held_drop(p);
         loop_timer_stop(p->server->loop, &p->timer);
         stream_close(p->stream, how);
     }
 }
 
-/* Now, whatever is still on its way. */
-static void cut_peer(struct peer *p, enum close_reason reason, const char *detail) {
+void peer_cut(struct peer *p, enum close_reason reason, const char *detail) {
     end_peer(p, reason, reason, detail);
 }
 
@@ -215,24 +169,9 @@ static void leave_request(struct peer *p, enum close_reason reason) {
     p->request = NULL;
     r->peer = NULL;
     if (!r->dispatched) {
-        free_request(r); /* no handler has seen it */
+        request_free(r); /* no handler has seen it */
     } else if (r->events && r->events->gone) {
         r->events->gone(r->ctx, r, reason);
-    }
-}
-
-static void write_out(struct peer *p, const void *data, size_t len) {
-    if (p->state == PEER_CLOSING || len == 0) {
-        return;
-    }
-    bool was_empty = stream_unsent(p->stream) == 0;
-    if (stream_write(p->stream, data, len)) {
-        p->written += len;
-        if (was_empty && stream_unsent(p->stream) > 0) {
-            p->write_since = now(p);
-            p->sent_before = p->written - stream_unsent(p->stream);
-            arm(p);
-        }
     }
 }
 
@@ -255,11 +194,10 @@ static void linger(struct peer *p, enum close_reason reason, const char *detail)
     p->linger_until = time_add(now(p), p->server->options.linger_limit);
     note(p, reason, detail);
     stop_reading(p, false);
-    arm(p);
+    peer_arm(p);
 }
 
-/* The answer is complete. What comes next on this connection? */
-static void finish_answer(struct peer *p, bool body_complete) {
+void peer_answered(struct peer *p, bool body_complete) {
     p->request = NULL;
     if (p->state == PEER_CLOSING) {
         return;
@@ -275,14 +213,12 @@ static void finish_answer(struct peer *p, bool body_complete) {
         p->since = now(p);
         http_parser_reset(&p->parser);
         stop_reading(p, false);
-        arm(p);
+        peer_arm(p);
         if (!p->working) {
             work_on_pending(p);
         }
     }
 }
-
-/* --- answers --------------------------------------------------------------------------------- */
 
 /* The answer to a head that could not be read: there is no request, and no next one. */
 static void refuse(struct peer *p, int status, enum close_reason reason, const char *detail) {
@@ -295,134 +231,10 @@ static void refuse(struct peer *p, int status, enum close_reason reason, const c
                "content-length: %zu\r\nconnection: close\r\n\r\n",
                status, http_status_text(status), body.len);
     buf_append(&out, body.data, body.len);
-    write_out(p, out.data, out.len);
+    peer_write(p, &(struct stream_piece){out.data, out.len}, 1);
     buf_free(&body);
     buf_free(&out);
     linger(p, reason, detail);
-}
-
-static bool has_no_body(int status) {
-    return status == 204 || status == 304;
-}
-
-static void write_head(struct http_request *r, int status, const struct http_headers *headers,
-                       const char *content_type, struct buf *out) {
-    struct peer *p = r->peer;
-    buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
-    if (content_type) {
-        http_header_write(out, "content-type", content_type);
-    }
-    for (size_t i = 0; headers && i < headers->count; i++) {
-        if (!http_is_framing(http_headers_name_at(headers, i))) {
-            http_header_write(out, http_headers_name_at(headers, i),
-                              http_headers_value_at(headers, i));
-        }
-    }
-    if (r->left >= 0 && !has_no_body(status)) {
-        buf_printf(out, "content-length: %lld\r\n", (long long)r->left);
-    } else if (r->chunked) {
-        http_header_write(out, "transfer-encoding", "chunked");
-    }
-    if (!p->keep_alive || !r->body_complete || p->server->draining) {
-        p->keep_alive = false;
-        http_header_write(out, "connection", "close");
-    } else if (r->minor == 0) {
-        http_header_write(out, "connection", "keep-alive");
-    }
-    buf_append(out, "\r\n", 2);
-}
-
-void http_respond_begin(struct http_request *r, int status, const struct http_headers *headers,
-                        const char *content_type, int64_t length) {
-    if (r->begun || !r->peer) {
-        r->begun = true;
-        return;
-    }
-    r->begun = true;
-    bool head_only = strcmp(r->method, "HEAD") == 0;
-    r->without_body = head_only || has_no_body(status);
-    r->left = has_no_body(status) ? 0 : length;
-    r->chunked = length < 0 && !has_no_body(status) && r->minor > 0;
-    if (length < 0 && !r->without_body && r->minor == 0) {
-        r->peer->keep_alive = false; /* the end of the connection ends the answer */
-    }
-    struct buf out;
-    buf_init(&out, 1024 + (headers ? 2 * headers->bytes.len : 0) +
-                       (content_type ? strlen(content_type) : 0));
-    write_head(r, status, headers, content_type, &out);
-    if (out.failed) {
-        cut_peer(r->peer, CLOSE_ERROR, "no memory for an answer");
-    } else {
-        write_out(r->peer, out.data, out.len);
-    }
-    buf_free(&out);
-}
-
-bool http_respond_data(struct http_request *r, const void *data, size_t len) {
-    struct peer *p = r->peer;
-    if (!p || p->state == PEER_CLOSING || !r->begun) {
-        return false;
-    }
-    if (r->without_body || len == 0) {
-        return true;
-    }
-    if (r->chunked) {
-        char size[24];
-        int digits = snprintf(size, sizeof size, "%zx\r\n", len);
-        write_out(p, size, (size_t)digits);
-        write_out(p, data, len);
-        write_out(p, "\r\n", 2);
-        return true;
-    }
-    if (r->left >= 0) {
-        if ((uint64_t)len > (uint64_t)r->left) {
-            cut_peer(p, CLOSE_ERROR, "an answer longer than it said");
-            return false;
-        }
-        r->left -= (int64_t)len;
-    }
-    write_out(p, data, len);
-    return true;
-}
-
-size_t http_respond_unsent(const struct http_request *r) {
-    return r->peer ? stream_unsent(r->peer->stream) : 0;
-}
-
-void http_respond_end(struct http_request *r) {
-    struct peer *p = r->peer;
-    bool body_complete = r->body_complete;
-    if (p && r->chunked && !r->without_body) {
-        write_out(p, "0\r\n\r\n", 5);
-    }
-    if (p && (!r->begun || (r->left > 0 && !r->without_body))) {
-        cut_peer(p, CLOSE_ERROR, r->begun ? "an answer shorter than it said" : "no answer");
-    }
-    free_request(r);
-    if (p) {
-        finish_answer(p, body_complete);
-    }
-}
-
-void http_respond_abort(struct http_request *r, enum close_reason reason, const char *detail) {
-    struct peer *p = r->peer;
-    if (p) {
-        p->request = NULL;
-        cut_peer(p, reason == CLOSE_LOCAL ? CLOSE_ERROR : reason, detail);
-    }
-    free_request(r);
-}
-
-void http_respond(struct http_request *r, int status, const struct http_headers *headers,
-                  const char *content_type, const void *body, size_t len) {
-    http_respond_begin(r, status, headers, content_type, (int64_t)len);
-    (void)http_respond_data(r, body, len);
-    http_respond_end(r);
-}
-
-void http_respond_text(struct http_request *r, int status, const char *content_type,
-                       const char *text) {
-    http_respond(r, status, NULL, content_type, text, strlen(text));
 }
 
 /* --- reading requests ------------------------------------------------------------------------ */
@@ -436,8 +248,34 @@ void http_request_read(struct http_request *r, const struct http_request_events 
 void http_request_pause(struct http_request *r, bool pause) {
     if (r->peer && !r->body_complete) {
         stop_reading(r->peer, pause);
-        arm(r->peer);
+        peer_arm(r->peer);
     }
+}
+
+static size_t body_max(const struct http_server *s, const struct http_route *route) {
+    size_t total = s->options.body_total_max;
+    return total > 0 && total < route->body_max && !route->stream ? total : route->body_max;
+}
+
+/* Makes room for a body of `size` bytes. False: none among the others' bodies, or no memory. */
+static bool take_room(struct http_request *r, size_t size) {
+    struct http_server *s = r->server;
+    size_t max = s->options.body_total_max;
+    r->crowded = max > 0 && size > max - (s->body_total - r->room);
+    if (r->crowded || !buf_reserve(&r->body, size - r->body.len)) {
+        return false;
+    }
+    s->body_total += size - r->room;
+    r->room = size;
+    return true;
+}
+
+/* Step by step twice as much, but never more than was announced. */
+static bool grow_body(struct http_request *r, size_t need, int64_t announced) {
+    size_t most = announced >= 0 ? (size_t)announced : body_max(r->server, r->route);
+    size_t size = r->room < FIRST_ROOM ? FIRST_ROOM : 2 * r->room;
+    size = size < most ? size : most;
+    return (size > need && take_room(r, size)) || take_room(r, need);
 }
 
 static void on_body(void *ctx, const char *data, size_t len) {
@@ -446,11 +284,15 @@ static void on_body(void *ctx, const char *data, size_t len) {
     if (!r) { /* answered before its body was read */
         return;
     }
-    if (p->parser.body_received > r->route->body_max) {
+    if (p->parser.body_received > body_max(p->server, r->route)) {
         return; /* follow_body() refuses it */
     }
     if (!r->route->stream) {
-        buf_append(&r->body, data, len);
+        size_t need = r->body.len + len;
+        if (!r->body.failed && !r->crowded &&
+            (need <= r->room || grow_body(r, need, p->parser.content_length))) {
+            buf_append(&r->body, data, len);
+        }
     } else if (r->events && r->events->data) {
         r->events->data(r->ctx, r, data, len);
     }
@@ -539,14 +381,22 @@ static const char *objection(const struct peer *p, const struct http_request *r,
     return NULL;
 }
 
+static void complete(struct http_request *r) {
+    r->body_complete = true;
+    r->received = loop_now(r->server->loop);
+}
+
 /* Makes a request of the parsed head. NULL = no memory. */
 static struct http_request *take_request(struct peer *p) {
     struct http_request *r = calloc(1, sizeof *r);
     if (!r) {
         return NULL;
     }
+    r->server = p->server;
+    r->server->requests++;
+    r->server->counts.requests++;
     r->peer = p;
-    r->loop = p->server->loop;
+    r->received = HARDY_NEVER;
     r->left = -1;
     r->minor = p->parser.minor;
     str_copy(r->method, sizeof r->method, p->parser.method);
@@ -555,9 +405,23 @@ static struct http_request *take_request(struct peer *p) {
     r->headers = p->parser.headers;
     http_headers_init(&p->parser.headers, p->server->options.header_max,
                       p->server->options.head_max);
-    r->body_complete = p->parser.state == HTTP_PARSER_END;
+    if (p->parser.state == HTTP_PARSER_END) {
+        complete(r);
+    }
     p->keep_alive = p->parser.keep_alive;
     return r;
+}
+
+/* Room among the bodies comes back soon: with each request that is answered. */
+static void refuse_body(struct http_request *r) {
+    struct http_headers headers;
+    http_headers_init(&headers, 1, 100);
+    r->server->counts.crowded += r->crowded;
+    (void)http_headers_add(&headers, "retry-after", "1");
+    http_problem(r, 503, &headers, NULL, NULL,
+                 r->crowded ? "the bodies of other requests take all the memory there is for them"
+                            : "no memory for the body");
+    http_headers_free(&headers);
 }
 
 static void dispatch(struct peer *p) {
@@ -608,16 +472,22 @@ static void begin_request(struct peer *p) {
     } else if (!r->route) {
         http_problem(r, 404, NULL, NULL, NULL, "there is nothing at this path");
     } else if (p->parser.content_length > 0 &&
-               (uint64_t)p->parser.content_length > r->route->body_max) {
+               (uint64_t)p->parser.content_length > body_max(s, r->route)) {
         note(p, CLOSE_TOO_LARGE, TOO_LARGE);
         http_problem(r, 413, NULL, NULL, NULL, TOO_LARGE);
     } else {
-        r->dispatched = false;
-        buf_init(&r->body, r->route->body_max);
-        r->expects_continue =
-            !r->body_complete && r->minor > 0 && http_headers_get(&r->headers, "expect") != NULL;
-        if (r->route->stream || r->body_complete) {
-            dispatch(p);
+        size_t announced = p->parser.content_length > 0 ? (size_t)p->parser.content_length : 0;
+        buf_init(&r->body, body_max(s, r->route));
+        if (announced > 0 && !r->route->stream &&
+            !take_room(r, announced < ANNOUNCED_ROOM ? announced : ANNOUNCED_ROOM)) {
+            refuse_body(r);
+        } else {
+            r->dispatched = false;
+            r->expects_continue = !r->body_complete && r->minor > 0 &&
+                                  http_headers_get(&r->headers, "expect") != NULL;
+            if (r->route->stream || r->body_complete) {
+                dispatch(p);
+            }
         }
     }
     buf_free(&allow);
@@ -626,10 +496,10 @@ static void begin_request(struct peer *p) {
         if (r->body_complete && r->route->stream) {
             tell_end(r);
         } else if (r->expects_continue && !p->more && !r->begun) {
-            write_out(p, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+            peer_write(p, &(struct stream_piece){"HTTP/1.1 100 Continue\r\n\r\n", 25}, 1);
         }
     }
-    arm(p);
+    peer_arm(p);
 }
 
 /* The body has gone on: complete, too large, or broken? */
@@ -638,11 +508,11 @@ static void follow_body(struct peer *p) {
     if (!r) {
         return;
     }
-    bool large = p->parser.body_received > r->route->body_max;
+    bool large = p->parser.body_received > body_max(p->server, r->route);
     if (large || p->parser.state == HTTP_PARSER_FAILED) {
         note(p, large ? CLOSE_TOO_LARGE : CLOSE_PROTOCOL, large ? TOO_LARGE : p->parser.error);
         if (r->dispatched) { /* its handler is at work, perhaps in the middle of an answer */
-            cut_peer(p, p->reason, p->detail);
+            peer_cut(p, p->reason, p->detail);
             leave_request(p, p->reason);
         } else {
             r->dispatched = true;
@@ -650,15 +520,15 @@ static void follow_body(struct peer *p) {
         }
         return;
     }
-    if (r->body.failed) {
+    if (r->body.failed || r->crowded) {
         r->dispatched = true;
-        http_problem(r, 503, NULL, NULL, NULL, "no memory for the body");
+        refuse_body(r);
         return;
     }
     if (p->parser.state == HTTP_PARSER_END) {
-        r->body_complete = true;
+        complete(r);
         stop_reading(p, false);
-        arm(p);
+        peer_arm(p);
         if (!r->dispatched) {
             dispatch(p);
         } else {
@@ -685,7 +555,7 @@ static size_t work(struct peer *p, const char *data, size_t len) {
                 begin_request(p);
             } else if (idle) {
                 p->since = now(p); /* from now on it is the head that is waited for */
-                arm(p);
+                peer_arm(p);
             }
         } else if (p->state == PEER_REQUEST && !p->request->body_complete) {
             at += http_parser_feed(&p->parser, data + at, len - at);
@@ -701,6 +571,9 @@ static size_t work(struct peer *p, const char *data, size_t len) {
 static void work_on_pending(struct peer *p) {
     if (p->pending.len > 0) {
         buf_consume(&p->pending, work(p, p->pending.data, p->pending.len));
+        if (p->pending.len == 0) {
+            buf_free(&p->pending);
+        }
     }
     /* Only for a client that sends ahead of its answers; then its leaving is noticed late. */
     if (p->state == PEER_REQUEST && p->pending.len >= PIPELINE_MAX) {
@@ -718,7 +591,7 @@ static void on_data(void *ctx, struct stream *s, const char *data, size_t len) {
     }
     size_t used = p->pending.len > 0 ? 0 : work(p, data, len);
     if (used < len && !buf_append(&p->pending, data + used, len - used)) {
-        cut_peer(p, CLOSE_TOO_LARGE, "more was sent ahead than is read");
+        peer_cut(p, CLOSE_TOO_LARGE, "more was sent ahead than is read");
         leave_request(p, CLOSE_TOO_LARGE);
         return;
     }
@@ -729,11 +602,7 @@ static void on_drained(void *ctx, struct stream *s) {
     struct peer *p = ctx;
     struct http_request *r = p->request;
     (void)s;
-    if (p->state == PEER_CLOSING) {
-        return;
-    }
-    arm(p);
-    if (r && r->dispatched && r->events && r->events->drained) {
+    if (p->state != PEER_CLOSING && r && r->dispatched && r->events && r->events->drained) {
         r->events->drained(r->ctx, r);
     }
 }
@@ -749,15 +618,13 @@ static void on_closed(void *ctx, struct stream *stream, enum close_reason reason
     if (s->options.closed) {
         s->options.closed(s->options.ctx, stream_peer(stream), p->reason, p->detail);
     }
-    *(p->previous ? &p->previous->next : &s->peers) = p->next;
-    if (p->next) {
-        p->next->previous = p->previous;
-    }
+    held_drop(p);
+    list_remove(&p->link);
     s->count--;
     http_parser_free(&p->parser);
     buf_free(&p->pending);
     free(p);
-    if (s->draining && !s->peers) {
+    if (s->draining && s->count == 0) {
         loop_timer_start(s->loop, &s->drain_timer, loop_now(s->loop));
     }
 }
@@ -769,7 +636,7 @@ static void on_timer(struct loop_timer *timer) {
     if (write_limit(p) <= at) {
         uint64_t sent = p->written - stream_unsent(p->stream);
         if (sent == p->sent_before) {
-            cut_peer(p, CLOSE_TIMEOUT, "write limit: the client does not read");
+            peer_cut(p, CLOSE_TIMEOUT, "write limit: the client does not read");
             leave_request(p, CLOSE_TIMEOUT);
             return;
         }
@@ -777,7 +644,7 @@ static void on_timer(struct loop_timer *timer) {
         p->write_since = at;
     }
     if (read_limit(p, &name) > at) {
-        arm(p);
+        peer_arm(p);
     } else if (p->state == PEER_LINGER) {
         finish_peer(p, CLOSE_LOCAL, "lingered");
     } else if (p->state == PEER_READING && !http_parser_started(&p->parser)) {
@@ -785,7 +652,7 @@ static void on_timer(struct loop_timer *timer) {
     } else if (p->state == PEER_READING) {
         refuse(p, 408, CLOSE_TIMEOUT, "the head took too long");
     } else if (p->request->dispatched) {
-        cut_peer(p, CLOSE_TIMEOUT, name);
+        peer_cut(p, CLOSE_TIMEOUT, name);
         leave_request(p, CLOSE_TIMEOUT);
     } else {
         p->request->dispatched = true;
@@ -804,6 +671,8 @@ static void on_accepted(void *ctx, struct stream *stream) {
         .data = on_data, .drained = on_drained, .closed = on_closed};
     static const struct stream_events refused = {.closed = on_refused_closed};
     struct http_server *s = ctx;
+    s->counts.accepted++;
+    s->counts.refused += s->count >= s->options.connection_max;
     /* Twice the maximum leaves room to tell those above it why. */
     struct peer *p = s->count < 2 * s->options.connection_max ? calloc(1, sizeof *p) : NULL;
     if (!p) {
@@ -818,17 +687,13 @@ static void on_accepted(void *ctx, struct stream *stream) {
     loop_timer_init(&p->timer, on_timer, p);
     buf_init(&p->pending, 16 * PIPELINE_MAX);
     http_parser_init(&p->parser, false, s->options.head_max, s->options.header_max, on_body, p);
-    p->next = s->peers;
-    if (p->next) {
-        p->next->previous = p;
-    }
-    s->peers = p;
+    list_append(&s->peers, &p->link);
     s->count++;
     stream_set_events(stream, &events, p);
     if (s->count > s->options.connection_max) {
         refuse(p, 503, CLOSE_TOO_LARGE, "too many connections");
     } else {
-        arm(p);
+        peer_arm(p);
     }
 }
 
@@ -836,22 +701,28 @@ static void on_accepted(void *ctx, struct stream *stream) {
 
 static void on_drain_timer(struct loop_timer *timer) {
     struct http_server *s = timer->ctx;
-    if (!s->peers) {
+    if (s->count == 0 && s->held.posted) {
+        loop_timer_start(s->loop, timer, loop_now(s->loop)); /* its post must find it */
+        return;
+    }
+    if (s->count == 0) {
         void (*done)(void *ctx) = s->done;
         void *ctx = s->done_ctx;
-        free(s);
+        s->over = true;
+        free_server_when_over(s);
         if (done) {
             done(ctx);
         }
         return;
     }
-    struct peer *next;
-    for (struct peer *p = s->peers; p; p = next) {
-        next = p->next;
+    struct list *next;
+    for (struct list *i = s->peers.next; i != &s->peers; i = next) {
+        struct peer *p = LIST_ITEM(i, struct peer, link);
+        next = i->next;
         if (p->state == PEER_CLOSING) {
             stream_close(p->stream, CLOSE_SHUTDOWN); /* it had time to send what was left */
         }
-        cut_peer(p, CLOSE_SHUTDOWN, "the server is shut down");
+        peer_cut(p, CLOSE_SHUTDOWN, "the server is shut down");
         leave_request(p, CLOSE_SHUTDOWN);
     }
 }
@@ -865,6 +736,8 @@ hardy_status http_server_open(struct loop *loop, const struct http_server_option
     }
     s->loop = loop;
     s->options = *options;
+    list_init(&s->peers);
+    held_init(s);
     loop_timer_init(&s->drain_timer, on_drain_timer, s);
     hardy_error why;
     hardy_error_init(&why, sizeof why);
@@ -886,24 +759,31 @@ size_t http_server_connections(const struct http_server *s) {
     return s->count;
 }
 
+size_t http_server_body_total(const struct http_server *s) {
+    return s->body_total;
+}
+
+struct http_server_counts http_server_counts(const struct http_server *s) {
+    return s->counts;
+}
+
 void http_server_stop_accepting(struct http_server *s) {
-    if (s->listener) {
-        listener_close(s->listener);
-        s->listener = NULL;
-    }
+    listener_close(s->listener);
+    s->listener = NULL;
 }
 
 void http_server_drain(struct http_server *s, int64_t limit, void (*done)(void *ctx), void *ctx) {
     s->done = done;
     s->done_ctx = ctx;
+    http_server_stop_accepting(s);
     if (!s->draining) {
         s->draining = true;
-        http_server_stop_accepting(s);
-        for (struct peer *p = s->peers; p; p = p->next) {
+        for (struct list *i = s->peers.next; i != &s->peers; i = i->next) {
+            struct peer *p = LIST_ITEM(i, struct peer, link);
             if (p->state == PEER_READING && !http_parser_started(&p->parser)) {
                 finish_peer(p, CLOSE_SHUTDOWN, "the server is shut down");
             }
         }
     }
-    loop_timer_start(s->loop, &s->drain_timer, s->peers ? limit : loop_now(s->loop));
+    loop_timer_start(s->loop, &s->drain_timer, s->count > 0 ? limit : loop_now(s->loop));
 }

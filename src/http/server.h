@@ -37,6 +37,10 @@ struct http_server_options {
     bool any_origin;             /* else a foreign Origin or Sec-Fetch-Site is 403 */
     size_t head_max, header_max; /* 16 KiB, 100 */
     size_t connection_max;       /* 1024; further ones get 503 */
+    /* Memory that the bodies of all requests together may take, streamed ones not counted; a
+     * request whose body finds no room gets 503 and "retry-after: 1". A body larger than this is
+     * 413. 0 = no such limit. */
+    size_t body_total_max;
     int64_t head_limit;  /* 10 s: from a head's first byte, or the connection's begin, to its end */
     int64_t body_limit;  /* 30 s, and one more for each KiB that has arrived */
     int64_t idle_limit;  /* 75 s between two requests */
@@ -53,7 +57,16 @@ hardy_status http_server_open(struct loop *loop, const struct http_server_option
                               struct http_server **out, hardy_error *error);
 uint16_t http_server_port(const struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
-/* Closes the listener; what is connected is served on, each answer with `connection: close`. */
+size_t http_server_body_total(const struct http_server *s); /* bytes, as body_total_max counts */
+struct http_server_counts {
+    uint64_t accepted; /* connections */
+    uint64_t refused;  /* of these, beyond connection_max */
+    uint64_t requests; /* whose head was well-formed */
+    uint64_t crowded;  /* of these, refused because of body_total_max */
+};
+struct http_server_counts http_server_counts(const struct http_server *s); /* since the opening */
+/* Accepts nothing more. Connections that exist are served as before, but each answer says
+ * "connection: close" and ends its connection. */
 void http_server_stop_accepting(struct http_server *s);
 /* Accepts nothing more, closes idle connections, lets running requests finish until `limit`
  * (absolute) and closes what is left with CLOSE_SHUTDOWN. Then the server is gone and `done` (may
@@ -67,6 +80,8 @@ const char *http_request_query(const struct http_request *r); /* behind the "?";
 const struct http_headers *http_request_headers(const struct http_request *r);
 const char *http_request_body(const struct http_request *r, size_t *len); /* NUL-terminated */
 const char *http_request_peer(const struct http_request *r);
+/* When its last byte had been read, the head's or the body's; HARDY_NEVER before. */
+int64_t http_request_received(const struct http_request *r);
 struct loop *http_request_loop(const struct http_request *r);
 bool http_request_gone(const struct http_request *r); /* nobody is there to read the answer */
 
@@ -75,7 +90,10 @@ struct http_request_events {
     void (*data)(void *ctx, struct http_request *r, const char *data, size_t len); /* stream only */
     void (*end)(void *ctx, struct http_request *r); /* stream only: the body is complete */
     /* The client has left (`reason` says how) or was cut off. The request must still be answered,
-     * which frees it; nothing is sent. */
+     * which frees it; nothing is sent. Noticed at once, also while nothing is being written, as
+     * long as the client has not sent 64 KiB ahead. A client that has only finished sending
+     * (shutdown() of its writing half) has left, too: on a wire the two look the same, and clients
+     * of today keep the connection whole until they have their answer. */
     void (*gone)(void *ctx, struct http_request *r, enum close_reason reason);
     /* What was written has left; as a stream's. */
     void (*drained)(void *ctx, struct http_request *r);
@@ -94,7 +112,9 @@ void http_respond(struct http_request *r, int status, const struct http_headers 
 void http_respond_text(struct http_request *r, int status, const char *content_type,
                        const char *text);
 /* A streamed answer: begin, data..., end. `length` < 0 = not known: chunked (or, for HTTP/1.0,
- * until the connection ends). Data returns false when nobody reads any more: stop. */
+ * until the connection ends). Each piece of data leaves at once; the head with the first of them,
+ * or without, when the present turn of the loop ends. Data returns false when nobody reads any
+ * more: stop. */
 void http_respond_begin(struct http_request *r, int status, const struct http_headers *headers,
                         const char *content_type, int64_t length);
 bool http_respond_data(struct http_request *r, const void *data, size_t len);

@@ -127,17 +127,22 @@ struct wire *wire_connect(struct loop *loop, const struct http_authority *to,
     return NULL;
 }
 
-bool wire_write(struct wire *w, const void *data, size_t len) {
+bool wire_writev(struct wire *w, const struct stream_piece *pieces, size_t count) {
+    bool ok = true;
     if (w->closing) {
         return false;
     }
     if (w->tls) {
-        bool ok = tls_write(w->tls, data, len);
+        for (size_t i = 0; i < count; i++) {
+            ok = ok && tls_write(w->tls, pieces[i].data, pieces[i].len);
+        }
         flush(w);
         return ok;
     }
-    w->written += len;
-    return stream_write(w->stream, data, len);
+    for (size_t i = 0; i < count; i++) {
+        w->written += pieces[i].len;
+    }
+    return stream_writev(w->stream, pieces, count);
 }
 
 uint64_t wire_written(const struct wire *w) {

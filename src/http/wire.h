@@ -19,7 +19,8 @@ struct wire_events {
 struct wire *wire_connect(struct loop *loop, const struct http_authority *to,
                           struct tls_trust *trust, const struct wire_events *events, void *ctx,
                           hardy_error *error);
-bool wire_write(struct wire *w, const void *data, size_t len);
+/* The pieces leave together. */
+bool wire_writev(struct wire *w, const struct stream_piece *pieces, size_t count);
 uint64_t wire_written(const struct wire *w); /* bytes for the network so far, sent or not */
 uint64_t wire_sent(const struct wire *w);    /* of these, how many the kernel has taken */
 void wire_read_pause(struct wire *w, bool pause);

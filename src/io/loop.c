@@ -30,7 +30,7 @@ int64_t loop_now(struct loop *loop) {
 }
 
 int64_t loop_clock(struct loop *loop) {
-    return loop->ops->env_now(loop);
+    return loop->ops->clock(loop);
 }
 
 int64_t loop_wall(struct loop *loop) {
@@ -85,6 +85,12 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t at) {
         /* A timer that is lost is a wait that never ends. */
         log_event(HARDY_LOG_ERROR, "out of memory for a timer", NULL);
         abort();
+    }
+}
+
+void loop_timer_start_by(struct loop *loop, struct loop_timer *timer, int64_t at) {
+    if (!heap_contains(&timer->node) || timer->node.at > at) {
+        loop_timer_start(loop, timer, at);
     }
 }
 
@@ -202,7 +208,11 @@ struct stream *stream_connect(struct loop *loop, const char *host, uint16_t port
 }
 
 bool stream_write(struct stream *s, const void *data, size_t len) {
-    return s->loop->ops->stream_write(s, data, len);
+    return stream_writev(s, &(struct stream_piece){data, len}, 1);
+}
+
+bool stream_writev(struct stream *s, const struct stream_piece *pieces, size_t count) {
+    return s->loop->ops->stream_write(s, pieces, count);
 }
 
 size_t stream_unsent(const struct stream *s) {

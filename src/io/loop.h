@@ -24,6 +24,8 @@ void loop_free(struct loop *loop);
 /* Monotonic, cached for one turn, never goes back. The host's CLOCK_BOOTTIME on the kernel's loop,
  * so that other processes understand it. */
 int64_t loop_now(struct loop *loop);
+/* The time at this moment, not the turn's: for measuring what happens within one. */
+int64_t loop_clock(struct loop *loop);
 int64_t loop_wall(struct loop *loop); /* since the epoch */
 /* The time at this moment, not the turn's: for measuring one's own work. */
 int64_t loop_clock(struct loop *loop);
@@ -44,6 +46,9 @@ struct loop_timer {
 void loop_timer_init(struct loop_timer *timer, void (*fn)(struct loop_timer *), void *ctx);
 /* (Re)arms at an absolute time; HARDY_NEVER stops it; a time past fires on the next turn. */
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, int64_t at);
+/* Armed at `at` at the latest: one that will fire before is left alone. For limits that are moved
+ * far more often than they pass: their owner looks at the time when it fires, and arms it again. */
+void loop_timer_start_by(struct loop *loop, struct loop_timer *timer, int64_t at);
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 
 /* --- posts: run fn on the loop's thread; from any thread; caller-owned until it has run ----- */
@@ -122,6 +127,13 @@ struct stream *stream_connect(struct loop *loop, const char *host, uint16_t port
  * are counted; beyond STREAM_UNSENT_MAX the stream is closed with CLOSE_TOO_LARGE. */
 #define STREAM_UNSENT_MAX ((size_t)64 << 20)
 bool stream_write(struct stream *s, const void *data, size_t len);
+/* The same for what lies in several places: it leaves together. */
+#define STREAM_PIECES_MAX 4
+struct stream_piece {
+    const void *data;
+    size_t len;
+};
+bool stream_writev(struct stream *s, const struct stream_piece *pieces, size_t count);
 size_t stream_unsent(const struct stream *s);
 void stream_read_pause(struct stream *s);
 void stream_read_resume(struct stream *s);

@@ -12,6 +12,7 @@
 struct loop_ops {
     void (*free)(struct loop *);
     int64_t (*now)(struct loop *);
+    int64_t (*clock)(struct loop *);
     int64_t (*wall)(struct loop *);
     int64_t (*env_now)(void *loop); /* the same clocks, from any thread */
     int64_t (*env_wall)(void *loop);
@@ -29,7 +30,7 @@ struct loop_ops {
 
     struct stream *(*stream_connect)(struct loop *, const char *, uint16_t,
                                      const struct stream_events *, void *);
-    bool (*stream_write)(struct stream *, const void *, size_t);
+    bool (*stream_write)(struct stream *, const struct stream_piece *, size_t);
     size_t (*stream_unsent)(const struct stream *);
     void (*stream_read_pause)(struct stream *, bool);
     void (*stream_close)(struct stream *, enum close_reason);

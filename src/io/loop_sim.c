@@ -344,6 +344,7 @@ void sim_report(const struct loop *loop, struct sim_report *out) {
 static const struct loop_ops ops = {
     .free = free_sim,
     .now = now_sim,
+    .clock = now_sim,
     .wall = wall_sim,
     .env_now = env_now_sim,
     .env_wall = env_wall_sim,

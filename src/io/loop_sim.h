@@ -47,7 +47,7 @@ int64_t sim_between(struct loop_sim *w, int64_t low, int64_t high);
 /* stream_sim.c */
 struct stream *stream_sim_connect(struct loop *loop, const char *host, uint16_t port,
                                   const struct stream_events *events, void *ctx);
-bool stream_sim_write(struct stream *stream, const void *data, size_t len);
+bool stream_sim_write(struct stream *stream, const struct stream_piece *pieces, size_t count);
 size_t stream_sim_unsent(const struct stream *stream);
 void stream_sim_read_pause(struct stream *stream, bool pause);
 void stream_sim_close(struct stream *stream, enum close_reason reason);

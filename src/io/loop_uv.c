@@ -46,6 +46,11 @@ static int64_t now_uv(struct loop *loop) {
     return l->now;
 }
 
+static int64_t clock_uv(struct loop *loop) {
+    int64_t now = clock_now(), turn = now_uv(loop);
+    return now > turn ? now : turn;
+}
+
 static int64_t wall_uv(struct loop *loop) {
     (void)loop;
     return clock_wall();
@@ -282,6 +287,7 @@ static void free_uv(struct loop *loop) {
 static const struct loop_ops ops = {
     .free = free_uv,
     .now = now_uv,
+    .clock = clock_uv,
     .wall = wall_uv,
     .env_now = env_now_uv,
     .env_wall = env_wall_uv,

@@ -37,7 +37,7 @@ static inline struct loop_uv *uv_of(struct loop *loop) {
 /* stream_uv.c */
 struct stream *stream_uv_connect(struct loop *loop, const char *host, uint16_t port,
                                  const struct stream_events *events, void *ctx);
-bool stream_uv_write(struct stream *stream, const void *data, size_t len);
+bool stream_uv_write(struct stream *stream, const struct stream_piece *pieces, size_t count);
 size_t stream_uv_unsent(const struct stream *stream);
 void stream_uv_read_pause(struct stream *stream, bool pause);
 void stream_uv_close(struct stream *stream, enum close_reason reason);

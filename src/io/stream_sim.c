@@ -201,12 +201,17 @@ static void pump(struct stream_sim *s) {
     }
 }
 
-bool stream_sim_write(struct stream *stream, const void *data, size_t len) {
+bool stream_sim_write(struct stream *stream, const struct stream_piece *pieces, size_t count) {
     struct stream_sim *s = stream_of(stream);
+    bool fits = true;
     if (s->closing) {
         return false;
     }
-    if (unsent(s) + len > STREAM_UNSENT_MAX || !buf_append(&s->unsent, data, len)) {
+    for (size_t i = 0; i < count; i++) {
+        fits = fits && pieces[i].len <= STREAM_UNSENT_MAX - unsent(s) &&
+               buf_append(&s->unsent, pieces[i].data, pieces[i].len);
+    }
+    if (!fits) {
         snprintf(s->detail, sizeof s->detail,
                  "write to %s: too much that the far side does not take", s->peer);
         finish(s, CLOSE_TOO_LARGE);

@@ -30,23 +30,27 @@ struct resolving {
     uv_getaddrinfo_t request;
     struct stream_uv *stream; /* NULL = given up */
 };
+/* Apart from the stream, because thousands of connections that were accepted never need it. */
+struct connecting {
+    struct buf early; /* written meanwhile */
+    struct resolving *resolving;
+    struct sock *trying[ADDRESSES_MAX];
+    struct sockaddr_storage addresses[ADDRESSES_MAX];
+    unsigned address_count, tried;
+};
 struct stream_uv {
     struct stream base;
     struct list link;
-    struct sock *sock; /* once connected */
-    size_t unsent;     /* handed to libuv, or waiting in `early` */
+    struct sock *sock;             /* once connected */
+    struct connecting *connecting; /* until then */
+    size_t unsent;                 /* handed to libuv, or waiting in `early` */
     bool paused, reading;
     bool closing, flushing, posted;
     enum close_reason reason;
     struct loop_post post;   /* what has to be told later: see settle() */
     struct loop_timer timer; /* the next address, later the end of flushing */
-    struct buf early;        /* written before it was connected */
-    struct resolving *resolving;
-    struct sock *trying[ADDRESSES_MAX];
-    struct sockaddr_storage addresses[ADDRESSES_MAX];
-    unsigned address_count, tried, failed;
-    char peer[PEER_MAX];
-    char detail[PEER_MAX + 100];
+    char *detail;            /* why it failed; NULL = as `reason` says */
+    char peer[];
 };
 struct listener_uv {
     struct listener base;
@@ -85,26 +89,43 @@ static void drop_sock(struct sock *sock) {
     }
 }
 
+/* `kept` is the attempt that has won, or NULL. */
+static void end_connecting(struct stream_uv *s, const struct sock *kept) {
+    struct connecting *c = s->connecting;
+    if (!c) {
+        return;
+    }
+    for (unsigned i = 0; i < c->tried; i++) {
+        if (c->trying[i] != kept) {
+            drop_sock(c->trying[i]);
+        }
+    }
+    if (c->resolving) {
+        c->resolving->stream = NULL;
+        uv_cancel((uv_req_t *)&c->resolving->request);
+    }
+    buf_free(&c->early);
+    free(c);
+    s->connecting = NULL;
+}
+
 /* Lets go of everything that could call back. */
 static void detach(struct stream_uv *s) {
     loop_timer_stop(s->base.loop, &s->timer);
     drop_sock(s->sock);
     s->sock = NULL;
-    for (unsigned i = 0; i < s->tried; i++) {
-        drop_sock(s->trying[i]);
-        s->trying[i] = NULL;
-    }
-    if (s->resolving) {
-        s->resolving->stream = NULL;
-        uv_cancel((uv_req_t *)&s->resolving->request);
-        s->resolving = NULL;
-    }
+    end_connecting(s, NULL);
 }
 
 static void release(struct stream_uv *s) {
     list_remove(&s->link);
-    buf_free(&s->early);
+    free(s->detail);
     free(s);
+}
+
+static void explain(struct stream_uv *s, const char *doing, const char *why) {
+    free(s->detail);
+    s->detail = str_format("%s %s: %s", doing, s->peer, why);
 }
 
 /* The only place that tells of the end; runs from the loop, with nothing of the stream's on the
@@ -119,7 +140,7 @@ static void on_settle(struct loop_post *post) {
     const struct stream_events *events = s->base.events;
     if (events && events->closed) {
         events->closed(s->base.ctx, &s->base, s->reason,
-                       s->detail[0] ? s->detail : close_reason_text(s->reason));
+                       s->detail ? s->detail : close_reason_text(s->reason));
     }
     release(s);
 }
@@ -168,7 +189,7 @@ static void end_failed(struct stream_uv *s, const char *doing, int uv_error) {
         return;
     }
     if (uv_error != UV_EOF) {
-        snprintf(s->detail, sizeof s->detail, "%s %s: %s", doing, s->peer, uv_strerror(uv_error));
+        explain(s, doing, uv_strerror(uv_error));
     }
     end(s, reason_of(uv_error));
 }
@@ -198,7 +219,9 @@ static void on_written(uv_write_t *request, int status) {
     }
 }
 
-static bool queue(struct stream_uv *s, const char *data, size_t len) {
+/* Copies what is behind the first `skip` bytes and leaves it to libuv. */
+static bool queue(struct stream_uv *s, const struct stream_piece *pieces, size_t count, size_t skip,
+                  size_t len) {
     struct write_uv *w = malloc(sizeof *w + len);
     if (!w) {
         return false;
@@ -206,7 +229,16 @@ static bool queue(struct stream_uv *s, const char *data, size_t len) {
     w->request.data = w;
     w->sock = s->sock;
     w->len = len;
-    memcpy(w->data, data, len);
+    char *to = w->data;
+    for (size_t i = 0; i < count; i++) {
+        size_t past = skip < pieces[i].len ? skip : pieces[i].len;
+        size_t rest = pieces[i].len - past;
+        skip -= past;
+        if (rest > 0) {
+            memcpy(to, (const char *)pieces[i].data + past, rest);
+            to += rest;
+        }
+    }
     uv_buf_t piece = uv_buf_init(w->data, (unsigned)len);
     if (uv_write(&w->request, uv_stream_of(s->sock), &piece, 1, on_written) != 0) {
         free(w);
@@ -216,14 +248,41 @@ static bool queue(struct stream_uv *s, const char *data, size_t len) {
 }
 
 static bool write_failed(struct stream_uv *s, enum close_reason reason, const char *what) {
-    snprintf(s->detail, sizeof s->detail, "write to %s: %s", s->peer, what);
+    explain(s, "write to", what);
     end(s, reason);
     return false;
 }
 
-bool stream_uv_write(struct stream *stream, const void *data, size_t len) {
+static bool write_early(struct stream_uv *s, const struct stream_piece *pieces, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!buf_append(&s->connecting->early, pieces[i].data, pieces[i].len)) {
+            return write_failed(s, CLOSE_ERROR, "out of memory");
+        }
+        s->unsent += pieces[i].len;
+    }
+    return true;
+}
+
+/* How many bytes the kernel takes now; an error of libuv's below 0. */
+static ssize_t try_write(struct stream_uv *s, const struct stream_piece *pieces, size_t count) {
+    uv_buf_t buffers[STREAM_PIECES_MAX];
+    unsigned used = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].len > 0) {
+            buffers[used++] =
+                uv_buf_init((char *)(uintptr_t)pieces[i].data, (unsigned)pieces[i].len);
+        }
+    }
+    int n = uv_try_write(uv_stream_of(s->sock), buffers, used);
+    return n == UV_EAGAIN ? 0 : n;
+}
+
+bool stream_uv_write(struct stream *stream, const struct stream_piece *pieces, size_t count) {
     struct stream_uv *s = stream_of(stream);
-    const char *from = data;
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += pieces[i].len;
+    }
     if (s->closing) {
         return false;
     }
@@ -233,28 +292,20 @@ bool stream_uv_write(struct stream *stream, const void *data, size_t len) {
     if (s->unsent + len > STREAM_UNSENT_MAX) {
         return write_failed(s, CLOSE_TOO_LARGE, "too much that the far side does not take");
     }
-    if (!s->sock) {
-        if (!buf_append(&s->early, from, len)) {
+    if (s->connecting) {
+        return write_early(s, pieces, count);
+    }
+    ssize_t sent = s->unsent == 0 ? try_write(s, pieces, count) : 0;
+    if (sent < 0) {
+        end_failed(s, "write to", (int)sent);
+        return false;
+    }
+    if ((size_t)sent < len) {
+        if (!queue(s, pieces, count, (size_t)sent, len - (size_t)sent)) {
             return write_failed(s, CLOSE_ERROR, "out of memory");
         }
-        s->unsent += len;
-        return true;
+        s->unsent += len - (size_t)sent;
     }
-    if (s->unsent == 0) {
-        uv_buf_t piece = uv_buf_init((char *)(uintptr_t)from, (unsigned)len);
-        int n = uv_try_write(uv_stream_of(s->sock), &piece, 1);
-        if (n < 0 && n != UV_EAGAIN) {
-            end_failed(s, "write to", n);
-            return false;
-        }
-        size_t sent = n > 0 ? (size_t)n : 0;
-        from += sent;
-        len -= sent;
-    }
-    if (len > 0 && !queue(s, from, len)) {
-        return write_failed(s, CLOSE_ERROR, "out of memory");
-    }
-    s->unsent += len;
     return true;
 }
 
@@ -340,16 +391,17 @@ static void on_next_address(struct loop_timer *timer) {
     step(timer->ctx);
 }
 
-static struct stream_uv *stream_new(struct loop *loop, const struct stream_events *events,
-                                    void *ctx) {
-    struct stream_uv *s = calloc(1, sizeof *s);
+static struct stream_uv *stream_new(struct loop *loop, const char *peer,
+                                    const struct stream_events *events, void *ctx) {
+    size_t size = strlen(peer) + 1;
+    struct stream_uv *s = calloc(1, sizeof *s + size);
     if (!s) {
         return NULL;
     }
     s->base = (struct stream){.loop = loop, .events = events, .ctx = ctx};
+    memcpy(s->peer, peer, size);
     s->post.fn = on_settle;
     s->post.ctx = s;
-    buf_init(&s->early, STREAM_UNSENT_MAX);
     loop_timer_init(&s->timer, on_next_address, s);
     list_append(&uv_of(loop)->streams, &s->link);
     return s;
@@ -393,10 +445,10 @@ static bool parse_address(const char *host, uint16_t port, struct sockaddr_stora
     return false;
 }
 
-static unsigned in_flight(const struct stream_uv *s) {
+static unsigned in_flight(const struct connecting *c) {
     unsigned count = 0;
-    for (unsigned i = 0; i < s->tried; i++) {
-        count += s->trying[i] != NULL;
+    for (unsigned i = 0; i < c->tried; i++) {
+        count += c->trying[i] != NULL;
     }
     return count;
 }
@@ -405,21 +457,14 @@ static void connected(struct stream_uv *s, struct sock *sock) {
     if (!s->flushing) {
         loop_timer_stop(s->base.loop, &s->timer);
     }
-    for (unsigned i = 0; i < s->tried; i++) {
-        if (s->trying[i] != sock) {
-            drop_sock(s->trying[i]);
-        }
-        s->trying[i] = NULL;
-    }
     s->sock = sock;
     uv_tcp_nodelay(&sock->tcp, 1);
-    if (s->early.len > 0) {
-        bool queued = queue(s, s->early.data, s->early.len);
-        buf_free(&s->early);
-        if (!queued) {
-            (void)write_failed(s, CLOSE_ERROR, "out of memory");
-            return;
-        }
+    struct stream_piece early = {s->connecting->early.data, s->connecting->early.len};
+    bool queued = early.len == 0 || queue(s, &early, 1, 0, early.len);
+    end_connecting(s, sock);
+    if (!queued) {
+        (void)write_failed(s, CLOSE_ERROR, "out of memory");
+        return;
     }
     start_reading(s);
     if (!s->closing && s->base.events && s->base.events->connected) {
@@ -428,8 +473,7 @@ static void connected(struct stream_uv *s, struct sock *sock) {
 }
 
 static void connect_failed(struct stream_uv *s, int uv_error) {
-    s->failed++;
-    if (s->tried == s->address_count && in_flight(s) == 0) {
+    if (s->connecting->tried == s->connecting->address_count && in_flight(s->connecting) == 0) {
         end_failed(s, "connect to", uv_error);
     } else {
         step(s);
@@ -446,71 +490,72 @@ static void on_connect(uv_connect_t *request, int status) {
         connected(s, sock);
         return;
     }
-    for (unsigned i = 0; i < s->tried; i++) {
-        if (s->trying[i] == sock) {
-            s->trying[i] = NULL;
+    for (unsigned i = 0; i < s->connecting->tried; i++) {
+        if (s->connecting->trying[i] == sock) {
+            s->connecting->trying[i] = NULL;
         }
     }
     drop_sock(sock);
     connect_failed(s, status);
 }
 
-static struct sock *sock_new(struct stream_uv *s) {
+static struct sock *sock_new(struct loop *loop) {
     struct sock *sock = calloc(1, sizeof *sock);
     if (!sock) {
         return NULL;
     }
-    if (uv_tcp_init(&uv_of(s->base.loop)->uv, &sock->tcp) != 0) {
+    if (uv_tcp_init(&uv_of(loop)->uv, &sock->tcp) != 0) {
         free(sock);
         return NULL;
     }
     sock->tcp.data = sock;
     sock->request.data = sock;
-    sock->stream = s;
     return sock;
 }
 
 /* Tries the next address, and arms the timer for the one after it. */
 static void step(struct stream_uv *s) {
-    if ((s->closing && !s->flushing) || s->sock || s->tried == s->address_count) {
+    struct connecting *c = s->connecting;
+    if ((s->closing && !s->flushing) || !c || c->tried == c->address_count) {
         return;
     }
-    unsigned i = s->tried++;
-    struct sock *sock = sock_new(s);
+    unsigned i = c->tried++;
+    struct sock *sock = sock_new(s->base.loop);
     int failed = UV_ENOMEM;
     if (sock) {
+        sock->stream = s;
         failed = uv_tcp_connect(&sock->request, &sock->tcp,
-                                (const struct sockaddr *)&s->addresses[i], on_connect);
+                                (const struct sockaddr *)&c->addresses[i], on_connect);
         if (failed) {
             drop_sock(sock);
         } else {
-            s->trying[i] = sock;
+            c->trying[i] = sock;
         }
     }
     if (failed) {
         connect_failed(s, failed);
-    } else if (s->tried < s->address_count && !s->flushing) {
+    } else if (c->tried < c->address_count && !s->flushing) {
         loop_timer_start(s->base.loop, &s->timer, time_add(loop_now(s->base.loop), NEXT_ADDRESS));
     }
 }
 
 /* Families take turns, the resolver's first one leading. */
-static void take_addresses(struct stream_uv *s, const struct addrinfo *list) {
+static void take_addresses(struct connecting *c, const struct addrinfo *list) {
     const struct addrinfo *lead = list, *other = list;
     int family = list ? list->ai_family : 0;
-    while (s->address_count < ADDRESSES_MAX) {
+    while (c->address_count < ADDRESSES_MAX) {
         while (lead && lead->ai_family != family) {
             lead = lead->ai_next;
         }
         while (other && other->ai_family == family) {
             other = other->ai_next;
         }
-        const struct addrinfo **turn = s->address_count % 2 == 0 ? &lead : &other;
+        const struct addrinfo **turn = c->address_count % 2 == 0 ? &lead : &other;
         turn = *turn ? turn : turn == &lead ? &other : &lead;
         if (!*turn) {
             return;
         }
-        memcpy(&s->addresses[s->address_count++], (*turn)->ai_addr, (*turn)->ai_addrlen);
+        memcpy(&c->addresses[c->address_count++], (*turn)->ai_addr, (*turn)->ai_addrlen);
         *turn = (*turn)->ai_next;
     }
 }
@@ -519,15 +564,14 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     struct resolving *r = request->data;
     struct stream_uv *s = r->stream;
     if (s) {
-        s->resolving = NULL;
+        s->connecting->resolving = NULL;
         if (status == 0) {
-            take_addresses(s, list);
+            take_addresses(s->connecting, list);
         }
-        if (s->address_count > 0) {
+        if (s->connecting->address_count > 0) {
             step(s);
         } else {
-            snprintf(s->detail, sizeof s->detail, "cannot resolve %s: %s", s->peer,
-                     status ? uv_strerror(status) : "no address");
+            explain(s, "cannot resolve", status ? uv_strerror(status) : "no address");
             end(s, CLOSE_RESOLVE);
         }
     }
@@ -545,11 +589,11 @@ static int resolve(struct stream_uv *s, const char *host, uint16_t port) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     r->stream = s;
     r->request.data = r;
-    s->resolving = r;
+    s->connecting->resolving = r;
     int failed =
         uv_getaddrinfo(&uv_of(s->base.loop)->uv, &r->request, on_resolved, host, service, &hints);
     if (failed) {
-        s->resolving = NULL;
+        s->connecting->resolving = NULL;
         free(r);
     }
     return failed;
@@ -557,20 +601,24 @@ static int resolve(struct stream_uv *s, const char *host, uint16_t port) {
 
 struct stream *stream_uv_connect(struct loop *loop, const char *host, uint16_t port,
                                  const struct stream_events *events, void *ctx) {
-    struct stream_uv *s = stream_new(loop, events, ctx);
+    char peer[PEER_MAX];
+    snprintf(peer, sizeof peer, "%.255s:%u", host, (unsigned)port);
+    struct connecting *c = calloc(1, sizeof *c);
+    struct stream_uv *s = c ? stream_new(loop, peer, events, ctx) : NULL;
     if (!s) {
+        free(c);
         return NULL;
     }
-    snprintf(s->peer, sizeof s->peer, "%.255s:%u", host, (unsigned)port);
-    if (parse_address(host, port, &s->addresses[0])) {
-        s->address_count = 1;
+    s->connecting = c;
+    buf_init(&c->early, STREAM_UNSENT_MAX);
+    if (parse_address(host, port, &c->addresses[0])) {
+        c->address_count = 1;
         settle(s);
         return &s->base;
     }
     int failed = resolve(s, host, port);
     if (failed) {
-        snprintf(s->detail, sizeof s->detail, "cannot resolve %s: %s", s->peer,
-                 uv_strerror(failed));
+        explain(s, "cannot resolve", uv_strerror(failed));
         end(s, CLOSE_RESOLVE);
     }
     return &s->base;
@@ -583,23 +631,25 @@ static void on_connection(uv_stream_t *server, int status) {
     if (status != 0) {
         return; /* out of descriptors: libuv has turned the caller away */
     }
-    struct stream_uv *s = stream_new(l->base.loop, NULL, NULL);
-    if (!s) {
-        return;
-    }
-    struct sock *sock = sock_new(s);
+    struct sock *sock = sock_new(l->base.loop);
     if (!sock || uv_accept(server, uv_stream_of(sock)) != 0) {
         drop_sock(sock);
-        release(s);
         return;
     }
-    s->sock = sock;
     uv_tcp_nodelay(&sock->tcp, 1);
+    char peer[INET6_ADDRSTRLEN + 16] = "";
     struct sockaddr_storage address;
     int len = sizeof address;
     if (uv_tcp_getpeername(&sock->tcp, (struct sockaddr *)&address, &len) == 0) {
-        format_address((const struct sockaddr *)&address, s->peer, sizeof s->peer);
+        format_address((const struct sockaddr *)&address, peer, sizeof peer);
     }
+    struct stream_uv *s = stream_new(l->base.loop, peer, NULL, NULL);
+    if (!s) {
+        drop_sock(sock);
+        return;
+    }
+    s->sock = sock;
+    sock->stream = s;
     l->base.events->accepted(l->base.ctx, &s->base);
     if (!s->closing && !s->base.events) {
         end(s, CLOSE_LOCAL);

@@ -46,6 +46,31 @@ static void buffer_grows_up_to_its_maximum(void **state) {
     assert_int_equal(b.max, 10);
 }
 
+static void buffer_reserves_what_is_asked(void **state) {
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1000);
+    assert_true(buf_reserve(&b, 700));
+    assert_string_equal(b.data, "");
+    assert_int_equal(b.cap, 701);
+    const char *place = b.data;
+    for (int i = 0; i < 70; i++) {
+        assert_true(buf_puts(&b, "0123456789"));
+    }
+    assert_ptr_equal(b.data, place); /* not moved by growing */
+    assert_true(buf_reserve(&b, 0));
+    assert_int_equal(b.cap, 701);
+    assert_true(buf_reserve(&b, 300));
+    assert_int_equal(b.len, 700);
+    assert_memory_equal(b.data + 690, "0123456789", 11);
+    assert_false(buf_reserve(&b, 301));
+    assert_true(b.failed && b.full);
+    buf_free(&b);
+    buf_init(&b, SIZE_MAX);
+    assert_false(buf_reserve(&b, SIZE_MAX));
+    buf_free(&b);
+}
+
 static void buffer_is_taken(void **state) {
     (void)state;
     struct buf b;
@@ -406,6 +431,7 @@ static void log_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_grows_up_to_its_maximum),
+        cmocka_unit_test(buffer_reserves_what_is_asked),
         cmocka_unit_test(buffer_is_taken),
         cmocka_unit_test(statuses),
         cmocka_unit_test(errors),

@@ -96,6 +96,7 @@ static void client_connected(void *ctx, struct stream *s) {
 static void client_data(void *ctx, struct stream *s, const char *data, size_t len) {
     struct raw_client *c = ctx;
     assert_true(buf_append(&c->got, data, len));
+    c->pieces++;
     if (c->expect && strstr(c->got.data, c->expect)) {
         c->expect = NULL;
         stream_close(s, CLOSE_LOCAL);
@@ -183,6 +184,7 @@ static void server_data(void *ctx, struct stream *stream, const char *data, size
     struct raw_server *s = p->server;
     assert_true(buf_append(&p->in, data, len));
     assert_true(buf_append(&s->heard, data, len));
+    s->pieces++;
     char *end = strstr(p->in.data, "\r\n\r\n");
     if (!end || p->answer || s->next >= s->count) {
         return;
@@ -236,7 +238,7 @@ static void server_accepted(void *ctx, struct stream *stream) {
     s->peers = p;
     s->accepted++;
     s->open++;
-    buf_init(&p->in, 1 << 20);
+    buf_init(&p->in, 4 << 20);
     loop_timer_init(&p->timer, on_answer_step, p);
     stream_set_events(stream, &events, p);
 }
@@ -249,7 +251,7 @@ void raw_server_open(struct raw_server *s, struct world *w, const char *const *a
     s->w = w;
     s->answers = answers;
     s->count = count;
-    buf_init(&s->heard, 1 << 20);
+    buf_init(&s->heard, 4 << 20);
     buf_puts(&s->heard, "");
     s->listener = listener_open(w->loop, "127.0.0.1", 0, &events, s, &error);
     if (!s->listener) {
@@ -300,6 +302,7 @@ static void on_data(void *ctx, struct http_call *call, const char *data, size_t 
     assert_int_equal(log->heads, 1);
     assert_int_equal(log->ends + log->fails, 0);
     assert_true(buf_append(&log->body, data, len));
+    log->pieces++;
     if (log->cancel_after && log->body.len >= log->cancel_after) {
         log->facts = *http_call_facts(call);
         http_call_cancel(call);

@@ -47,6 +47,7 @@ struct raw_client {
     bool stay;          /* never reads: the receive window fills */
     const char *expect; /* leaves as soon as this was received */
     struct buf got;
+    size_t pieces; /* in which it came */
     bool closed;
     enum close_reason reason;
     struct loop_timer timer;
@@ -73,6 +74,7 @@ struct raw_server {
     const bool *reset_before; /* one flag per answer: resets instead of answering */
     size_t accepted, open;
     struct buf heard;
+    size_t pieces; /* in which it was heard */
     struct raw_peer *peers;
 };
 void raw_server_open(struct raw_server *s, struct world *w, const char *const *answers,
@@ -86,6 +88,7 @@ struct call_log {
     int heads, ends, fails;
     int status;
     struct buf body, headers;
+    size_t pieces; /* of body */
     enum close_reason reason;
     char detail[400];
     struct http_facts facts;

@@ -146,6 +146,10 @@ static void test_headers(void **state) {
     assert_string_equal(http_headers_get(&h, "accept"), "x , Y");
     assert_string_equal(http_headers_get(&h, "B"), "");
     assert_int_equal(http_headers_count(&h, "accept"), 2);
+    assert_null(http_headers_get(&h, "accep"));
+    assert_null(http_headers_get(&h, "accept "));
+    assert_int_equal(http_headers_count(&h, "acceptx"), 0);
+    assert_false(http_headers_has_token(&h, "accep", "y"));
     assert_true(http_headers_has_token(&h, "accept", "y"));
     assert_true(http_headers_has_token(&h, "accept", "Z"));
     assert_false(http_headers_has_token(&h, "accept", "x , y"));
@@ -174,11 +178,53 @@ static void test_headers(void **state) {
     assert_string_equal(http_headers_get(&h, "f"), "1");
     buf_free(&out);
     http_headers_free(&h);
-    assert_true(http_is_framing("Transfer-Encoding"));
-    assert_false(http_is_framing("retry-after"));
+    static const char *const framing[] = {"Connection", "content-length",   "Keep-Alive",
+                                          "TE",         "trailer",          "Transfer-Encoding",
+                                          "upgrade",    "Proxy-Connection", "CONTENT-LENGTH"};
+    for (size_t i = 0; i < sizeof framing / sizeof *framing; i++) {
+        assert_true(http_is_framing(framing[i]));
+    }
+    static const char *const others[] = {"retry-after", "content-type", "t", "te-x", "", "cookie"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_false(http_is_framing(others[i]));
+    }
     assert_true(http_is_idempotent("PUT"));
     assert_false(http_is_idempotent("POST"));
     assert_false(http_is_idempotent("get"));
+}
+
+static void test_reserve(void **state) {
+    (void)state;
+    struct http_headers h;
+    http_headers_init(&h, 30, 1000);
+    http_headers_reserve(&h, 30, 30 * 16);
+    const char *place = h.bytes.data;
+    const struct http_field *fields = h.fields;
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(http_headers_add(&h, "x-123456", "abcdef"), HARDY_OK);
+    }
+    assert_ptr_equal(h.bytes.data, place); /* nothing has moved */
+    assert_ptr_equal(h.fields, fields);
+    assert_string_equal(http_headers_value_at(&h, 29), "abcdef");
+    http_headers_free(&h);
+    /* More than may ever be added: no memory for it, and no harm. */
+    http_headers_init(&h, 2, 100);
+    http_headers_reserve(&h, 3, 101);
+    assert_int_equal(h.cap + h.bytes.cap, 0);
+    assert_int_equal(http_headers_add(&h, "a", "1"), HARDY_OK);
+    http_headers_free(&h);
+}
+
+static void test_tokens(void **state) {
+    (void)state;
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    for (int c = 0; c < 256; c++) {
+        const char text[] = {'a', (char)c, 'b'};
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool allowed = letter || (c >= '0' && c <= '9') || (c != 0 && strchr(marks, c) != NULL);
+        assert_int_equal(http_is_token(text, sizeof text), allowed);
+    }
+    assert_false(http_is_token("", 0));
 }
 
 static void test_retry_after(void **state) {
@@ -238,10 +284,9 @@ static void test_retry_after(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_url),
-        cmocka_unit_test(test_query),
-        cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_url),     cmocka_unit_test(test_query),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_retry_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,10 @@ struct fixture {
     struct http_request *held;
     struct loop_timer timer;
     int64_t delay;
+    int said;
+    struct http_request *kept[10];
+    size_t kept_count;
+    int64_t received; /* of the last one kept */
     size_t closes;
     enum close_reason reason; /* of the last close */
     char detail[200];
@@ -167,6 +171,46 @@ static void on_closed(void *ctx, const char *peer, enum close_reason reason, con
     }
 }
 
+/* The head now; an event, another and the end each `delay` later. */
+static void say_more(struct loop_timer *timer) {
+    struct fixture *f = timer->ctx;
+    f->said++;
+    if (f->said <= 2) {
+        http_respond_data(f->held, f->said == 1 ? "one" : "two", 3);
+        loop_timer_start(f->w.loop, timer, time_add(loop_now(f->w.loop), f->delay));
+    } else {
+        http_respond_end(f->held);
+        f->held = NULL;
+    }
+}
+
+static void handle_events(void *ctx, struct http_request *r) {
+    struct fixture *f = ctx;
+    f->held = r;
+    f->said = 0;
+    http_respond_begin(r, 200, NULL, "text/event-stream", -1);
+    loop_timer_init(&f->timer, say_more, f);
+    loop_timer_start(f->w.loop, &f->timer, time_add(loop_now(f->w.loop), f->delay));
+}
+
+/* Kept until answer_all(). */
+static void handle_keep(void *ctx, struct http_request *r) {
+    struct fixture *f = ctx;
+    assert_true(f->kept_count < sizeof f->kept / sizeof *f->kept);
+    f->kept[f->kept_count++] = r;
+    f->received = http_request_received(r);
+    world_stop(&f->w);
+}
+
+static void answer_all(struct fixture *f) {
+    while (f->kept_count > 0) {
+        struct http_request *r = f->kept[--f->kept_count];
+        size_t len;
+        const char *body = http_request_body(r, &len);
+        http_respond(r, 200, NULL, "application/octet-stream", body, len);
+    }
+}
+
 static const struct http_route routes[] = {
     {"GET", "/hello", 0, false, handle_hello},      {"POST", "/echo", 100, false, handle_echo},
     {"PUT", "/echo", 100, false, handle_echo},      {NULL, "/later", 100, false, handle_later},
@@ -174,6 +218,7 @@ static const struct http_route routes[] = {
     {"GET", "/empty", 0, false, handle_empty},      {"GET", "/headers", 0, false, handle_headers},
     {"POST", "/duplex", 1000, true, handle_duplex}, {"POST", "/early", 100000, true, handle_early},
     {"GET", "/big", 0, false, handle_big},          {"GET", "/api/*", 0, false, handle_hello},
+    {"GET", "/events", 0, false, handle_events},    {"POST", "/keep", 1 << 20, false, handle_keep},
 };
 
 static void begin_with(struct fixture *f, bool simulated, struct http_server_options *o) {
@@ -684,6 +729,8 @@ static void test_too_many(void **state) {
     struct raw_client c = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"};
     talk_time(&f, &c);
     assert_true(str_starts(c.got.data, "HTTP/1.1 503 "));
+    assert_int_equal(http_server_counts(f.server).accepted, 3);
+    assert_int_equal(http_server_counts(f.server).refused, 1);
     raw_client_free(&c);
     while (!held[0].closed || !held[1].closed) {
         world_run(&f.w);
@@ -694,6 +741,273 @@ static void test_too_many(void **state) {
     end(&f);
 }
 
+/* --- what a gateway needs -------------------------------------------------------------------- */
+
+static void open_raw(struct fixture *f, struct raw_client *c) {
+    c->len = strlen(c->send);
+    raw_client_open(c, &f->w, f->port);
+}
+
+static void run_closed(struct fixture *f, struct raw_client *c) {
+    while (!c->closed) {
+        world_run(&f->w);
+    }
+}
+
+/* Each write is a piece in the simulated network, where nothing splits or joins them. */
+static void test_writes(void **state) {
+    struct fixture f;
+    (void)state;
+    begin(&f, true);
+    struct raw_client whole = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    talk_time(&f, &whole);
+    assert_int_equal(whole.pieces, 1);
+    raw_client_free(&whole);
+    struct raw_client empty = {.send = "HEAD /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    talk_time(&f, &empty);
+    assert_int_equal(empty.pieces, 1);
+    raw_client_free(&empty);
+    /* The head with the first chunk, the second chunk, the end. */
+    struct raw_client chunks = {.send = "GET /stream HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    talk_time(&f, &chunks);
+    assert_int_equal(chunks.pieces, 3);
+    raw_client_free(&chunks);
+    /* What was begun after a head that is still held comes after it all the same. */
+    struct raw_client two = {.send = "GET /stream HTTP/1.1\r\n" HOST "\r\n"
+                                     "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    talk_time(&f, &two);
+    assert_int_equal(two.pieces, 4);
+    raw_client_free(&two);
+    end(&f);
+}
+
+/* A head that no data follows leaves in the same turn, and an event is not delayed. */
+static void events(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    f.delay = simulated ? HARDY_HOUR : 30 * HARDY_MILLISECOND;
+    int64_t begun = loop_now(f.w.loop);
+    static const char head[] = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                               "transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    struct raw_client leaves = {.send = "GET /events HTTP/1.1\r\n" HOST CLOSE "\r\n",
+                                .expect = head};
+    open_raw(&f, &leaves);
+    run_closed(&f, &leaves);
+    assert_string_equal(leaves.got.data, head);
+    assert_int_equal(f.said, 0);
+    expect_between(leaves.ended - begun, 0, f.delay);
+    raw_client_free(&leaves);
+    while (f.held) {
+        struct raw_client other = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+        open_raw(&f, &other);
+        run_closed(&f, &other);
+        raw_client_free(&other);
+    }
+    begun = loop_now(f.w.loop);
+    struct raw_client stays = {.send = "GET /events HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+    open_raw(&f, &stays);
+    run_closed(&f, &stays);
+    assert_true(str_starts(stays.got.data, head));
+    assert_string_equal(stays.got.data + sizeof head - 1, "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+    if (simulated) {
+        assert_int_equal(stays.pieces, 4);
+        expect_between(stays.ended - begun, 3 * f.delay, 3 * f.delay + 10 * HARDY_MILLISECOND);
+    }
+    raw_client_free(&stays);
+    end(&f);
+}
+
+static void stop_accepting(bool simulated) {
+    struct fixture f;
+    begin(&f, simulated);
+    f.delay = 30 * HARDY_MILLISECOND;
+    /* Idle, in the middle of a head, waiting for an answer. */
+    struct raw_client idle = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"};
+    struct raw_client half = {.send = "GET /hello HTTP/1.1\r\n" HOST};
+    struct raw_client busy = {.send = "GET /later HTTP/1.1\r\n" HOST "\r\n"};
+    open_raw(&f, &idle);
+    open_raw(&f, &half);
+    open_raw(&f, &busy);
+    while (!f.held || idle.got.len == 0) {
+        struct raw_client other = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+        open_raw(&f, &other);
+        run_closed(&f, &other);
+        raw_client_free(&other);
+    }
+    http_server_stop_accepting(f.server);
+    http_server_stop_accepting(f.server);
+    struct raw_client late = {.send = "GET /hello HTTP/1.1\r\n" HOST "\r\n"};
+    open_raw(&f, &late);
+    run_closed(&f, &late);
+    assert_int_equal(late.reason, CLOSE_REFUSED);
+    raw_client_free(&late);
+    assert_false(idle.closed || half.closed);
+    /* Requests that come now on what is open are answered, and are the last ones. */
+    static const char request[] = "GET /hello HTTP/1.1\r\n" HOST "\r\n";
+    assert_true(stream_write(idle.stream, request, sizeof request - 1));
+    assert_true(stream_write(half.stream, "\r\n", 2));
+    run_closed(&f, &idle);
+    run_closed(&f, &half);
+    run_closed(&f, &busy);
+    assert_string_equal(idle.got.data, TEXT("200 OK", "5", "\r\nhello")
+                                           TEXT("200 OK", "5", "connection: close\r\n\r\nhello"));
+    assert_string_equal(half.got.data, TEXT("200 OK", "5", "connection: close\r\n\r\nhello"));
+    assert_string_equal(busy.got.data, TEXT("200 OK", "4", "connection: close\r\n\r\nlate"));
+    assert_int_equal(f.reason, CLOSE_LOCAL);
+    raw_client_free(&idle);
+    raw_client_free(&half);
+    raw_client_free(&busy);
+    assert_false(f.drained);
+    end(&f);
+}
+
+/* `len` bytes posted to /keep; chunked when `chunk` is not 0. */
+static void post(struct buf *out, size_t len, size_t chunk) {
+    buf_init(out, 2 << 20);
+    buf_puts(out, "POST /keep HTTP/1.1\r\n" HOST CLOSE);
+    if (chunk == 0) {
+        buf_printf(out, "Content-Length: %zu\r\n\r\n", len);
+    } else {
+        buf_puts(out, "Transfer-Encoding: chunked\r\n\r\n");
+    }
+    for (size_t at = 0; at < len; at += chunk ? chunk : len) {
+        size_t piece = chunk && chunk < len - at ? chunk : len - at;
+        if (chunk) {
+            buf_printf(out, "%zx\r\n", piece);
+        }
+        for (size_t i = 0; i < piece; i++) {
+            buf_putc(out, (char)('a' + (at + i) % 26));
+        }
+        buf_puts(out, chunk ? "\r\n" : "");
+    }
+    buf_puts(out, chunk ? "0\r\n\r\n" : "");
+}
+
+static void open_post(struct fixture *f, struct raw_client *c, struct buf *text, size_t len,
+                      size_t chunk) {
+    post(text, len, chunk);
+    *c = (struct raw_client){.send = text->data};
+    open_raw(f, c);
+}
+
+#define CROWDED                                                                                    \
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"               \
+    "retry-after: 1\r\n"
+
+static void bodies_together(bool simulated) {
+    struct fixture f;
+    struct http_server_options o;
+    struct raw_client c[4];
+    struct buf text[4];
+    http_server_options_init(&o);
+    o.body_total_max = 500000;
+    begin_with(&f, simulated, &o);
+    /* Two fit, one announced and one in chunks; while they are being answered, no third. */
+    open_post(&f, &c[0], &text[0], 300000, 0);
+    while (f.kept_count < 1) {
+        world_run(&f.w);
+    }
+    assert_int_equal(http_server_body_total(f.server), 300000);
+    open_post(&f, &c[1], &text[1], 150000, 1000);
+    while (f.kept_count < 2) {
+        world_run(&f.w);
+    }
+    expect_between((int64_t)http_server_body_total(f.server), 450000, 500000);
+    for (size_t chunk = 0; chunk < 1001; chunk += 1000) {
+        open_post(&f, &c[2], &text[2], 60000, chunk);
+        run_closed(&f, &c[2]);
+        assert_true(str_starts(c[2].got.data, CROWDED));
+        raw_client_free(&c[2]);
+        buf_free(&text[2]);
+    }
+    assert_int_equal(http_server_counts(f.server).crowded, 2);
+    assert_int_equal(f.kept_count, 2);
+    /* What needs no body, or a small one, is served all the same. */
+    expect_status(&f, "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n", 200);
+    /* Answered: there is room again, also that of the refused ones. */
+    answer_all(&f);
+    run_closed(&f, &c[0]);
+    run_closed(&f, &c[1]);
+    assert_int_equal(http_server_body_total(f.server), 0);
+    for (int i = 0; i < 2; i++) {
+        const char *body = strstr(c[i].got.data, "\r\n\r\n") + 4;
+        assert_int_equal(strlen(body), i == 0 ? 300000 : 150000);
+        for (size_t at = 0; body[at]; at++) {
+            assert_int_equal(body[at], 'a' + at % 26);
+        }
+        raw_client_free(&c[i]);
+        buf_free(&text[i]);
+    }
+    /* As much as there is for all of them, and one byte more, which no waiting helps. */
+    open_post(&f, &c[0], &text[0], 500000, 0);
+    while (f.kept_count < 1) {
+        world_run(&f.w);
+    }
+    open_post(&f, &c[1], &text[1], 500001, 0);
+    run_closed(&f, &c[1]);
+    assert_true(str_starts(c[1].got.data, "HTTP/1.1 413 "));
+    /* A client that leaves does not give room back: the handler still has its body. */
+    stream_close(c[0].stream, CLOSE_RESET);
+    run_closed(&f, &c[0]);
+    open_post(&f, &c[2], &text[2], 10, 0);
+    run_closed(&f, &c[2]);
+    assert_true(str_starts(c[2].got.data, CROWDED));
+    answer_all(&f);
+    assert_int_equal(http_server_body_total(f.server), 0);
+    for (int i = 0; i < 3; i++) {
+        raw_client_free(&c[i]);
+        buf_free(&text[i]);
+    }
+    end(&f);
+}
+
+/* Announcing a large body costs no memory until it comes. */
+static void test_announced(void **state) {
+    struct fixture f;
+    struct http_server_options o;
+    (void)state;
+    http_server_options_init(&o);
+    o.body_total_max = 10 << 20;
+    begin_with(&f, true, &o);
+    struct raw_client c = {.send = "POST /keep HTTP/1.1\r\n" HOST
+                                   "Content-Length: 1048576\r\n\r\n0123456789"};
+    int64_t begun = loop_now(f.w.loop);
+    open_raw(&f, &c);
+    world_wait(&f.w, HARDY_SECOND);
+    expect_between((int64_t)http_server_body_total(f.server), 10, 256 << 10);
+    run_closed(&f, &c);
+    expect_between(c.ended - begun, 30 * HARDY_SECOND, 33 * HARDY_SECOND);
+    assert_int_equal(http_server_body_total(f.server), 0);
+    raw_client_free(&c);
+    end(&f);
+}
+
+/* When the last byte had come: of the body, or of a head without one. */
+static void test_received(void **state) {
+    struct fixture f;
+    (void)state;
+    begin(&f, true);
+    int64_t begun = loop_now(f.w.loop);
+    struct raw_client slow = {.send = "POST /keep HTTP/1.1\r\n" HOST CLOSE
+                                      "Content-Length: 4\r\n\r\nabcd",
+                              .step = 1,
+                              .pause = 100 * HARDY_MILLISECOND};
+    open_raw(&f, &slow);
+    while (f.kept_count < 1) {
+        world_run(&f.w);
+    }
+    assert_int_equal(f.received, loop_now(f.w.loop));
+    expect_between(f.received - begun, (int64_t)(slow.len - 1) * slow.pause,
+                   (int64_t)slow.len * slow.pause);
+    world_wait(&f.w, HARDY_SECOND);
+    assert_int_equal(http_request_received(f.kept[0]), f.received);
+    answer_all(&f);
+    run_closed(&f, &slow);
+    raw_client_free(&slow);
+    assert_int_equal(http_server_counts(f.server).requests, 1);
+    end(&f);
+}
+
 BOTH(answers)
 BOTH(refusals)
 BOTH(hosts_and_origins)
@@ -701,6 +1015,9 @@ BOTH(expectations)
 BOTH(streaming)
 BOTH(leaving)
 BOTH(draining)
+BOTH(events)
+BOTH(stop_accepting)
+BOTH(bodies_together)
 
 int main(int argc, char **argv) {
     if (argc > 1) {
@@ -714,6 +1031,12 @@ int main(int argc, char **argv) {
         TEST_BOTH(streaming),
         TEST_BOTH(leaving),
         TEST_BOTH(draining),
+        TEST_BOTH(events),
+        TEST_BOTH(stop_accepting),
+        TEST_BOTH(bodies_together),
+        cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_announced),
+        cmocka_unit_test(test_received),
         cmocka_unit_test(test_uv_write_limit),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_drain_limit),

@@ -63,6 +63,26 @@ static void timers_fire_in_order(void **state) {
     assert_true(loop_now(loop) - now < 1000 * MS);
 }
 
+static void a_timer_armed_by_a_time_only_moves_forward(void **state) {
+    (void)state;
+    struct loop_timer t[3];
+    int64_t now = loop_now(loop);
+    order_len = 0;
+    start(&t[0], "b", now + 4 * MS);
+    start(&t[1], "a", now + 4 * MS);
+    start(&t[2], "c", now + 5 * MS);
+    loop_timer_start_by(loop, &t[0], now + 9 * MS); /* later: stays */
+    loop_timer_start_by(loop, &t[0], HARDY_NEVER);
+    loop_timer_start_by(loop, &t[1], now + 2 * MS); /* earlier: moves */
+    loop_timer_stop(loop, &t[2]);
+    loop_timer_start_by(loop, &t[2], now + 6 * MS); /* not armed: armed */
+    loop_run(loop);
+    assert_string_equal(order, "abc");
+    loop_timer_start_by(loop, &t[2], HARDY_NEVER);
+    loop_run(loop);
+    assert_string_equal(order, "abc");
+}
+
 static int rearmed;
 static void rearm(struct loop_timer *t) {
     if (++rearmed < 1000) {
@@ -84,7 +104,7 @@ static void eager_timer_starves_nobody(void **state) {
     assert_int_equal(rearmed, 1000);
 }
 
-static int64_t seen[2];
+static int64_t seen[3];
 static void see_now(struct loop_timer *t) {
     (void)t;
     seen[0] = loop_now(loop);
@@ -92,6 +112,7 @@ static void see_now(struct loop_timer *t) {
     while (clock_now() < end) {
     }
     seen[1] = loop_now(loop);
+    seen[2] = loop_clock(loop);
 }
 
 static void time_is_the_hosts_and_stands_still_in_a_turn(void **state) {
@@ -103,6 +124,7 @@ static void time_is_the_hosts_and_stands_still_in_a_turn(void **state) {
     loop_run(loop);
     assert_true(seen[0] >= before && seen[0] <= clock_now());
     assert_int_equal(seen[0], seen[1]);
+    assert_true(seen[2] - seen[1] >= MS && seen[2] <= clock_now()); /* but the clock goes on */
     assert_true(loop_now(loop) > seen[1]);
     hardy_env env = loop_env(loop);
     assert_true(env.now(env.ctx) - clock_now() < 1000 * MS);
@@ -282,6 +304,8 @@ static void what_is_left_is_freed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(timers_fire_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_timer_armed_by_a_time_only_moves_forward, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(eager_timer_starves_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(time_is_the_hosts_and_stands_still_in_a_turn, setup,
                                         teardown),

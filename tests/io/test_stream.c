@@ -22,6 +22,7 @@ struct end {
     struct stream *stream;
     struct buf got;
     size_t total;
+    int pieces; /* in which it came */
     int connected, closed, drained;
     enum close_reason reason;
     char detail[200];
@@ -53,6 +54,7 @@ static void on_data(void *ctx, struct stream *s, const char *data, size_t len) {
     struct end *e = ctx;
     assert_int_equal(e->closed, 0);
     e->total += len;
+    e->pieces++;
     buf_append(&e->got, data, len);
     if (e->echo) {
         stream_write(s, data, len);
@@ -252,8 +254,13 @@ static void write_large(void *ctx, struct stream *s) {
         data[i] = pattern(i);
     }
     on_connected(ctx, s);
+    /* In pieces of uneven lengths, one of them empty: the kernel stops in the middle of one. */
     for (size_t at = 0; at < LARGE; at += LARGE / 8) {
-        assert_true(stream_write(s, data + at, LARGE / 8));
+        const char *part = data + at;
+        size_t middle = 100 + LARGE / 16;
+        const struct stream_piece parts[STREAM_PIECES_MAX] = {
+            {part, 100}, {NULL, 0}, {part + 100, LARGE / 16}, {part + middle, LARGE / 8 - middle}};
+        assert_true(stream_writev(s, parts, STREAM_PIECES_MAX));
     }
     assert_true(stream_unsent(s) > 0);
     free(data);
@@ -311,6 +318,44 @@ static void written_and_closed_before_it_is_connected(void **state) {
     assert_string_equal(server.got.data, "first second");
     assert_int_equal(server.reason, CLOSE_EOF);
     assert_int_equal(client.closed, 1);
+}
+
+static const struct stream_piece greeting[] = {{"one ", 4}, {"", 0}, {"two ", 4}, {"three", 5}};
+
+static void write_pieces(void *ctx, struct stream *s) {
+    on_connected(ctx, s);
+    assert_true(stream_writev(s, greeting, STREAM_PIECES_MAX));
+    assert_int_equal(stream_unsent(s), 0);
+    assert_true(stream_writev(s, greeting, 0));
+}
+
+static void pieces(void) {
+    struct stream_events sends = {write_pieces, on_data, on_drained, on_closed};
+    server.close_after = 13;
+    client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
+    loop_run(loop);
+    assert_string_equal(server.got.data, "one two three");
+}
+
+static void pieces_arrive_in_order(void **state) {
+    (void)state;
+    pieces();
+    /* Before it is connected, too. */
+    end_init(&client);
+    end_init(&server);
+    server.close_after = 13;
+    listening = listener_open(loop, "127.0.0.1", 0, &listens, &server, NULL);
+    connect_client("127.0.0.1", listener_port(listening));
+    assert_true(stream_writev(client.stream, greeting, STREAM_PIECES_MAX));
+    assert_int_equal(stream_unsent(client.stream), 13);
+    loop_run(loop);
+    assert_string_equal(server.got.data, "one two three");
+}
+
+static void pieces_leave_together(void **state) {
+    (void)state;
+    pieces();
+    assert_int_equal(server.pieces, 1);
 }
 
 static void close_now(struct loop_timer *t) {
@@ -416,6 +461,8 @@ int main(void) {
         BOTH(large_writes_through_a_pause),
         BOTH(closing_sends_what_is_pending),
         BOTH(written_and_closed_before_it_is_connected),
+        BOTH(pieces_arrive_in_order),
+        KERNEL(pieces_leave_together),
         BOTH(another_reason_hurries_the_closing_up),
         BOTH(too_much_unsent_closes),
         KERNEL(listening_twice_names_the_address),
