@@ -111,14 +111,6 @@ void answer_heartbeat(struct call *c) {
     }
 }
 
-void answer_abandon(struct call *c) {
-    struct http_request *r = c->request;
-    if (r) {
-        c->request = NULL;
-        http_respond_abort(r, CLOSE_SHUTDOWN, "the client has left");
-    }
-}
-
 /* --- refusals
  * ------------------------------------------------------------------------------------- */
 

@@ -128,7 +128,6 @@ static void take_error_event(struct call *c, const struct sse_event *event) {
     if (v.untouched) {
         commit(c, -1); /* the client's own fault: it must see this very event */
         (void)answer_data(c, event->bytes, event->len);
-        answer_end(c);
     }
     c->verdict = v;
     c->stopping = true;
@@ -224,6 +223,10 @@ static void look_at_stream(struct call *c, hardy_status status) {
         str_copy(why, sizeof why, record_of(c)->why);
         if (c->http) {
             http_call_cancel(c->http);
+        }
+        if (v.untouched) {
+            c->record->outcome = REQUEST_CALLER;
+            answer_end(c);
         }
         finish(c, &v, why);
     } else if (status != HARDY_OK) {
@@ -446,6 +449,7 @@ void attempt_start(struct call *c, uint32_t attempt) {
     o.headers = &c->headers;
     o.body = c->body;
     o.body_len = c->body_len;
+    o.borrow_body = true; /* the request is answered after its last attempt has ended */
     o.repeatable = c->idempotent || c->record->protocol != PROTOCOL_PLAIN;
     o.connect_limit = c->up->guard->timeout_connect;
     if (http_call_start(c->g->client, &o, &events, c, &c->http, &error) != HARDY_OK) {

@@ -193,20 +193,22 @@ static void on_done(void *ctx, struct drive *d) {
 
 static void on_gone(void *ctx, struct http_request *r, enum close_reason reason) {
     struct call *c = ctx;
-    (void)r;
     c->left = true;
     c->record->outcome = REQUEST_CANCELLED;
     snprintf(c->record->reason, sizeof c->record->reason, "the client left: %s",
              close_reason_text(reason));
-    answer_abandon(c);
-    if (!c->drive) {
-        end_call(c);
-        return;
+    c->request = NULL;
+    if (c->drive) {
+        drive_cancel(c->drive);
     }
-    drive_cancel(c->drive);
     if (c->http) {
         attempt_stop(c, ATTEMPT_CANCELLED, "the client has left");
     }
+    if (!c->drive) {
+        end_call(c);
+    }
+    /* Last: attempts read the body where it lies. */
+    http_respond_abort(r, CLOSE_SHUTDOWN, "the client has left");
 }
 
 static void on_drained(void *ctx, struct http_request *r) {
@@ -459,7 +461,7 @@ static void describe(struct call *c, const struct http_request *request, const c
 }
 
 void call_take(struct gateway *g, const struct upstream *u, const char *rest, const char *client,
-                struct http_request *request) {
+               struct http_request *request) {
     static const struct http_request_events events = {.gone = on_gone, .drained = on_drained};
     int64_t from = loop_clock(g->loop);
     struct call *c = calloc(1, sizeof *c);

@@ -87,6 +87,4 @@ void answer_held(struct call *c);
 void answer_broken(struct call *c, const char *why);
 void answer_refuse(struct call *c, enum request_outcome outcome, const struct refusal *refusal);
 void answer_heartbeat(struct call *c);
-/* The client has left, or was cut off. */
-void answer_abandon(struct call *c);
 #endif

@@ -147,6 +147,7 @@ static hardy_status listen(struct gateway_at *at, hardy_error *error) {
     o.head_max = HEAD_BYTES_MAX;
     o.header_max = HEAD_FIELDS_MAX;
     o.connection_max = s->max_connections;
+    o.body_total_max = s->max_memory;
     o.closed = on_closed;
     return http_server_open(g->loop, &o, &g->server, error);
 }

@@ -27,8 +27,6 @@ int64_t loop_now(struct loop *loop);
 /* The time at this moment, not the turn's: for measuring what happens within one. */
 int64_t loop_clock(struct loop *loop);
 int64_t loop_wall(struct loop *loop); /* since the epoch */
-/* The time at this moment, not the turn's: for measuring one's own work. */
-int64_t loop_clock(struct loop *loop);
 uint64_t loop_random(struct loop *loop);
 hardy_env loop_env(struct loop *loop); /* now, wall and random of this loop, for guards */
 
