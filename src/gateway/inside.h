@@ -31,7 +31,7 @@ struct gateway {
 /* Begins a request for this upstream; `rest` = its path behind the upstream's name. The request is
  * taken: it will be answered. `client` = the name of who was recognised, "" = nobody is asked. */
 void call_take(struct gateway *g, const struct upstream *u, const char *rest, const char *client,
-                struct http_request *request);
+               struct http_request *request);
 /* Those that wait and are answered nothing yet are told to come again. */
 void calls_refuse_waiting(struct gateway *g);
 /* Everything ends now: streams with their protocol's error. */
