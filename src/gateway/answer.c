@@ -137,8 +137,8 @@ static void write_refusal(struct gateway *g, enum upstream_protocol speaks,
     } else {
         put_header(h, "x-should-retry", "false");
     }
-    protocol_write_error(speaks, refusal->fault, refusal->status, refusal->text, request_id, &body,
-                         &type);
+    protocol_write_error(speaks, refusal->trouble, refusal->status, refusal->text, request_id,
+                         &body, &type);
     http_respond(request, refusal->status, h, type, body.data, body.len);
     buf_free(&body);
 }

@@ -97,12 +97,12 @@ static void answer_failure(struct call *c, const hardy_step *step) {
     bool unknown = step->status == HARDY_E_IN_DOUBT ||
                    (step->status == HARDY_E_FAILED && step->reason == HARDY_REASON_NOT_REPEATABLE);
     struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                              .fault = FAULT_OVERLOADED,
+                              .trouble = TROUBLE_OVERLOADED,
                               .passing = true,
                               .after = step->retry_after,
                               .text = text};
     if (unknown) {
-        refusal = (struct refusal){.status = 502, .fault = FAULT_UPSTREAM, .text = text};
+        refusal = (struct refusal){.status = 502, .trouble = TROUBLE_UPSTREAM, .text = text};
     }
     answer_refuse(
         c, refused_here(step) || c->record->attempts == 0 ? REQUEST_POLICY : REQUEST_PROVIDER,
@@ -260,7 +260,7 @@ static void start_operation(struct call *c) {
     if (drive_start(c->g->loop, c->up->guard->guard, &o, &events, c, &c->drive, &error) !=
         HARDY_OK) {
         struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                                  .fault = FAULT_OVERLOADED,
+                                  .trouble = TROUBLE_OVERLOADED,
                                   .passing = true,
                                   .after = -1,
                                   .text = "hardy: no memory for this request"};
@@ -282,7 +282,7 @@ static void queue_for_limits(struct call *c) {
                  "hardy: the limits that %s told are used up for longer than this request may wait",
                  c->record->upstream);
         struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                                  .fault = FAULT_OVERLOADED,
+                                  .trouble = TROUBLE_OVERLOADED,
                                   .passing = true,
                                   .after = at == HARDY_NEVER ? -1 : at - now(c),
                                   .text = text};
@@ -469,7 +469,7 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
     char why[200] = "hardy: no memory for this request";
     if (!c || !r) {
         struct refusal refusal = {.status = protocol_passing_status(u->protocol),
-                                  .fault = FAULT_OVERLOADED,
+                                  .trouble = TROUBLE_OVERLOADED,
                                   .passing = true,
                                   .after = -1,
                                   .text = why};
@@ -496,7 +496,7 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
                 make_headers(c, http_request_headers(request), client[0] != '\0');
     if (!made) {
         struct refusal refusal = {.status = good ? 503 : 400,
-                                  .fault = good ? FAULT_OVERLOADED : FAULT_INVALID,
+                                  .trouble = good ? TROUBLE_OVERLOADED : TROUBLE_INVALID,
                                   .passing = good,
                                   .after = -1,
                                   .text = why};
@@ -518,7 +518,7 @@ static void refuse_waiting(struct call *c) {
         return;
     }
     struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                              .fault = FAULT_OVERLOADED,
+                              .trouble = TROUBLE_OVERLOADED,
                               .passing = true,
                               .after = HARDY_SECOND,
                               .text = "hardy is shutting down"};

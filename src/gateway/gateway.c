@@ -77,7 +77,7 @@ static void refuse_unknown(struct gateway *g, struct http_request *r, const char
         buf_printf(&text, "%s /%s/...", i > 0 ? "," : "", g->set->upstreams[i].settings->name);
     }
     struct refusal refusal = {.status = 404,
-                              .fault = FAULT_NOT_FOUND,
+                              .trouble = TROUBLE_NOT_FOUND,
                               .text = text.data ? text.data : "hardy: nothing is at this path"};
     refuse_request(g, UPSTREAM_HTTP, r, id, &refusal);
     buf_free(&text);
@@ -101,7 +101,7 @@ static void handle(void *ctx, struct http_request *r) {
     const char *client = recognise(g, http_request_headers(r));
     if (!client) {
         struct refusal refusal = {.status = 401,
-                                  .fault = FAULT_DENIED,
+                                  .trouble = TROUBLE_DENIED,
                                   .text =
                                       "hardy: this gateway serves known clients; send the token "
                                       "of one as x-api-key or Authorization: Bearer"};
@@ -111,7 +111,7 @@ static void handle(void *ctx, struct http_request *r) {
     }
     if (g->draining) {
         struct refusal refusal = {.status = protocol_passing_status(u->protocol),
-                                  .fault = FAULT_OVERLOADED,
+                                  .trouble = TROUBLE_OVERLOADED,
                                   .passing = true,
                                   .after = HARDY_SECOND,
                                   .text = "hardy is shutting down"};

@@ -41,7 +41,7 @@ const struct request_record *calls_find(const struct gateway *g, const char *id)
 /* The gateway's own refusal of a request, in the upstream's protocol. */
 struct refusal {
     int status;
-    enum fault fault;
+    enum trouble trouble;
     bool passing;     /* with retry-after; else x-should-retry: false */
     int64_t after;    /* ns; < 0 = not known */
     const char *text; /* for a person */

@@ -281,16 +281,16 @@ int protocol_passing_status(enum upstream_protocol upstream) {
     return upstream == UPSTREAM_ANTHROPIC ? 529 : 503;
 }
 
-static const char *anthropic_type(enum fault fault) {
+static const char *anthropic_type(enum trouble trouble) {
     static const char *const types[] = {"overloaded_error",  "invalid_request_error",
                                         "permission_error",  "not_found_error",
                                         "request_too_large", "api_error"};
-    return types[fault];
+    return types[trouble];
 }
 
-static const char *openai_type(enum fault fault) {
-    return fault == FAULT_OVERLOADED || fault == FAULT_UPSTREAM ? "server_error"
-                                                                : "invalid_request_error";
+static const char *openai_type(enum trouble trouble) {
+    return trouble == TROUBLE_OVERLOADED || trouble == TROUBLE_UPSTREAM ? "server_error"
+                                                                        : "invalid_request_error";
 }
 
 static void put_field(struct json_out *j, const char *key, const char *value) {
@@ -326,17 +326,17 @@ static void write_openai(struct json_out *j, const char *type, const char *code,
     json_out_object_end(j);
 }
 
-void protocol_write_error(enum upstream_protocol upstream, enum fault fault, int status,
+void protocol_write_error(enum upstream_protocol upstream, enum trouble trouble, int status,
                           const char *message, const char *request_id, struct buf *out,
                           const char **content_type) {
     struct json_out j;
     json_out_init(&j, out, 0);
     *content_type = "application/json";
     if (upstream == UPSTREAM_ANTHROPIC) {
-        const char *type = status == 401 ? "authentication_error" : anthropic_type(fault);
+        const char *type = status == 401 ? "authentication_error" : anthropic_type(trouble);
         write_anthropic(&j, type, message, request_id);
     } else if (upstream == UPSTREAM_OPENAI) {
-        write_openai(&j, openai_type(fault), fault == FAULT_OVERLOADED ? "overloaded" : NULL,
+        write_openai(&j, openai_type(trouble), trouble == TROUBLE_OVERLOADED ? "overloaded" : NULL,
                      message);
     } else {
         *content_type = "application/problem+json";

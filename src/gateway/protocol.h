@@ -66,18 +66,18 @@ void protocol_read_usage(enum protocol p, const char *body, size_t len, struct u
 
 /* --- errors of ours, in the client's protocol --------------------------------------------------
  */
-enum fault {
-    FAULT_OVERLOADED, /* passing: the same request may succeed later */
-    FAULT_INVALID,    /* 400 */
-    FAULT_DENIED,     /* 401, 403 */
-    FAULT_NOT_FOUND,
-    FAULT_TOO_LARGE,
-    FAULT_UPSTREAM /* 502: final, and nobody knows what became of the request */
+enum trouble {
+    TROUBLE_OVERLOADED, /* passing: the same request may succeed later */
+    TROUBLE_INVALID,    /* 400 */
+    TROUBLE_DENIED,     /* 401, 403 */
+    TROUBLE_NOT_FOUND,
+    TROUBLE_TOO_LARGE,
+    TROUBLE_UPSTREAM /* 502: final, and nobody knows what became of the request */
 };
 /* The status for passing trouble: 529 where clients know it, else 503. */
 int protocol_passing_status(enum upstream_protocol upstream);
 /* A body of application/json (problem+json for http); `content_type` is static. */
-void protocol_write_error(enum upstream_protocol upstream, enum fault fault, int status,
+void protocol_write_error(enum upstream_protocol upstream, enum trouble trouble, int status,
                           const char *message, const char *request_id, struct buf *out,
                           const char **content_type);
 /* The event that ends a stream which cannot be completed. */
