@@ -41,9 +41,10 @@ test    command:openssl                                                   openss
 test    command:sqlite3                                                   sqlite3
 test    command:openssl                                                   openssl
 test    command:python3                                                   python3
+test    command:promtool                                                  prometheus
 '
 # Packages that bring a service; the program is wanted, not a server that starts with the machine.
-services=(nginx)
+services=(nginx prometheus)
 
 policy=/usr/sbin/policy-rc.d
 policy_saved=$policy.before-hardy

@@ -222,7 +222,7 @@ static int64_t read_reset_number(double value, int64_t wall) {
     }
     int64_t unit = value > LEAST_UNIX_MILLISECONDS ? HARDY_MILLISECOND : HARDY_SECOND;
     int64_t at = time_scale(unit, value);
-    return at == HARDY_NEVER ? at : time_until(at / HARDY_SECOND, at % HARDY_SECOND, wall);
+    return time_until(at / HARDY_SECOND, at % HARDY_SECOND, wall);
 }
 
 int64_t http_reset_after(const char *text, int64_t wall) {

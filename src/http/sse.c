@@ -102,7 +102,7 @@ struct place {
 static struct place find_place(const struct sse *s) {
     const char *held = s->tail.data;
     size_t len = s->tail.len;
-    struct place p = {.line_start = len == 0 || held[len - 1] == '\n' || is_bom(s, "", 0)};
+    struct place p = {.line_start = len == 0 || held[len - 1] == '\n'};
     if (len > 0 && held[len - 1] == '\r') {
         p.line_start = p.after_cr = true;
         /* No CR: an empty line behind a bare CR was told at once. */
@@ -126,8 +126,7 @@ static bool find_end(const struct sse *s, struct lines *l, size_t from, size_t *
         }
     }
     for (size_t stop; (stop = line_end(l, at)) < l->len; p.line_start = true) {
-        bool blank =
-            (p.line_start && stop == at) || (!s->begun && is_bom(s, l->text + from, stop - from));
+        bool blank = (p.line_start && stop == at) || is_bom(s, l->text + from, stop - from);
         size_t next = stop + 1;
         if (l->text[stop] == '\n') {
             bare = false;
