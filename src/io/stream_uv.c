@@ -78,20 +78,22 @@ static void on_sock_closed(uv_handle_t *handle) {
     free(handle->data);
 }
 
-static void drop_sock(struct sock *sock) {
+static void drop_sock(struct sock *sock, bool reset) {
     if (sock) {
         sock->stream = NULL;
-        uv_close((uv_handle_t *)&sock->tcp, on_sock_closed);
+        if (!reset || uv_tcp_close_reset(&sock->tcp, on_sock_closed) != 0) {
+            uv_close((uv_handle_t *)&sock->tcp, on_sock_closed);
+        }
     }
 }
 
 /* Lets go of everything that could call back. */
 static void detach(struct stream_uv *s) {
     loop_timer_stop(s->base.loop, &s->timer);
-    drop_sock(s->sock);
+    drop_sock(s->sock, s->closing && s->reason == CLOSE_RESET);
     s->sock = NULL;
     for (unsigned i = 0; i < s->tried; i++) {
-        drop_sock(s->trying[i]);
+        drop_sock(s->trying[i], false);
         s->trying[i] = NULL;
     }
     if (s->resolving) {
@@ -407,7 +409,7 @@ static void connected(struct stream_uv *s, struct sock *sock) {
     }
     for (unsigned i = 0; i < s->tried; i++) {
         if (s->trying[i] != sock) {
-            drop_sock(s->trying[i]);
+            drop_sock(s->trying[i], false);
         }
         s->trying[i] = NULL;
     }
@@ -451,7 +453,7 @@ static void on_connect(uv_connect_t *request, int status) {
             s->trying[i] = NULL;
         }
     }
-    drop_sock(sock);
+    drop_sock(sock, false);
     connect_failed(s, status);
 }
 
@@ -482,7 +484,7 @@ static void step(struct stream_uv *s) {
         failed = uv_tcp_connect(&sock->request, &sock->tcp,
                                 (const struct sockaddr *)&s->addresses[i], on_connect);
         if (failed) {
-            drop_sock(sock);
+            drop_sock(sock, false);
         } else {
             s->trying[i] = sock;
         }
@@ -589,7 +591,7 @@ static void on_connection(uv_stream_t *server, int status) {
     }
     struct sock *sock = sock_new(s);
     if (!sock || uv_accept(server, uv_stream_of(sock)) != 0) {
-        drop_sock(sock);
+        drop_sock(sock, false);
         release(s);
         return;
     }
