@@ -4,6 +4,7 @@
 #include "cli/help.h"
 
 extern const struct command command_actions;
+extern const struct command command_chaos;
 extern const struct command command_doctor;
 extern const struct command command_exec;
 extern const struct command command_guards;
@@ -14,9 +15,9 @@ extern const struct command command_validate;
 extern const struct command command_workflows;
 
 const struct command *const commands[] = {
-    &command_exec,      &command_actions,   &command_run,    &command_workflows,
-    &command_supervise, &command_incidents, &command_guards, &command_validate,
-    &command_doctor,    &command_help,      &command_manual, NULL,
+    &command_exec,      &command_actions, &command_run,   &command_workflows, &command_supervise,
+    &command_incidents, &command_guards,  &command_chaos, &command_validate,  &command_doctor,
+    &command_help,      &command_manual,  NULL,
 };
 
 const struct command *command_find(const char *name) {

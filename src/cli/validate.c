@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "chaos/faults.h"
 #include "cli/command.h"
 #include "cli/say.h"
 #include "cli/top.h"
@@ -284,10 +285,32 @@ static void look_at_workflow(struct validate *v, const struct yaml_file *file) {
     workflow_free(w);
 }
 
+/* --- a fault file
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void look_at_faults(struct validate *v, const struct yaml_file *file) {
+    struct faults f;
+    if (faults_check(file->root, on_problem, v) > 0) {
+        return;
+    }
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (faults_parse(v->path, file->bytes, file->len, &f, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    } else if (faults_unreached(&f) >= 0) {
+        size_t rule = (size_t)faults_unreached(&f);
+        warn(v, yaml_get(file->root, "faults")->items[rule],
+             "this rule and those after it never apply: the one before it applies to every call");
+    }
+    faults_free(&f);
+}
+
 /* --- files
  * ------------------------------------------------------------------------------------------ */
 
 static const struct kind kinds[] = {
+    {"fault file", "faults", &faults_section, look_at_faults},
     {"workflow", "steps", &workflow_section, look_at_workflow},
     {"configuration", NULL, &top_section, look_at_configuration},
 };
@@ -404,12 +427,12 @@ static int run(struct options *o) {
 const struct command command_validate = {
     .name = "validate",
     .synopsis = "FILE...\n--schema",
-    .summary = "find what is wrong with a configuration or a workflow",
+    .summary = "find what is wrong with a configuration, a workflow or a fault file",
     .details =
-        "A file with `steps:` at its top is a workflow, every other one a configuration. Each\n"
-        "problem is a line FILE:LINE:COLUMN: what was found, and what would be right; all that\n"
-        "can be told at once are told. A warning is what is allowed and will not do what it seems\n"
-        "to. FILE may be `-`, standard input.\n\n"
+        "A file with `steps:` at its top is a workflow, one with `faults:` a fault file of hardy\n"
+        "chaos, every other one a configuration. Each problem is a line FILE:LINE:COLUMN: what was\n"
+        "found, and what would be right; all that can be told at once are told. A warning is what\n"
+        "is allowed and will not do what it seems to. FILE may be `-`, standard input.\n\n"
         "Exit code: 0 nothing but warnings, 2 something is wrong.",
     .examples = "hardy validate --schema\n"
                 "hardy validate hardy.yaml provision.yaml    # needs these files\n"

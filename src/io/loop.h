@@ -136,7 +136,9 @@ size_t stream_unsent(const struct stream *s);
 void stream_read_pause(struct stream *s);
 void stream_read_resume(struct stream *s);
 /* Sends what is pending when `reason` is CLOSE_LOCAL (10 seconds at most), then closes; else at
- * once. No data comes any more, only `closed`. A second call with another reason hurries it up. */
+ * once. No data comes any more, only `closed`. A second call with another reason hurries it up.
+ * With CLOSE_RESET the far side learns of a reset, which drops what it has not read yet; with every
+ * other reason, of an end. */
 void stream_close(struct stream *s, enum close_reason reason);
 /* Gives the stream another owner, in the middle of its life (TLS, a connection pool). */
 void stream_set_events(struct stream *s, const struct stream_events *events, void *ctx);

@@ -320,7 +320,8 @@ static void stream_free(struct stream_sim *s) {
     free(s);
 }
 
-/* What the far side learns when a socket is closed: the end, or, with bytes unread, a reset. */
+/* What the far side learns when a socket is closed: the end, or a reset, when that is how it was
+ * closed or bytes were left unread. */
 static void hang_up(struct stream_sim *s) {
     struct loop_sim *w = world_of(s);
     struct stream_sim *other = s->other;
@@ -329,7 +330,7 @@ static void hang_up(struct stream_sim *s) {
     }
     bool unread = !list_empty(&s->coming) && LIST_ITEM(s->coming.next, struct chunk, link)->arrived;
     s->other = other->other = NULL;
-    if (unread) {
+    if (unread || s->reason == CLOSE_RESET) {
         send_chunk(other, CHUNK_RESET, NULL, 0, time_add(w->now, latency(w)));
     } else {
         int64_t at = time_add(w->now, latency(w));

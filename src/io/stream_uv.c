@@ -82,10 +82,12 @@ static void on_sock_closed(uv_handle_t *handle) {
     free(handle->data);
 }
 
-static void drop_sock(struct sock *sock) {
+static void drop_sock(struct sock *sock, bool reset) {
     if (sock) {
         sock->stream = NULL;
-        uv_close((uv_handle_t *)&sock->tcp, on_sock_closed);
+        if (!reset || uv_tcp_close_reset(&sock->tcp, on_sock_closed) != 0) {
+            uv_close((uv_handle_t *)&sock->tcp, on_sock_closed);
+        }
     }
 }
 
@@ -112,9 +114,17 @@ static void end_connecting(struct stream_uv *s, const struct sock *kept) {
 /* Lets go of everything that could call back. */
 static void detach(struct stream_uv *s) {
     loop_timer_stop(s->base.loop, &s->timer);
-    drop_sock(s->sock);
+    drop_sock(s->sock, s->closing && s->reason == CLOSE_RESET);
     s->sock = NULL;
-    end_connecting(s, NULL);
+    for (unsigned i = 0; i < s->tried; i++) {
+        drop_sock(s->trying[i], false);
+        s->trying[i] = NULL;
+    }
+    if (s->resolving) {
+        s->resolving->stream = NULL;
+        uv_cancel((uv_req_t *)&s->resolving->request);
+        s->resolving = NULL;
+    }
 }
 
 static void release(struct stream_uv *s) {
@@ -457,6 +467,12 @@ static void connected(struct stream_uv *s, struct sock *sock) {
     if (!s->flushing) {
         loop_timer_stop(s->base.loop, &s->timer);
     }
+    for (unsigned i = 0; i < s->tried; i++) {
+        if (s->trying[i] != sock) {
+            drop_sock(s->trying[i], false);
+        }
+        s->trying[i] = NULL;
+    }
     s->sock = sock;
     uv_tcp_nodelay(&sock->tcp, 1);
     struct stream_piece early = {s->connecting->early.data, s->connecting->early.len};
@@ -495,7 +511,7 @@ static void on_connect(uv_connect_t *request, int status) {
             s->connecting->trying[i] = NULL;
         }
     }
-    drop_sock(sock);
+    drop_sock(sock, false);
     connect_failed(s, status);
 }
 
@@ -527,7 +543,7 @@ static void step(struct stream_uv *s) {
         failed = uv_tcp_connect(&sock->request, &sock->tcp,
                                 (const struct sockaddr *)&c->addresses[i], on_connect);
         if (failed) {
-            drop_sock(sock);
+            drop_sock(sock, false);
         } else {
             c->trying[i] = sock;
         }
@@ -633,7 +649,8 @@ static void on_connection(uv_stream_t *server, int status) {
     }
     struct sock *sock = sock_new(l->base.loop);
     if (!sock || uv_accept(server, uv_stream_of(sock)) != 0) {
-        drop_sock(sock);
+        drop_sock(sock, false);
+        release(s);
         return;
     }
     uv_tcp_nodelay(&sock->tcp, 1);

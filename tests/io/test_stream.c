@@ -29,6 +29,7 @@ struct end {
     const char *say;    /* written once connected */
     bool echo;          /* writes back what it gets */
     size_t close_after; /* closes when it has got this much; 0 = never */
+    enum close_reason how;
     size_t pause_after; /* pauses once when it has got this much */
     struct loop_timer resume;
     bool was_paused;
@@ -60,7 +61,7 @@ static void on_data(void *ctx, struct stream *s, const char *data, size_t len) {
         stream_write(s, data, len);
     }
     if (e->close_after && e->total >= e->close_after) {
-        stream_close(s, CLOSE_LOCAL);
+        stream_close(s, e->how);
     }
     if (e->pause_after && e->total >= e->pause_after && !e->was_paused) {
         e->was_paused = true;
@@ -103,7 +104,7 @@ static void on_accepted(void *ctx, struct stream *s) {
 static const struct listener_events listens = {on_accepted};
 
 static void end_init(struct end *e) {
-    *e = (struct end){0};
+    *e = (struct end){.how = CLOSE_LOCAL};
     buf_init(&e->got, 1 << 20);
 }
 
@@ -224,6 +225,32 @@ static void closed_while_it_connects(void **state) {
     assert_int_equal(client.connected, 0);
     assert_int_equal(client.reason, CLOSE_TIMEOUT);
     assert_string_equal(client.detail, close_reason_text(CLOSE_TIMEOUT));
+}
+
+/* The far side must be able to tell a reset from an end, though everything sent was read. */
+static void closed_with_a_reset(void **state) {
+    (void)state;
+    client.say = "hello";
+    server.close_after = 5;
+    server.how = CLOSE_RESET;
+    connect_client("127.0.0.1", listener_port(listening));
+    loop_run(loop);
+    assert_int_equal(server.closed, 1);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.reason, CLOSE_RESET);
+    assert_non_null(strstr(client.detail, "reset"));
+}
+
+/* Any other reason is an end. */
+static void closed_at_once_is_an_end(void **state) {
+    (void)state;
+    client.say = "hello";
+    server.close_after = 5;
+    server.how = CLOSE_ERROR;
+    connect_client("127.0.0.1", listener_port(listening));
+    loop_run(loop);
+    assert_int_equal(client.closed, 1);
+    assert_int_equal(client.reason, CLOSE_EOF);
 }
 
 /* A peer that aborts: SO_LINGER 0 makes the kernel send a reset. */
@@ -452,6 +479,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define KERNEL(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define BOTH(name) KERNEL(name), {#name " simulated", name, setup_sim, teardown, NULL}
+        BOTH(closed_with_a_reset),
+        BOTH(closed_at_once_is_an_end),
         BOTH(echo),
         BOTH(refused_by_name_and_number),
         BOTH(a_name_is_resolved_and_its_addresses_tried),
