@@ -390,9 +390,9 @@ static void on_end(void *ctx, struct http_call *http) {
     int64_t from = loop_clock(c->g->loop);
     c->http = NULL;
     if (c->streaming) {
-        sse_finish(&c->events);
-        if (c->stopping) {
-            look_at_stream(c, HARDY_OK);
+        hardy_status status = sse_finish(&c->events);
+        if (c->stopping || status != HARDY_OK) {
+            look_at_stream(c, status);
         } else {
             end_stream(c);
         }

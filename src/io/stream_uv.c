@@ -82,10 +82,18 @@ static void on_sock_closed(uv_handle_t *handle) {
     free(handle->data);
 }
 
-static void drop_sock(struct sock *sock, bool reset) {
+static void drop_sock(struct sock *sock) {
     if (sock) {
         sock->stream = NULL;
-        if (!reset || uv_tcp_close_reset(&sock->tcp, on_sock_closed) != 0) {
+        uv_close((uv_handle_t *)&sock->tcp, on_sock_closed);
+    }
+}
+
+/* So that the far side learns of a reset. */
+static void reset_sock(struct sock *sock) {
+    if (sock) {
+        sock->stream = NULL;
+        if (uv_tcp_close_reset(&sock->tcp, on_sock_closed) != 0) {
             uv_close((uv_handle_t *)&sock->tcp, on_sock_closed);
         }
     }
@@ -114,17 +122,13 @@ static void end_connecting(struct stream_uv *s, const struct sock *kept) {
 /* Lets go of everything that could call back. */
 static void detach(struct stream_uv *s) {
     loop_timer_stop(s->base.loop, &s->timer);
-    drop_sock(s->sock, s->closing && s->reason == CLOSE_RESET);
+    if (s->closing && s->reason == CLOSE_RESET) {
+        reset_sock(s->sock);
+    } else {
+        drop_sock(s->sock);
+    }
     s->sock = NULL;
-    for (unsigned i = 0; i < s->tried; i++) {
-        drop_sock(s->trying[i], false);
-        s->trying[i] = NULL;
-    }
-    if (s->resolving) {
-        s->resolving->stream = NULL;
-        uv_cancel((uv_req_t *)&s->resolving->request);
-        s->resolving = NULL;
-    }
+    end_connecting(s, NULL);
 }
 
 static void release(struct stream_uv *s) {
@@ -467,12 +471,6 @@ static void connected(struct stream_uv *s, struct sock *sock) {
     if (!s->flushing) {
         loop_timer_stop(s->base.loop, &s->timer);
     }
-    for (unsigned i = 0; i < s->tried; i++) {
-        if (s->trying[i] != sock) {
-            drop_sock(s->trying[i], false);
-        }
-        s->trying[i] = NULL;
-    }
     s->sock = sock;
     uv_tcp_nodelay(&sock->tcp, 1);
     struct stream_piece early = {s->connecting->early.data, s->connecting->early.len};
@@ -511,7 +509,7 @@ static void on_connect(uv_connect_t *request, int status) {
             s->connecting->trying[i] = NULL;
         }
     }
-    drop_sock(sock, false);
+    drop_sock(sock);
     connect_failed(s, status);
 }
 
@@ -543,7 +541,7 @@ static void step(struct stream_uv *s) {
         failed = uv_tcp_connect(&sock->request, &sock->tcp,
                                 (const struct sockaddr *)&c->addresses[i], on_connect);
         if (failed) {
-            drop_sock(sock, false);
+            drop_sock(sock);
         } else {
             c->trying[i] = sock;
         }
@@ -649,8 +647,7 @@ static void on_connection(uv_stream_t *server, int status) {
     }
     struct sock *sock = sock_new(l->base.loop);
     if (!sock || uv_accept(server, uv_stream_of(sock)) != 0) {
-        drop_sock(sock, false);
-        release(s);
+        drop_sock(sock);
         return;
     }
     uv_tcp_nodelay(&sock->tcp, 1);

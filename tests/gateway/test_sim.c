@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/prng.h"
 #include "base/str.h"
+#include "chaos/answer.h"
 #include "chaos/llm.h"
 #include "gateway/gateway.h"
 #include "http/client.h"
@@ -168,7 +169,14 @@ static void look_at_stream(struct agent *a) {
     buf_init(&r.text, 65536);
     sse_init(&events, 1 << 20, read_event, &r);
     (void)sse_feed(&events, a->body.data, a->body.len);
-    sse_finish(&events);
+    (void)sse_finish(&events);
+    static const char *const begins[] = {"event: message_start\n", "data: {",
+                                         "event: response.created\n"};
+    if (a->body.len < strlen(begins[a->api]) ||
+        memcmp(a->body.data, begins[a->api], strlen(begins[a->api])) != 0) {
+        wrong(a->town, "agent %u: a stream that begins with \"%.*s\"", a->number,
+              (int)(a->body.len < 40 ? a->body.len : 40), a->body.data ? a->body.data : "");
+    }
     if (r.terminal && !r.error) {
         check_whole(a, r.text.data ? r.text.data : "", r.text.len);
         a->town->whole++;
@@ -486,7 +494,11 @@ static bool open_town(struct town *t, hardy_error *error) {
         sim_outside(t->loop, false);
     }
     return ok && t->client &&
-           open_gateway(t, "bulkhead: {max_concurrent: 200, max_queue: 2000}", error);
+           open_gateway(t,
+                        t->seed % 3 == 0 ? "retry: 2, breaker: {recovery_timeout: 10s}, "
+                                           "bulkhead: {max_concurrent: 3, max_queue: 2000}"
+                                         : "bulkhead: {max_concurrent: 200, max_queue: 2000}",
+                        error);
 }
 
 static void run_town(struct town *t) {

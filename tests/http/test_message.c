@@ -389,7 +389,8 @@ static void test_reset_after(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_url),         cmocka_unit_test(test_query),
-        cmocka_unit_test(test_headers),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_headers),     cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_reset_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
