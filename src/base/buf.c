@@ -80,16 +80,22 @@ static bool reserve(struct buf *b, size_t more) {
     return grow(b, cap);
 }
 
-bool buf_append(struct buf *b, const void *data, size_t len) {
+char *buf_extend(struct buf *b, size_t len) {
     if (!reserve(b, len)) {
-        return false;
+        return NULL;
     }
-    if (len > 0) {
-        memcpy(b->data + b->len, data, len);
-    }
+    char *added = b->data + b->len;
     b->len += len;
     b->data[b->len] = '\0';
-    return true;
+    return added;
+}
+
+bool buf_append(struct buf *b, const void *data, size_t len) {
+    char *added = buf_extend(b, len);
+    if (added && len > 0) {
+        memcpy(added, data, len);
+    }
+    return added != NULL;
 }
 
 bool buf_puts(struct buf *b, const char *text) {

@@ -23,6 +23,8 @@ void buf_reset(struct buf *b); /* empties, keeps the memory */
 /* Room for exactly `more` further bytes, at once instead of step by step. False like a refused
  * append. */
 bool buf_reserve(struct buf *b, size_t more);
+/* `len` bytes more, which the caller fills; NULL like a refused append. */
+char *buf_extend(struct buf *b, size_t len);
 bool buf_append(struct buf *b, const void *data, size_t len);
 bool buf_puts(struct buf *b, const char *text);
 bool buf_putc(struct buf *b, char c);

@@ -413,7 +413,8 @@ static bool write_request(const struct http_call_options *o, struct buf *out) {
     http_header_write(out, "host", authority);
     for (size_t i = 0; o->headers && i < o->headers->count; i++) {
         const char *name = http_headers_name_at(o->headers, i);
-        if (!http_is_framing(name) && strcasecmp(name, "host") != 0) {
+        bool host = (name[0] == 'h' || name[0] == 'H') && strcasecmp(name, "host") == 0;
+        if (!host && !http_is_framing(name)) {
             http_headers_write_at(o->headers, i, out);
         }
     }

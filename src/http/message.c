@@ -89,12 +89,15 @@ hardy_status http_headers_addn(struct http_headers *h, const char *name, size_t 
         return HARDY_E_NOMEM;
     }
     size_t start = h->bytes.len;
-    if (!buf_append(&h->bytes, name, name_len) || !buf_putc(&h->bytes, '\0') ||
-        !buf_append(&h->bytes, value, value_len) || !buf_putc(&h->bytes, '\0')) {
-        h->bytes.len = start;
+    char *text = buf_extend(&h->bytes, name_len + value_len + 2);
+    if (!text) {
         h->bytes.failed = false;
         return HARDY_E_NOMEM;
     }
+    memcpy(text, name, name_len);
+    text[name_len] = '\0';
+    memcpy(text + name_len + 1, value, value_len);
+    text[name_len + 1 + value_len] = '\0';
     h->fields[h->count++] = (struct http_field){.name = start, .value = start + name_len + 1};
     return HARDY_OK;
 }
@@ -192,12 +195,18 @@ bool http_header_write(struct buf *out, const char *name, const char *value) {
 }
 
 bool http_headers_write_at(const struct http_headers *h, size_t i, struct buf *out) {
-    size_t end = i + 1 < h->count ? h->fields[i + 1].name : h->bytes.len;
     const struct http_field *f = &h->fields[i];
-    return buf_append(out, h->bytes.data + f->name, f->value - f->name - 1) &&
-           buf_append(out, ": ", 2) &&
-           buf_append(out, h->bytes.data + f->value, end - f->value - 1) &&
-           buf_append(out, "\r\n", 2);
+    size_t end = i + 1 < h->count ? h->fields[i + 1].name : h->bytes.len;
+    size_t name_len = f->value - f->name - 1, value_len = end - f->value - 1;
+    char *line = buf_extend(out, name_len + value_len + 4);
+    if (!line) {
+        return false;
+    }
+    memcpy(line, h->bytes.data + f->name, name_len);
+    memcpy(line + name_len, ": ", 2);
+    memcpy(line + name_len + 2, h->bytes.data + f->value, value_len);
+    memcpy(line + name_len + 2 + value_len, "\r\n", 2);
+    return true;
 }
 
 bool http_headers_write(const struct http_headers *h, struct buf *out) {
@@ -219,27 +228,35 @@ bool http_number_write(struct buf *out, uint64_t number) {
     return buf_append(out, digits + at, sizeof digits - at);
 }
 
-static bool is_one_of(const char *text, const char *const *list, size_t count, bool cased) {
-    for (size_t i = 0; i < count; i++) {
-        if ((cased ? strcmp(text, list[i]) : strcasecmp(text, list[i])) == 0) {
+struct word {
+    const char *text;
+    size_t len;
+};
+#define WORD(text)                                                                                 \
+    { text, sizeof(text) - 1 }
+
+bool http_is_framing(const char *name) {
+    static const struct word framing[] = {WORD("connection"), WORD("content-length"),
+                                          WORD("keep-alive"), WORD("te"),
+                                          WORD("trailer"),    WORD("transfer-encoding"),
+                                          WORD("upgrade"),    WORD("proxy-connection")};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < sizeof framing / sizeof *framing; i++) {
+        if (framing[i].len == len && strcasecmp(framing[i].text, name) == 0) {
             return true;
         }
     }
     return false;
 }
-#define IS_ONE_OF(text, list, cased) is_one_of(text, list, sizeof(list) / sizeof *(list), cased)
-
-bool http_is_framing(const char *name) {
-    static const char *const framing[] = {"connection", "content-length",  "keep-alive",
-                                          "te",         "trailer",         "transfer-encoding",
-                                          "upgrade",    "proxy-connection"};
-    /* Asked of every field of every message: most have another first letter. */
-    return *name && strchr("CcKkTtUuPp", *name) && IS_ONE_OF(name, framing, false);
-}
 
 bool http_is_idempotent(const char *method) {
     static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
-    return IS_ONE_OF(method, methods, true);
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (strcmp(method, methods[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *http_status_text(int status) {

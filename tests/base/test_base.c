@@ -63,7 +63,14 @@ static void buffer_reserves_what_is_asked(void **state) {
     assert_true(buf_reserve(&b, 300));
     assert_int_equal(b.len, 700);
     assert_memory_equal(b.data + 690, "0123456789", 11);
-    assert_false(buf_reserve(&b, 301));
+    char *added = buf_extend(&b, 3);
+    assert_ptr_equal(added, b.data + 700);
+    memcpy(added, "abc", 3);
+    assert_string_equal(b.data + 699, "9abc");
+    assert_null(buf_extend(&b, 298));
+    assert_int_equal(b.len, 703);
+    b.failed = b.full = false;
+    assert_false(buf_reserve(&b, 298));
     assert_true(b.failed && b.full);
     buf_free(&b);
     buf_init(&b, SIZE_MAX);
