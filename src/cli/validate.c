@@ -428,7 +428,8 @@ const struct command command_validate = {
     .summary = "find what is wrong with a configuration, a workflow or a fault file",
     .details =
         "A file with `steps:` at its top is a workflow, one with `faults:` a fault file of hardy\n"
-        "chaos, every other one a configuration. Each problem is a line FILE:LINE:COLUMN: what was\n"
+        "chaos, every other one a configuration. Each problem is a line FILE:LINE:COLUMN: what "
+        "was\n"
         "found, and what would be right; all that can be told at once are told. A warning is what\n"
         "is allowed and will not do what it seems to. FILE may be `-`, standard input.\n\n"
         "Exit code: 0 nothing but warnings, 2 something is wrong.",
