@@ -358,6 +358,22 @@ void http_respond_begin(struct http_request *r, int status, const struct http_he
     buf_free(&out);
 }
 
+/* In one write where it is small: each write is a packet of its own, and streamed answers come in
+ * many small pieces. */
+static void write_chunk(struct peer *p, const void *data, size_t len) {
+    char small[2048];
+    size_t digits = (size_t)snprintf(small, sizeof small, "%zx\r\n", len);
+    if (len <= sizeof small - digits - 2) {
+        memcpy(small + digits, data, len);
+        memcpy(small + digits + len, "\r\n", 2);
+        write_out(p, small, digits + len + 2);
+    } else {
+        write_out(p, small, digits);
+        write_out(p, data, len);
+        write_out(p, "\r\n", 2);
+    }
+}
+
 bool http_respond_data(struct http_request *r, const void *data, size_t len) {
     struct peer *p = r->peer;
     if (!p || p->state == PEER_CLOSING || !r->begun) {
@@ -367,11 +383,7 @@ bool http_respond_data(struct http_request *r, const void *data, size_t len) {
         return true;
     }
     if (r->chunked) {
-        char size[24];
-        int digits = snprintf(size, sizeof size, "%zx\r\n", len);
-        write_out(p, size, (size_t)digits);
-        write_out(p, data, len);
-        write_out(p, "\r\n", 2);
+        write_chunk(p, data, len);
         return true;
     }
     if (r->left >= 0) {
