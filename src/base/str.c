@@ -15,6 +15,11 @@ bool str_starts(const char *s, const char *prefix) {
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+bool str_ends(const char *s, const char *suffix) {
+    size_t len = strlen(s), end = strlen(suffix);
+    return len >= end && memcmp(s + len - end, suffix, end) == 0;
+}
+
 char *str_dup(const char *s) {
     return s ? strdup(s) : NULL;
 }

@@ -6,6 +6,7 @@
 
 bool str_eq(const char *a, const char *b); /* NULL equals only NULL */
 bool str_starts(const char *s, const char *prefix);
+bool str_ends(const char *s, const char *suffix);
 char *str_dup(const char *s); /* NULL for NULL or no memory */
 char *str_ndup(const char *s, size_t len);
 char *str_format(const char *format, ...) HARDY_PRINTF(1, 2); /* malloc'd; NULL = no memory */

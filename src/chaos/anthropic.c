@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Messages API of Anthropic. */
 #include "base/clock.h"
-#include "base/json.h"
 #include "chaos/reply.h"
-#include <stdio.h>
 
-static void put(struct json_out *j, const char *key, const char *value) {
-    json_out_key(j, key);
-    json_out_string(j, value);
-}
-
-static void put_number(struct json_out *j, const char *key, uint64_t value) {
-    json_out_key(j, key);
-    json_out_int(j, (int64_t)value);
-}
-
-static void put_null(struct json_out *j, const char *key) {
-    json_out_key(j, key);
-    json_out_null(j);
-}
-
-/* --- what all answers have ------------------------------------------------------------------- */
+/* --- what all answers have ------------------------------------------------------------------ */
 
 static const char *error_type(int status) {
     static const struct {
@@ -40,19 +23,19 @@ static const char *error_type(int status) {
 }
 
 static void put_error_members(struct json_out *j, const struct failure *f, const char *request_id) {
-    put(j, "type", "error");
+    member_text(j, "type", "error");
     json_out_key(j, "error");
     json_out_object(j);
-    put(j, "type", f->type ? f->type : error_type(f->status));
-    put(j, "message", f->message);
+    member_text(j, "type", f->type ? f->type : error_type(f->status));
+    member_text(j, "message", f->message);
     if (f->code) {
         json_out_key(j, "details");
         json_out_object(j);
-        put(j, "error_code", f->code);
+        member_text(j, "error_code", f->code);
         json_out_object_end(j);
     }
     json_out_object_end(j);
-    put(j, "request_id", request_id);
+    member_text(j, "request_id", request_id);
 }
 
 static void put_error(const struct failure *f, const char *request_id, struct buf *out) {
@@ -61,12 +44,6 @@ static void put_error(const struct failure *f, const char *request_id, struct bu
     json_out_object(&j);
     put_error_members(&j, f, request_id);
     json_out_object_end(&j);
-}
-
-static void add_number(struct http_headers *h, const char *name, uint64_t value) {
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    (void)http_headers_add(h, name, text);
 }
 
 static void put_headers(const struct meter *m, const char *request_id, int64_t took,
@@ -81,8 +58,8 @@ static void put_headers(const struct meter *m, const char *request_id, int64_t t
     (void)http_headers_add(out, "anthropic-organization-id",
                            "00000000-0000-4000-8000-00000000c4a0");
 #define LIMIT(name, limit, left)                                                                   \
-    add_number(out, "anthropic-ratelimit-" name "-limit", limit);                                  \
-    add_number(out, "anthropic-ratelimit-" name "-remaining", left);                               \
+    header_number(out, "anthropic-ratelimit-" name "-limit", limit);                               \
+    header_number(out, "anthropic-ratelimit-" name "-remaining", left);                            \
     (void)http_headers_add(out, "anthropic-ratelimit-" name "-reset", moment)
     LIMIT("requests", m->requests_limit, m->requests_left);
     LIMIT("input-tokens", m->input_limit, m->input_left);
@@ -103,43 +80,42 @@ const struct dialect anthropic_dialect = {.overloaded = 529,
                                           .put_models = put_models,
                                           .error_type = error_type};
 
-/* --- an answer ---------------------------------------------------------------------------------
- */
+/* --- an answer ------------------------------------------------------------------------------ */
 
 static void put_usage(const struct reply *r, uint64_t output_tokens, struct json_out *j) {
     json_out_key(j, "usage");
     json_out_object(j);
-    put_number(j, "input_tokens", r->ask->input_tokens);
-    put_number(j, "cache_creation_input_tokens", 0);
-    put_number(j, "cache_read_input_tokens", 0);
-    put_number(j, "output_tokens", output_tokens);
+    member_number(j, "input_tokens", r->ask->input_tokens);
+    member_number(j, "cache_creation_input_tokens", 0);
+    member_number(j, "cache_read_input_tokens", 0);
+    member_number(j, "output_tokens", output_tokens);
     json_out_object_end(j);
 }
 
 /* `whole`: with its content; else as it is when it begins. */
 static void put_message(const struct reply *r, bool whole, struct json_out *j) {
-    put(j, "id", r->id);
-    put(j, "type", "message");
-    put(j, "role", "assistant");
-    put(j, "model", r->ask->model);
+    member_text(j, "id", r->id);
+    member_text(j, "type", "message");
+    member_text(j, "role", "assistant");
+    member_text(j, "model", r->ask->model);
     json_out_key(j, "content");
     json_out_array(j);
     if (whole) {
         json_out_object(j);
-        put(j, "type", r->ask->tool ? "tool_use" : "text");
+        member_text(j, "type", r->ask->tool ? "tool_use" : "text");
         if (r->ask->tool) {
-            put(j, "id", r->call);
-            put(j, "name", r->ask->tool);
+            member_text(j, "id", r->call);
+            member_text(j, "name", r->ask->tool);
             json_out_key(j, "input");
             json_out_raw(j, r->ask->arguments);
         } else {
-            put(j, "text", r->pieces.text.data);
+            member_text(j, "text", r->pieces.text.data);
         }
         json_out_object_end(j);
     }
     json_out_array_end(j);
-    put(j, "stop_reason", !whole ? NULL : r->ask->tool ? "tool_use" : "end_turn");
-    put_null(j, "stop_sequence");
+    member_text(j, "stop_reason", !whole ? NULL : r->ask->tool ? "tool_use" : "end_turn");
+    member_text(j, "stop_sequence", NULL);
     put_usage(r, whole ? r->output_tokens : 1, j);
 }
 
@@ -153,7 +129,7 @@ static void put_document(const struct reply *r, struct buf *out) {
 
 static void begin(struct json_out *j, const char *type, struct buf *out) {
     event_begin(j, type, out);
-    put(j, "type", type);
+    member_text(j, "type", type);
 }
 
 static void put_lead(const struct reply *r, uint32_t i, struct buf *out) {
@@ -166,17 +142,17 @@ static void put_lead(const struct reply *r, uint32_t i, struct buf *out) {
         json_out_object_end(&j);
     } else if (i == 1) {
         begin(&j, "content_block_start", out);
-        put_number(&j, "index", 0);
+        member_number(&j, "index", 0);
         json_out_key(&j, "content_block");
         json_out_object(&j);
-        put(&j, "type", r->ask->tool ? "tool_use" : "text");
+        member_text(&j, "type", r->ask->tool ? "tool_use" : "text");
         if (r->ask->tool) {
-            put(&j, "id", r->call);
-            put(&j, "name", r->ask->tool);
+            member_text(&j, "id", r->call);
+            member_text(&j, "name", r->ask->tool);
             json_out_key(&j, "input");
             json_out_raw(&j, "{}");
         } else {
-            put(&j, "text", "");
+            member_text(&j, "text", "");
         }
         json_out_object_end(&j);
     } else {
@@ -190,10 +166,10 @@ static void put_piece(const struct reply *r, uint32_t i, struct buf *out) {
     size_t len;
     const char *piece = pieces_at(&r->pieces, i, &len);
     begin(&j, "content_block_delta", out);
-    put_number(&j, "index", 0);
+    member_number(&j, "index", 0);
     json_out_key(&j, "delta");
     json_out_object(&j);
-    put(&j, "type", r->ask->tool ? "input_json_delta" : "text_delta");
+    member_text(&j, "type", r->ask->tool ? "input_json_delta" : "text_delta");
     json_out_key(&j, r->ask->tool ? "partial_json" : "text");
     json_out_stringn(&j, piece, len);
     json_out_object_end(&j);
@@ -204,13 +180,13 @@ static void put_tail(const struct reply *r, uint32_t i, struct buf *out) {
     struct json_out j;
     if (i == 0) {
         begin(&j, "content_block_stop", out);
-        put_number(&j, "index", 0);
+        member_number(&j, "index", 0);
     } else if (i == 1) {
         begin(&j, "message_delta", out);
         json_out_key(&j, "delta");
         json_out_object(&j);
-        put(&j, "stop_reason", r->ask->tool ? "tool_use" : "end_turn");
-        put_null(&j, "stop_sequence");
+        member_text(&j, "stop_reason", r->ask->tool ? "tool_use" : "end_turn");
+        member_text(&j, "stop_sequence", NULL);
         json_out_object_end(&j);
         put_usage(r, r->output_tokens, &j);
     } else {

@@ -29,7 +29,7 @@ static bool is_text(const json_t *object, const char *key, const char *text) {
     return str_eq(text_of(object, key), text);
 }
 
-/* --- what must be there ---------------------------------------------------------------------- */
+/* --- what must be there --------------------------------------------------------------------- */
 
 static const char *conversation_key(enum ask_shape shape) {
     return shape == ASK_RESPONSES ? "input" : "messages";
@@ -87,7 +87,7 @@ static bool check(enum ask_shape shape, const json_t *root, struct ask_refusal *
     return check_conversation(shape, root, why);
 }
 
-/* --- the last message ------------------------------------------------------------------------ */
+/* --- the last message ----------------------------------------------------------------------- */
 
 static bool is_tool_result(enum ask_shape shape, const json_t *message) {
     if (shape == ASK_CHAT) {
@@ -137,8 +137,7 @@ static void find_said(const json_t *said, struct said *out) {
     }
 }
 
-/* --- tools -------------------------------------------------------------------------------------
- */
+/* --- tools ---------------------------------------------------------------------------------- */
 
 static json_t *example_of(const json_t *schema) {
     const json_t *allowed = json_object_get(schema, "enum");
@@ -215,8 +214,7 @@ static bool take_tool(enum ask_shape shape, const json_t *root, struct ask *out)
     return out->tool && out->arguments;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------
- */
+/* --- the whole ------------------------------------------------------------------------------ */
 
 static bool take(enum ask_shape shape, const json_t *root, struct ask *out) {
     const json_t *options = json_object_get(root, "stream_options");

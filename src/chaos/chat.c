@@ -1,43 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Chat Completions API of OpenAI. */
-#include "base/json.h"
 #include "chaos/reply.h"
 
 #define FINGERPRINT "fp_c4a05c4a05"
 
-static void put(struct json_out *j, const char *key, const char *value) {
-    json_out_key(j, key);
-    json_out_string(j, value);
-}
-
-static void put_number(struct json_out *j, const char *key, uint64_t value) {
-    json_out_key(j, key);
-    json_out_int(j, (int64_t)value);
-}
-
 static void put_usage(const struct reply *r, struct json_out *j) {
     json_out_object(j);
-    put_number(j, "prompt_tokens", r->ask->input_tokens);
-    put_number(j, "completion_tokens", r->output_tokens);
-    put_number(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
+    member_number(j, "prompt_tokens", r->ask->input_tokens);
+    member_number(j, "completion_tokens", r->output_tokens);
+    member_number(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
     json_out_key(j, "prompt_tokens_details");
     json_out_object(j);
-    put_number(j, "cached_tokens", 0);
+    member_number(j, "cached_tokens", 0);
     json_out_object_end(j);
     json_out_key(j, "completion_tokens_details");
     json_out_object(j);
-    put_number(j, "reasoning_tokens", 0);
+    member_number(j, "reasoning_tokens", 0);
     json_out_object_end(j);
     json_out_object_end(j);
 }
 
 static void put_head(const struct reply *r, const char *object, struct json_out *j) {
-    put(j, "id", r->id);
-    put(j, "object", object);
-    put_number(j, "created", (uint64_t)r->created);
-    put(j, "model", r->ask->model);
-    put(j, "service_tier", "default");
-    put(j, "system_fingerprint", FINGERPRINT);
+    member_text(j, "id", r->id);
+    member_text(j, "object", object);
+    member_number(j, "created", (uint64_t)r->created);
+    member_text(j, "model", r->ask->model);
+    member_text(j, "service_tier", "default");
+    member_text(j, "system_fingerprint", FINGERPRINT);
 }
 
 /* The tool's call: `arguments` as far as this message or chunk has them. */
@@ -46,14 +35,14 @@ static void put_call(const struct reply *r, const char *arguments, bool chunk, s
     json_out_array(j);
     json_out_object(j);
     if (chunk) {
-        put_number(j, "index", 0);
+        member_number(j, "index", 0);
     }
-    put(j, "id", r->call);
-    put(j, "type", "function");
+    member_text(j, "id", r->call);
+    member_text(j, "type", "function");
     json_out_key(j, "function");
     json_out_object(j);
-    put(j, "name", r->ask->tool);
-    put(j, "arguments", arguments);
+    member_text(j, "name", r->ask->tool);
+    member_text(j, "arguments", arguments);
     json_out_object_end(j);
     json_out_object_end(j);
     json_out_array_end(j);
@@ -67,18 +56,18 @@ static void put_document(const struct reply *r, struct buf *out) {
     json_out_key(&j, "choices");
     json_out_array(&j);
     json_out_object(&j);
-    put_number(&j, "index", 0);
+    member_number(&j, "index", 0);
     json_out_key(&j, "message");
     json_out_object(&j);
-    put(&j, "role", "assistant");
-    put(&j, "content", r->ask->tool ? NULL : r->pieces.text.data);
+    member_text(&j, "role", "assistant");
+    member_text(&j, "content", r->ask->tool ? NULL : r->pieces.text.data);
     if (r->ask->tool) {
         put_call(r, r->ask->arguments, false, &j);
     }
-    put(&j, "refusal", NULL);
+    member_text(&j, "refusal", NULL);
     json_out_object_end(&j);
-    put(&j, "logprobs", NULL);
-    put(&j, "finish_reason", r->ask->tool ? "tool_calls" : "stop");
+    member_text(&j, "logprobs", NULL);
+    member_text(&j, "finish_reason", r->ask->tool ? "tool_calls" : "stop");
     json_out_object_end(&j);
     json_out_array_end(&j);
     json_out_key(&j, "usage");
@@ -86,8 +75,7 @@ static void put_document(const struct reply *r, struct buf *out) {
     json_out_object_end(&j);
 }
 
-/* --- chunks -------------------------------------------------------------------------------------
- */
+/* --- chunks --------------------------------------------------------------------------------- */
 
 static void chunk_begin(const struct reply *r, struct json_out *j, struct buf *out) {
     event_begin(j, NULL, out);
@@ -98,15 +86,15 @@ static void chunk_begin(const struct reply *r, struct json_out *j, struct buf *o
 
 static void choice_begin(struct json_out *j) {
     json_out_object(j);
-    put_number(j, "index", 0);
+    member_number(j, "index", 0);
     json_out_key(j, "delta");
     json_out_object(j);
 }
 
 static void choice_end(const char *finish_reason, struct json_out *j) {
     json_out_object_end(j);
-    put(j, "logprobs", NULL);
-    put(j, "finish_reason", finish_reason);
+    member_text(j, "logprobs", NULL);
+    member_text(j, "finish_reason", finish_reason);
     json_out_object_end(j);
 }
 
@@ -129,12 +117,12 @@ static void put_lead(const struct reply *r, uint32_t i, struct buf *out) {
     (void)i;
     chunk_begin(r, &j, out);
     choice_begin(&j);
-    put(&j, "role", "assistant");
-    put(&j, "content", r->ask->tool ? NULL : "");
+    member_text(&j, "role", "assistant");
+    member_text(&j, "content", r->ask->tool ? NULL : "");
     if (r->ask->tool) {
         put_call(r, "", true, &j);
     }
-    put(&j, "refusal", NULL);
+    member_text(&j, "refusal", NULL);
     choice_end(NULL, &j);
     chunk_end(r, false, &j);
 }
@@ -149,7 +137,7 @@ static void put_piece(const struct reply *r, uint32_t i, struct buf *out) {
         json_out_key(&j, "tool_calls");
         json_out_array(&j);
         json_out_object(&j);
-        put_number(&j, "index", 0);
+        member_number(&j, "index", 0);
         json_out_key(&j, "function");
         json_out_object(&j);
         json_out_key(&j, "arguments");

@@ -14,11 +14,6 @@ static double lot(const struct faults *f, size_t rule, const struct fault_call *
     return (double)(prng_mix(x + call->attempt) >> 11) * 0x1p-53;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t len = strlen(text), end_len = strlen(end);
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
 static bool applies(const struct faults *f, size_t index, const struct fault_call *call) {
     const struct fault_rule *rule = (const struct fault_rule *)f->rules.items + index;
     if (call->since < rule->from || call->since >= time_add(rule->from, rule->span)) {
@@ -28,7 +23,7 @@ static bool applies(const struct faults *f, size_t index, const struct fault_cal
         (rule->every > 0 && call->attempt % rule->every != 0)) {
         return false;
     }
-    if ((rule->path && !ends_with(call->path, rule->path)) ||
+    if ((rule->path && !str_ends(call->path, rule->path)) ||
         (rule->model && fnmatch(rule->model, call->model, 0) != 0) ||
         (rule->stream_given && rule->stream != call->stream)) {
         return false;

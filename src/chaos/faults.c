@@ -185,7 +185,7 @@ static const struct schema_key faults_keys[] = {
 const struct schema_section faults_section = {"the fault file", faults_keys, COUNT(faults_keys),
                                               sizeof(struct faults)};
 
-/* --- what the table cannot say --------------------------------------------------------------- */
+/* --- what the table cannot say -------------------------------------------------------------- */
 
 struct checking {
     schema_report report;
@@ -283,8 +283,7 @@ static void check_rules(struct checking *c, const struct yaml_node *root, const 
     }
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 static void take_first(void *ctx, const hardy_error *problem) {
     hardy_error *first = ctx;

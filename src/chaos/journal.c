@@ -14,8 +14,7 @@
 #define RULES_MAX 4096 /* different ones in one journal */
 #define RULE_TEXT_MAX ((size_t)64 * 1024)
 
-/* --- writing -----------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 static void put(struct json_out *j, const char *key, const char *value) {
     json_out_key(j, key);
@@ -71,8 +70,7 @@ void chaos_journal_put(const struct chaos_entry *e, struct buf *out) {
     buf_putc(out, '\n');
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 struct past {
     char key[CHAOS_KEY_SIZE];

@@ -42,8 +42,7 @@ void chaos_llm_options_init(struct chaos_llm_options *o) {
     *o = (struct chaos_llm_options){.host = "127.0.0.1", .key_max = 65536, .connection_max = 16384};
 }
 
-/* --- what ends ----------------------------------------------------------------------------------
- */
+/* --- what ends ------------------------------------------------------------------------------ */
 
 static void log_call(const struct chaos_entry *e, enum play_end how) {
     if (!log_enabled(HARDY_LOG_DEBUG)) {
@@ -104,8 +103,7 @@ static void on_ended(void *ctx, struct play *p, enum play_end how) {
     }
 }
 
-/* --- what begins --------------------------------------------------------------------------------
- */
+/* --- what begins ---------------------------------------------------------------------------- */
 
 static const struct endpoint {
     const char *path; /* how it ends */
@@ -121,14 +119,9 @@ static const struct endpoint {
     {"/models", "GET", ASK_MODELS, NULL, NULL},
 };
 
-static bool ends_with(const char *text, const char *end) {
-    size_t len = strlen(text), end_len = strlen(end);
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
 static const struct endpoint *find_endpoint(const char *path) {
     for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints; i++) {
-        if (ends_with(path, endpoints[i].path)) {
+        if (str_ends(path, endpoints[i].path)) {
             return &endpoints[i];
         }
     }
@@ -364,8 +357,7 @@ static void on_root(void *ctx, struct http_request *r) {
     http_respond_text(r, 200, "text/plain", "hardy chaos llm\n");
 }
 
-/* --- the server's life --------------------------------------------------------------------------
- */
+/* --- the server's life ---------------------------------------------------------------------- */
 
 static void llm_free(struct chaos_llm *llm) {
     attempts_free(llm->attempts);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the APIs of OpenAI have in common: errors, headers, the list of models. */
-#include "base/json.h"
 #include "chaos/reply.h"
 #include <stdio.h>
 
@@ -19,22 +18,12 @@ static void put_error(const struct failure *f, const char *request_id, struct bu
     json_out_object(&j);
     json_out_key(&j, "error");
     json_out_object(&j);
-    json_out_key(&j, "message");
-    json_out_string(&j, f->message);
-    json_out_key(&j, "type");
-    json_out_string(&j, f->type ? f->type : error_type(f->status));
-    json_out_key(&j, "param");
-    json_out_string(&j, f->param);
-    json_out_key(&j, "code");
-    json_out_string(&j, f->code || f->type ? f->code : error_code(f->status));
+    member_text(&j, "message", f->message);
+    member_text(&j, "type", f->type ? f->type : error_type(f->status));
+    member_text(&j, "param", f->param);
+    member_text(&j, "code", f->code || f->type ? f->code : error_code(f->status));
     json_out_object_end(&j);
     json_out_object_end(&j);
-}
-
-static void add_number(struct http_headers *h, const char *name, uint64_t value) {
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    (void)http_headers_add(h, name, text);
 }
 
 /* "12ms", "59s", "6m0s": rounded up, so that whoever waits so long has waited long enough. */
@@ -59,12 +48,12 @@ static void put_headers(const struct meter *m, const char *request_id, int64_t t
     format_reset(m->reset - m->wall, reset, sizeof reset);
     (void)http_headers_add(out, "x-request-id", request_id);
     (void)http_headers_add(out, "openai-version", "2020-10-01");
-    add_number(out, "openai-processing-ms", (uint64_t)(took / HARDY_MILLISECOND));
-    add_number(out, "x-ratelimit-limit-requests", m->requests_limit);
-    add_number(out, "x-ratelimit-remaining-requests", m->requests_left);
+    header_number(out, "openai-processing-ms", (uint64_t)(took / HARDY_MILLISECOND));
+    header_number(out, "x-ratelimit-limit-requests", m->requests_limit);
+    header_number(out, "x-ratelimit-remaining-requests", m->requests_left);
     (void)http_headers_add(out, "x-ratelimit-reset-requests", reset);
-    add_number(out, "x-ratelimit-limit-tokens", m->input_limit + m->output_limit);
-    add_number(out, "x-ratelimit-remaining-tokens", m->input_left + m->output_left);
+    header_number(out, "x-ratelimit-limit-tokens", m->input_limit + m->output_limit);
+    header_number(out, "x-ratelimit-remaining-tokens", m->input_left + m->output_left);
     (void)http_headers_add(out, "x-ratelimit-reset-tokens", reset);
 }
 

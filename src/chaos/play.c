@@ -24,8 +24,7 @@ static int fault_of(const struct play *p) {
     return p->decision.rule ? p->decision.rule->fail : FAULT_NONE;
 }
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time ----------------------------------------------------------------------------------- */
 
 static void on_timer(struct loop_timer *timer) {
     struct play *p = timer->ctx;
@@ -42,8 +41,7 @@ int64_t play_due(const struct play *p) {
     return p->due;
 }
 
-/* --- the end -----------------------------------------------------------------------------------
- */
+/* --- the end -------------------------------------------------------------------------------- */
 
 /* The play is gone; its request is left to be ended. */
 static struct http_request *leave(struct play *p, enum play_end how) {
@@ -73,8 +71,7 @@ void play_stop(struct play *p) {
     http_respond_abort(leave(p, PLAY_SHUT_DOWN), CLOSE_SHUTDOWN, "the server is shut down");
 }
 
-/* --- the head ----------------------------------------------------------------------------------
- */
+/* --- the head ------------------------------------------------------------------------------- */
 
 /* What the rule names comes in place of what would stand there. */
 static void add_missing(struct http_headers *to, const struct http_headers *from) {
@@ -126,8 +123,7 @@ static void begin(struct play *p, int status, const struct http_headers *extra, 
     http_headers_free(&usual);
 }
 
-/* --- errors ------------------------------------------------------------------------------------
- */
+/* --- errors --------------------------------------------------------------------------------- */
 
 static void answer_error(struct play *p, const struct failure *f,
                          const struct http_headers *headers, enum play_end how) {
@@ -184,8 +180,7 @@ static void answer_fault(struct play *p) {
     http_headers_free(&headers);
 }
 
-/* --- a document --------------------------------------------------------------------------------
- */
+/* --- a document ----------------------------------------------------------------------------- */
 
 static void finish_document(struct play *p) {
     size_t half = p->document.len / 2;
@@ -214,8 +209,7 @@ static void answer_document(struct play *p) {
     }
 }
 
-/* --- a stream ----------------------------------------------------------------------------------
- */
+/* --- a stream ------------------------------------------------------------------------------- */
 
 static void send_event(struct play *p);
 
@@ -310,8 +304,7 @@ static void send_event(struct play *p) {
     }
 }
 
-/* --- the begin ---------------------------------------------------------------------------------
- */
+/* --- the begin ------------------------------------------------------------------------------ */
 
 static void on_gone(void *ctx, struct http_request *r, enum close_reason reason) {
     (void)r;

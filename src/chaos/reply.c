@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "chaos/reply.h"
-#include "base/json.h"
 #include "base/prng.h"
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +46,27 @@ void reply_put_event(const struct reply *r, uint32_t i, struct buf *out) {
     } else {
         r->format->put_tail(r, i - r->lead - r->pieces.count, out);
     }
+}
+
+void header_number(struct http_headers *h, const char *name, uint64_t value) {
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    (void)http_headers_add(h, name, text);
+}
+
+void member_text(struct json_out *j, const char *key, const char *value) {
+    json_out_key(j, key);
+    json_out_string(j, value);
+}
+
+void member_number(struct json_out *j, const char *key, uint64_t value) {
+    json_out_key(j, key);
+    json_out_int(j, (int64_t)value);
+}
+
+void member_raw(struct json_out *j, const char *key, const char *json) {
+    json_out_key(j, key);
+    json_out_raw(j, json);
 }
 
 void event_begin(struct json_out *j, const char *name, struct buf *out) {

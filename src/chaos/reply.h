@@ -6,6 +6,7 @@
  * at a time and are never held together. A stream has `lead` events before its first content, an
  * event for each piece, and `tail` events of which the last one says that the answer is complete.
  */
+#include "base/json.h"
 #include "chaos/ask.h"
 #include "http/message.h"
 
@@ -68,8 +69,14 @@ uint32_t reply_events(const struct reply *r);
 void reply_put_event(const struct reply *r, uint32_t i, struct buf *out);
 void reply_id(const char *prefix, uint64_t unique, char out[REPLY_ID_SIZE]);
 
+void header_number(struct http_headers *h, const char *name, uint64_t value);
+
+/* Members of an object; a text that is NULL is null. */
+void member_text(struct json_out *j, const char *key, const char *value);
+void member_number(struct json_out *j, const char *key, uint64_t value);
+void member_raw(struct json_out *j, const char *key, const char *json);
+
 /* An event of a stream: "event: NAME", unless NULL, and the JSON that is written in between. */
-struct json_out;
 void event_begin(struct json_out *j, const char *name, struct buf *out);
 void event_end(struct json_out *j);
 /* Takes the JSON of the event just written (from `start` on) apart. */

@@ -1,48 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Responses API of OpenAI. Each event has a name, says it again as its type, and is numbered.
  */
-#include "base/json.h"
 #include "base/str.h"
 #include "chaos/reply.h"
 
-static void put(struct json_out *j, const char *key, const char *value) {
-    json_out_key(j, key);
-    json_out_string(j, value);
-}
-
-static void put_number(struct json_out *j, const char *key, uint64_t value) {
-    json_out_key(j, key);
-    json_out_int(j, (int64_t)value);
-}
-
-static void put_raw(struct json_out *j, const char *key, const char *json) {
-    json_out_key(j, key);
-    json_out_raw(j, json);
-}
-
-/* --- the parts of a response ------------------------------------------------------------------ */
+/* --- the parts of a response ---------------------------------------------------------------- */
 
 static void put_part(const struct reply *r, bool whole, struct json_out *j) {
     json_out_object(j);
-    put(j, "type", "output_text");
-    put_raw(j, "annotations", "[]");
-    put_raw(j, "logprobs", "[]");
-    put(j, "text", whole ? r->pieces.text.data : "");
+    member_text(j, "type", "output_text");
+    member_raw(j, "annotations", "[]");
+    member_raw(j, "logprobs", "[]");
+    member_text(j, "text", whole ? r->pieces.text.data : "");
     json_out_object_end(j);
 }
 
 /* The message, or the call of a tool. */
 static void put_item(const struct reply *r, bool whole, struct json_out *j) {
     json_out_object(j);
-    put(j, "id", r->item);
-    put(j, "type", r->ask->tool ? "function_call" : "message");
-    put(j, "status", whole ? "completed" : "in_progress");
+    member_text(j, "id", r->item);
+    member_text(j, "type", r->ask->tool ? "function_call" : "message");
+    member_text(j, "status", whole ? "completed" : "in_progress");
     if (r->ask->tool) {
-        put(j, "arguments", whole ? r->ask->arguments : "");
-        put(j, "call_id", r->call);
-        put(j, "name", r->ask->tool);
+        member_text(j, "arguments", whole ? r->ask->arguments : "");
+        member_text(j, "call_id", r->call);
+        member_text(j, "name", r->ask->tool);
     } else {
-        put(j, "role", "assistant");
+        member_text(j, "role", "assistant");
         json_out_key(j, "content");
         json_out_array(j);
         if (whole) {
@@ -55,51 +39,51 @@ static void put_item(const struct reply *r, bool whole, struct json_out *j) {
 
 static void put_usage(const struct reply *r, struct json_out *j) {
     json_out_object(j);
-    put_number(j, "input_tokens", r->ask->input_tokens);
-    put_raw(j, "input_tokens_details", "{\"cached_tokens\":0}");
-    put_number(j, "output_tokens", r->output_tokens);
-    put_raw(j, "output_tokens_details", "{\"reasoning_tokens\":0}");
-    put_number(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
+    member_number(j, "input_tokens", r->ask->input_tokens);
+    member_raw(j, "input_tokens_details", "{\"cached_tokens\":0}");
+    member_number(j, "output_tokens", r->output_tokens);
+    member_raw(j, "output_tokens_details", "{\"reasoning_tokens\":0}");
+    member_number(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
     json_out_object_end(j);
 }
 
 static void put_response(const struct reply *r, bool whole, struct json_out *j) {
     json_out_object(j);
-    put(j, "id", r->id);
-    put(j, "object", "response");
-    put_number(j, "created_at", (uint64_t)r->created);
-    put(j, "status", whole ? "completed" : "in_progress");
-    put_raw(j, "background", "false");
-    put(j, "error", NULL);
-    put(j, "incomplete_details", NULL);
-    put(j, "instructions", NULL);
-    put(j, "max_output_tokens", NULL);
-    put(j, "model", r->ask->model);
+    member_text(j, "id", r->id);
+    member_text(j, "object", "response");
+    member_number(j, "created_at", (uint64_t)r->created);
+    member_text(j, "status", whole ? "completed" : "in_progress");
+    member_raw(j, "background", "false");
+    member_text(j, "error", NULL);
+    member_text(j, "incomplete_details", NULL);
+    member_text(j, "instructions", NULL);
+    member_text(j, "max_output_tokens", NULL);
+    member_text(j, "model", r->ask->model);
     json_out_key(j, "output");
     json_out_array(j);
     if (whole) {
         put_item(r, true, j);
     }
     json_out_array_end(j);
-    put_raw(j, "parallel_tool_calls", "true");
-    put(j, "previous_response_id", NULL);
-    put_raw(j, "reasoning", "{\"effort\":null,\"summary\":null}");
-    put(j, "service_tier", whole ? "default" : "auto");
-    put_raw(j, "store", "false");
-    put_raw(j, "temperature", "1.0");
-    put_raw(j, "text", "{\"format\":{\"type\":\"text\"}}");
-    put(j, "tool_choice", "auto");
-    put_raw(j, "tools", "[]");
-    put_raw(j, "top_p", "1.0");
-    put(j, "truncation", "disabled");
+    member_raw(j, "parallel_tool_calls", "true");
+    member_text(j, "previous_response_id", NULL);
+    member_raw(j, "reasoning", "{\"effort\":null,\"summary\":null}");
+    member_text(j, "service_tier", whole ? "default" : "auto");
+    member_raw(j, "store", "false");
+    member_raw(j, "temperature", "1.0");
+    member_raw(j, "text", "{\"format\":{\"type\":\"text\"}}");
+    member_text(j, "tool_choice", "auto");
+    member_raw(j, "tools", "[]");
+    member_raw(j, "top_p", "1.0");
+    member_text(j, "truncation", "disabled");
     json_out_key(j, "usage");
     if (whole) {
         put_usage(r, j);
     } else {
         json_out_null(j);
     }
-    put(j, "user", NULL);
-    put_raw(j, "metadata", "{}");
+    member_text(j, "user", NULL);
+    member_raw(j, "metadata", "{}");
     json_out_object_end(j);
 }
 
@@ -109,13 +93,12 @@ static void put_document(const struct reply *r, struct buf *out) {
     put_response(r, true, &j);
 }
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* --- events --------------------------------------------------------------------------------- */
 
 static void begin(struct json_out *j, const char *type, uint64_t sequence, struct buf *out) {
     event_begin(j, type, out);
-    put(j, "type", type);
-    put_number(j, "sequence_number", sequence);
+    member_text(j, "type", type);
+    member_number(j, "sequence_number", sequence);
 }
 
 static void put_state(const struct reply *r, const char *type, uint64_t sequence, bool whole,
@@ -131,7 +114,7 @@ static void put_item_event(const struct reply *r, const char *type, uint64_t seq
                            struct buf *out) {
     struct json_out j;
     begin(&j, type, sequence, out);
-    put_number(&j, "output_index", 0);
+    member_number(&j, "output_index", 0);
     json_out_key(&j, "item");
     put_item(r, whole, &j);
     event_end(&j);
@@ -141,10 +124,10 @@ static void put_item_event(const struct reply *r, const char *type, uint64_t seq
 static void begin_content(const struct reply *r, struct json_out *j, const char *type,
                           uint64_t sequence, struct buf *out) {
     begin(j, type, sequence, out);
-    put(j, "item_id", r->item);
-    put_number(j, "output_index", 0);
+    member_text(j, "item_id", r->item);
+    member_number(j, "output_index", 0);
     if (!r->ask->tool) {
-        put_number(j, "content_index", 0);
+        member_number(j, "content_index", 0);
     }
 }
 
@@ -180,7 +163,7 @@ static void put_piece(const struct reply *r, uint32_t i, struct buf *out) {
     json_out_key(&j, "delta");
     json_out_stringn(&j, piece, len);
     if (!r->ask->tool) {
-        put_raw(&j, "logprobs", "[]");
+        member_raw(&j, "logprobs", "[]");
     }
     event_end(&j);
 }
@@ -189,12 +172,12 @@ static void put_done(const struct reply *r, uint64_t sequence, struct buf *out) 
     struct json_out j;
     if (r->ask->tool) {
         begin_content(r, &j, "response.function_call_arguments.done", sequence, out);
-        put(&j, "name", r->ask->tool);
-        put(&j, "arguments", r->ask->arguments);
+        member_text(&j, "name", r->ask->tool);
+        member_text(&j, "arguments", r->ask->arguments);
     } else {
         begin_content(r, &j, "response.output_text.done", sequence, out);
-        put(&j, "text", r->pieces.text.data);
-        put_raw(&j, "logprobs", "[]");
+        member_text(&j, "text", r->pieces.text.data);
+        member_raw(&j, "logprobs", "[]");
     }
     event_end(&j);
 }
@@ -218,9 +201,12 @@ static void put_error_event(const struct reply *r, const struct failure *f, uint
     struct json_out j;
     (void)r;
     begin(&j, "error", i, out);
-    put(&j, "code", f->code ? f->code : f->type ? f->type : openai_dialect.error_type(f->status));
-    put(&j, "message", f->message);
-    put(&j, "param", f->param);
+    member_text(&j, "code",
+                f->code   ? f->code
+                : f->type ? f->type
+                          : openai_dialect.error_type(f->status));
+    member_text(&j, "message", f->message);
+    member_text(&j, "param", f->param);
     event_end(&j);
 }
 

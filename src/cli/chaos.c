@@ -58,8 +58,7 @@ struct chaos { /* what the command line says, and what runs */
     int exit;
 };
 
-/* --- the journal -------------------------------------------------------------------------------
- */
+/* --- the journal ---------------------------------------------------------------------------- */
 
 /* A journal with a hole would replay something else: the first line that cannot be written ends it.
  */
@@ -104,8 +103,7 @@ static hardy_status read_replay(struct chaos *c, hardy_error *error) {
     return status;
 }
 
-/* --- what the command line says ----------------------------------------------------------------
- */
+/* --- what the command line says ------------------------------------------------------------- */
 
 /* Port 0 is a free one here, which an address elsewhere cannot have. */
 static hardy_status parse_listen(struct chaos *c, hardy_error *error) {
@@ -149,8 +147,7 @@ static void raise_file_limit(void) {
     }
 }
 
-/* --- running -----------------------------------------------------------------------------------
- */
+/* --- running -------------------------------------------------------------------------------- */
 
 static void on_gone(void *ctx) {
     struct chaos *c = ctx;
@@ -236,8 +233,8 @@ static int serve(struct chaos *c) {
     hardy_error_init(&error, sizeof error);
     hardy_status status = start(c, &error);
     if (status == HARDY_OK) {
-        print_address(c);
         session_on_interrupt(&c->session, on_interrupt, c);
+        print_address(c);
         loop_run(c->session.loop);
     } else {
         say_error(c->o, &error);
@@ -252,8 +249,7 @@ static int serve(struct chaos *c) {
     return c->exit;
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ---------------------------------------------------------------------------- */
 
 static int run(struct options *o) {
     struct chaos c = {.o = o, .listen = "127.0.0.1:0", .journal = -1};

@@ -226,6 +226,7 @@ static void strings(void **state) {
     char out[6];
     assert_true(str_eq(NULL, NULL) && !str_eq(NULL, "") && str_eq("a", "a"));
     assert_true(str_starts("hardy", "har") && !str_starts("ha", "har"));
+    assert_true(str_ends("hardy", "dy") && str_ends("dy", "dy") && !str_ends("y", "dy"));
     assert_null(str_dup(NULL));
     char *text = str_format("%s-%d", "a", 1), *part = str_ndup("abcdef", 3);
     assert_string_equal(text, "a-1");

@@ -5,8 +5,7 @@
 #include "config/template.h"
 #include "io/sim.h"
 
-/* --- the stage ---------------------------------------------------------------------------------
- */
+/* --- the stage ------------------------------------------------------------------------------ */
 
 static void on_line(void *ctx, const char *line, size_t len) {
     struct stage *s = ctx;
@@ -113,8 +112,7 @@ void stage_end(struct stage *s) {
     buf_free(&s->journal);
 }
 
-/* --- a visit -----------------------------------------------------------------------------------
- */
+/* --- a visit -------------------------------------------------------------------------------- */
 
 static void on_connected(void *ctx, struct stream *stream) {
     struct visit *v = ctx;
@@ -273,8 +271,7 @@ int64_t visit_event_at(const struct visit *v, size_t n) {
     return HARDY_NEVER;
 }
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* --- events --------------------------------------------------------------------------------- */
 
 static void take_line(struct event *e, const char *line, size_t len) {
     if (len > 7 && memcmp(line, "event: ", 7) == 0) {

@@ -54,8 +54,7 @@ static void expect_said(enum ask_shape shape, const char *body, const char *mess
     ask_free(&a);
 }
 
-/* --- answers -----------------------------------------------------------------------------------
- */
+/* --- answers -------------------------------------------------------------------------------- */
 
 static void an_answer_quotes_and_ends(void **state) {
     (void)state;
@@ -124,8 +123,7 @@ static void pieces_put_together_are_the_text(void **state) {
     }
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests ------------------------------------------------------------------------------- */
 
 static void what_a_request_must_have(void **state) {
     (void)state;

@@ -34,8 +34,7 @@ static int64_t decide(const struct faults *f, struct fault_call call) {
 }
 #define DECIDE(f, ...) decide(f, (struct fault_call){__VA_ARGS__})
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 static void every_key_is_read(void **state) {
     (void)state;
@@ -186,8 +185,7 @@ static void rules_that_cannot_apply_are_found(void **state) {
     faults_free(&f);
 }
 
-/* --- schedules ---------------------------------------------------------------------------------
- */
+/* --- schedules ------------------------------------------------------------------------------ */
 
 static void from_and_for_look_at_the_time(void **state) {
     (void)state;
@@ -305,8 +303,7 @@ static void a_decision_has_the_files_settings(void **state) {
     faults_free(&f);
 }
 
-/* --- attempts ----------------------------------------------------------------------------------
- */
+/* --- attempts ------------------------------------------------------------------------------- */
 
 static void attempts_count_up_for_each_key(void **state) {
     (void)state;

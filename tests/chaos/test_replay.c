@@ -193,8 +193,7 @@ static void an_outage_is_replayed_whatever_the_time(void **state) {
     chaos_journal_free(journal);
 }
 
-/* --- keys --------------------------------------------------------------------------------------
- */
+/* --- keys ----------------------------------------------------------------------------------- */
 
 static void expect_key(size_t line, const char *key, int attempt) {
     const char *at = s.journal.data;
@@ -246,8 +245,7 @@ static void keys_are_the_headers_or_the_bodys(void **state) {
     stage_end(&s);
 }
 
-/* --- the journal itself ------------------------------------------------------------------------
- */
+/* --- the journal itself --------------------------------------------------------------------- */
 
 static void a_line_tells_what_happened(void **state) {
     (void)state;

@@ -114,8 +114,7 @@ static void expect_together(const char *path, const char *wanted) {
     buf_free(&got);
 }
 
-/* --- Anthropic ---------------------------------------------------------------------------------
- */
+/* --- Anthropic ------------------------------------------------------------------------------ */
 
 static void messages_document(void **state) {
     (void)state;
@@ -247,8 +246,7 @@ static void headers_of_anthropic(void **state) {
     over();
 }
 
-/* --- OpenAI ------------------------------------------------------------------------------------
- */
+/* --- OpenAI --------------------------------------------------------------------------------- */
 
 static void chat_document(void **state) {
     (void)state;
@@ -401,8 +399,7 @@ static void headers_of_openai(void **state) {
     over();
 }
 
-/* --- refusals ----------------------------------------------------------------------------------
- */
+/* --- refusals ------------------------------------------------------------------------------- */
 
 static void expect_error(const char *path, const char *headers, const char *body, int status,
                          const char *type, const char *code) {
@@ -503,8 +500,7 @@ static void a_foreign_host_is_refused(void **state) {
     over();
 }
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time ----------------------------------------------------------------------------------- */
 
 /* 2 ms there, for the connection and the request, and 1 ms back. */
 static void thinks_then_keeps_its_pace(void **state) {
