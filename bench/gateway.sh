@@ -91,7 +91,7 @@ http { access_log off; client_max_body_size 10m; client_body_buffer_size 1m; kee
   client_body_temp_path $work/proxy/body; proxy_temp_path $work/proxy/p; fastcgi_temp_path $work/proxy/f; uwsgi_temp_path $work/proxy/u; scgi_temp_path $work/proxy/s;
   upstream mock { server 127.0.0.1:$mock; keepalive 256; keepalive_requests 100000000; }
   upstream streams { server 127.0.0.1:$streams; keepalive 256; }
-  server { listen 127.0.0.1:${port[nginx]} backlog=4096; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+  server { listen 127.0.0.1:${port[nginx]} backlog=4096; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host localhost; proxy_buffering off;
     location / { proxy_pass http://mock; } location /streams/ { proxy_pass http://streams; } } }
 CONF
     taskset -c 1 nginx -c "$work/proxy.conf" & pid[nginx]=$!
@@ -100,7 +100,7 @@ start_haproxy() {
     port[haproxy]=$(free_port) path[haproxy]=
     cat >haproxy.cfg <<CONF
 global
-  maxconn 20000
+  maxconn 4000
   nbthread 1
 defaults
   mode http

@@ -432,10 +432,10 @@ static bool open_gateway(struct town *t, const char *guard, hardy_error *error) 
     unsigned port = chaos_llm_port(t->upstream);
     snprintf(text, sizeof text,
              "gateway: {listen: \"127.0.0.1:0\", keep_requests: 20000}\n"
-             "guards: {llm: {%s}}\n"
+             "guards: {llm: &llm {%s}, other: *llm}\n"
              "upstreams:\n"
              "  anthropic: {url: \"http://127.0.0.1:%u\", protocol: anthropic, guard: llm}\n"
-             "  openai: {url: \"http://127.0.0.1:%u/v1\", protocol: openai}\n",
+             "  openai: {url: \"http://127.0.0.1:%u/v1\", protocol: openai, guard: other}\n",
              guard, port, port);
     hardy_status status = config_load_bytes("sim.yaml", text, strlen(text), &config, error);
     if (status == HARDY_OK) {
