@@ -36,6 +36,7 @@ void json_put_quoted(struct buf *to, const char *s, size_t len);
  * white space. Duplicate names, lone surrogates and integers beyond +-(2^53-1) are refused, for two
  * different texts must never become one key. Appends to `out`. */
 hardy_status json_canonical(const char *text, size_t len, struct buf *out, hardy_error *error);
-/* Whether the text is one valid JSON value; depth at most 64. */
+/* Whether the text is one valid JSON value: E_SYNTAX when it is not, E_TOO_LARGE when it is nested
+ * deeper than 64 levels, below which nothing is looked at. */
 hardy_status json_check(const char *text, size_t len, hardy_error *error);
 #endif

@@ -22,7 +22,7 @@ struct reader {
     hardy_error *error;
 };
 
-static hardy_status refuse_at(struct reader *r, const char *at, const char *what) {
+static hardy_status tell(struct reader *r, hardy_status status, const char *at, const char *what) {
     size_t line = 1, column = 1;
     for (const char *p = r->start; p < at; p++) {
         column++;
@@ -31,8 +31,11 @@ static hardy_status refuse_at(struct reader *r, const char *at, const char *what
             column = 1;
         }
     }
-    return fail(r->error, HARDY_E_SYNTAX, NULL, "JSON, line %zu column %zu: %s", line, column,
-                what);
+    return fail(r->error, status, NULL, "JSON, line %zu column %zu: %s", line, column, what);
+}
+
+static hardy_status refuse_at(struct reader *r, const char *at, const char *what) {
+    return tell(r, HARDY_E_SYNTAX, at, what);
 }
 
 static hardy_status refuse(struct reader *r, const char *what) {
@@ -460,7 +463,7 @@ static hardy_status value(struct reader *r, struct buf *out) {
     char c = r->p < r->end ? *r->p : '\0';
     if (c == '{' || c == '[') {
         if (r->depth == DEEPEST) {
-            return refuse(r, "nested deeper than 64 levels");
+            return tell(r, HARDY_E_TOO_LARGE, r->p, "nested deeper than 64 levels");
         }
         r->depth++;
         status = c == '{' ? object(r, out) : array(r, out);

@@ -158,9 +158,23 @@ static void hand_on(struct call *c, const struct sse_event *event) {
     }
 }
 
+/* All three protocols say JSON in each event, and [DONE] in one. */
+static bool is_readable(const struct sse_event *e) {
+    static const char done[] = "[DONE]";
+    return !e->has_data ||
+           (e->data_len == sizeof done - 1 && memcmp(e->data, done, e->data_len) == 0) ||
+           json_check(e->data, e->data_len, NULL) != HARDY_E_SYNTAX;
+}
+
 static void on_event(void *ctx, const struct sse_event *event) {
     struct call *c = ctx;
     if (c->stopping) {
+        return;
+    }
+    if (event->whole && !is_readable(event)) {
+        c->verdict = judge_broken(ATTEMPT_MALFORMED);
+        c->stopping = true;
+        str_copy(record_of(c)->why, sizeof record_of(c)->why, "an event is no JSON");
         return;
     }
     enum event_meaning meaning = stream_reader_take(&c->reader, event);
@@ -261,7 +275,7 @@ static struct verdict judge_whole(struct call *c, char *why, size_t size) {
         (void)protocol_read_error(c->up->protocol, body, len, &error);
         describe(c, &error, why, size);
     } else if (c->record->protocol != PROTOCOL_PLAIN && readable && c->status == 200 &&
-               has_type(c, "application/json") && json_check(body, len, NULL) != HARDY_OK) {
+               has_type(c, "application/json") && json_check(body, len, NULL) == HARDY_E_SYNTAX) {
         v = judge_broken(ATTEMPT_MALFORMED);
         str_copy(why, size, "the answer is no JSON");
     } else if (c->record->protocol != PROTOCOL_PLAIN && readable) {

@@ -167,7 +167,7 @@ static void depth_is_bounded(void **state) {
     char text[131];
     memset(text, '[', 65);
     memset(text + 65, ']', 65);
-    assert_int_equal(json_check(text, 130, NULL), HARDY_E_SYNTAX);
+    assert_int_equal(json_check(text, 130, NULL), HARDY_E_TOO_LARGE);
     assert_int_equal(json_check(text + 1, 128, NULL), HARDY_OK);
 }
 
