@@ -145,7 +145,6 @@ static void end_peer(struct peer *p, enum close_reason how, enum close_reason re
     if (p->state != PEER_CLOSING) {
         p->state = PEER_CLOSING;
         note(p, reason, detail);
-        held_drop(p);
         loop_timer_stop(p->server->loop, &p->timer);
         stream_close(p->stream, how);
     }

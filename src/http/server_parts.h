@@ -89,7 +89,7 @@ struct http_server {
 /* The held head, when it is this peer's, goes first. STREAM_PIECES_MAX - 1 pieces at most. */
 void peer_write(struct peer *p, const struct stream_piece *pieces, size_t count);
 void held_init(struct http_server *s);
-void held_drop(struct peer *p); /* of a connection that is cut */
+void held_drop(struct peer *p); /* of a connection that is gone */
 
 /* --- server.c -------------------------------------------------------------------------------- */
 void peer_arm(struct peer *p);

@@ -66,6 +66,17 @@ static void handle_begun(void *ctx, struct http_request *r) {
     http_respond_data(r, "one", 3);
 }
 
+/* Begins the answer to the request that is kept. */
+static void handle_wake(void *ctx, struct http_request *r) {
+    struct fixture *f = ctx;
+    f->handled++;
+    http_respond_text(r, 200, "text/plain", "");
+    if (f->kept) {
+        http_respond_begin(f->kept, 200, NULL, NULL, -1);
+    }
+    world_stop(&f->w);
+}
+
 static void on_closed(void *ctx, const char *peer, enum close_reason reason, const char *detail) {
     struct fixture *f = ctx;
     (void)peer, (void)detail;
@@ -75,6 +86,7 @@ static void on_closed(void *ctx, const char *peer, enum close_reason reason, con
 static const struct http_route routes[] = {
     {"GET", "/silent", 0, false, handle_silent},
     {"GET", "/begun", 0, false, handle_begun},
+    {"GET", "/wake", 0, false, handle_wake},
     {NULL, "/*", 4 << 20, false, handle_echo},
 };
 
@@ -454,6 +466,30 @@ static void test_uv_leaving(void **state) {
     }
 }
 
+/* Its answer is begun in the very turn in which the client leaves, after that was read and before
+ * it was told. */
+static void test_uv_begun_too_late(void **state) {
+    static const char silent[] = "GET /silent HTTP/1.1\r\n" HOST "\r\n",
+                      wake[] = "GET /wake HTTP/1.1\r\n" HOST "\r\n";
+    struct fixture f;
+    (void)state;
+    begin(&f, false);
+    int waker = dial(f.port);
+    assert_int_equal(send(waker, wake, sizeof wake - 1, MSG_NOSIGNAL), sizeof wake - 1);
+    world_run(&f.w);
+    int fd = dial(f.port);
+    assert_int_equal(send(fd, silent, sizeof silent - 1, MSG_NOSIGNAL), sizeof silent - 1);
+    world_run(&f.w);
+    assert_non_null(f.kept);
+    close(fd);
+    assert_int_equal(send(waker, wake, sizeof wake - 1, MSG_NOSIGNAL), sizeof wake - 1);
+    while (f.gone == 0 || f.handled < 3) {
+        world_run(&f.w);
+    }
+    close(waker);
+    end(&f);
+}
+
 static void test_leaving(void **state) {
     struct fixture f;
     (void)state;
@@ -490,6 +526,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_uv_endless),
         cmocka_unit_test(test_uv_ahead),
         cmocka_unit_test(test_uv_leaving),
+        cmocka_unit_test(test_uv_begun_too_late),
         cmocka_unit_test(test_leaving),
     };
     if (argc > 1) {

@@ -144,6 +144,12 @@ static void test_refused(void **state) {
         CHUNKED "0\r\nX : y\r\n\r\n",
         CHUNKED "0\r\nX: y\r\n z\r\n\r\n",
         CHUNKED "0\r\nX\r\n\r\n",
+        CHUNKED "0\r\nX: y\rZ: z\r\n\r\n",
+        CHUNKED "0\r\nX: y\r:\r\n\r\n",
+        CHUNKED "0\r\nX: y\nZ: z\r\n\r\n",
+        CHUNKED "0\r\nX: yyyyyyyyyyyyyyy\x7f\r\n\r\n",
+        CHUNKED "0\r\nX: yyyyyyyyyyyyyyy\x01\r\n\r\n",
+        CHUNKED "0\r\nXxxxxxxxx: y\r\n:yyyyyyyyyy\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         expect(bad[i], "400");

@@ -785,7 +785,7 @@ static void test_writes(void **state) {
 static void events(bool simulated) {
     struct fixture f;
     begin(&f, simulated);
-    f.delay = simulated ? HARDY_HOUR : 30 * HARDY_MILLISECOND;
+    f.delay = (simulated ? 200 : 30) * HARDY_MILLISECOND;
     int64_t begun = loop_now(f.w.loop);
     static const char head[] = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
                                "transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
@@ -814,6 +814,46 @@ static void events(bool simulated) {
         expect_between(stays.ended - begun, 3 * f.delay, 3 * f.delay + 10 * HARDY_MILLISECOND);
     }
     raw_client_free(&stays);
+    end(&f);
+}
+
+/* Several answers begun in one turn: each head goes to its own client, and one whose connection is
+ * cut in that very turn to nobody. */
+static void heads_at_once(bool simulated) {
+    struct fixture f;
+    struct raw_client c[3];
+    begin(&f, simulated);
+    for (size_t i = 0; i < 3; i++) {
+        c[i] = (struct raw_client){.send = "POST /keep HTTP/1.1\r\n" HOST CLOSE
+                                           "Content-Length: 0\r\n\r\n"};
+        open_raw(&f, &c[i]);
+        while (f.kept_count == i) {
+            world_run(&f.w);
+        }
+    }
+    for (size_t i = 0; i < 3; i++) {
+        http_respond_begin(f.kept[i], 200 + (int)i, NULL, NULL, -1);
+    }
+    http_respond_abort(f.kept[2], CLOSE_ERROR, "upstream failed");
+    while (c[0].got.len == 0 || c[1].got.len == 0) {
+        struct raw_client other = {.send = "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n"};
+        open_raw(&f, &other);
+        run_closed(&f, &other);
+        raw_client_free(&other);
+    }
+    assert_true(str_starts(c[0].got.data, "HTTP/1.1 200 OK\r\n"));
+    assert_true(str_starts(c[1].got.data, "HTTP/1.1 201 Created\r\n"));
+    for (size_t i = 0; i < 3; i++) {
+        if (i < 2) {
+            http_respond_end(f.kept[i]);
+        }
+        run_closed(&f, &c[i]);
+        size_t len = c[i].got.len;
+        assert_string_equal(c[i].got.data + (len > 9 ? len - 9 : 0),
+                            i < 2 ? "\r\n\r\n0\r\n\r\n" : "");
+        raw_client_free(&c[i]);
+    }
+    f.kept_count = 0;
     end(&f);
 }
 
@@ -1016,6 +1056,7 @@ BOTH(streaming)
 BOTH(leaving)
 BOTH(draining)
 BOTH(events)
+BOTH(heads_at_once)
 BOTH(stop_accepting)
 BOTH(bodies_together)
 
@@ -1032,6 +1073,7 @@ int main(int argc, char **argv) {
         TEST_BOTH(leaving),
         TEST_BOTH(draining),
         TEST_BOTH(events),
+        TEST_BOTH(heads_at_once),
         TEST_BOTH(stop_accepting),
         TEST_BOTH(bodies_together),
         cmocka_unit_test(test_writes),

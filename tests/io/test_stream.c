@@ -368,6 +368,7 @@ static void pieces_arrive_in_order(void **state) {
     (void)state;
     pieces();
     /* Before it is connected, too. */
+    buf_free(&server.got);
     end_init(&client);
     end_init(&server);
     server.close_after = 13;
