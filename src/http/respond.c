@@ -186,11 +186,17 @@ size_t http_respond_unsent(const struct http_request *r) {
     return r->peer ? stream_unsent(r->peer->stream) : 0;
 }
 
+/* A client that is to see a cut answer sees that there was one. */
+static void cut(struct peer *p, enum close_reason reason, const char *detail) {
+    peer_write(p, NULL, 0);
+    peer_cut(p, reason, detail);
+}
+
 void http_respond_end(struct http_request *r) {
     struct peer *p = r->peer;
     bool body_complete = r->body_complete;
     if (p && (!r->begun || (r->left > 0 && !r->without_body))) {
-        peer_cut(p, CLOSE_ERROR, r->begun ? "an answer shorter than it said" : "no answer");
+        cut(p, CLOSE_ERROR, r->begun ? "an answer shorter than it said" : "no answer");
     } else if (p && r->chunked && !r->without_body) {
         peer_write(p, &(struct stream_piece){"0\r\n\r\n", 5}, 1);
     } else if (p) {
@@ -206,7 +212,7 @@ void http_respond_abort(struct http_request *r, enum close_reason reason, const 
     struct peer *p = r->peer;
     if (p) {
         p->request = NULL;
-        peer_cut(p, reason == CLOSE_LOCAL ? CLOSE_ERROR : reason, detail);
+        cut(p, reason == CLOSE_LOCAL ? CLOSE_ERROR : reason, detail);
     }
     request_free(r);
 }
