@@ -41,9 +41,28 @@ static void wait_ends(struct call *c, const char *phase) {
 /* --- the end
  * ------------------------------------------------------------------------------------------- */
 
+/* What the provider counted takes the place of the estimate; what it did not answer cost nothing.
+ */
+static void settle_tokens(struct call *c) {
+    const struct upstream_guard *guard = c->up->guard;
+    const struct usage *u = &c->record->usage;
+    if (!c->paid) {
+        return;
+    }
+    double counted = 0;
+    if (u->input >= 0 || u->output >= 0) {
+        counted = (double)(usage_input_total(u) > 0 ? usage_input_total(u) : 0) +
+                  (double)(u->output > 0 ? u->output : 0);
+    } else if (c->record->outcome == REQUEST_OK) {
+        counted = c->cost.of[LEARNED_TOKENS]; /* it was answered, and nothing was told */
+    }
+    gcra_charge(guard->token_words, &guard->tokens, counted - c->cost.of[LEARNED_TOKENS], now(c));
+}
+
 static void end_call(struct call *c) {
     struct gateway *g = c->g;
     struct request_record *r = c->record;
+    settle_tokens(c);
     wait_ends(c, NULL);
     loop_timer_stop(g->loop, &c->timer);
     if (c->charged) {
@@ -273,14 +292,38 @@ static void on_let_through(struct loop_timer *timer) {
     start_operation(timer->ctx);
 }
 
+/* The guard's `rate.tokens`, as learned limits are: whoever comes goes when anything is left, and
+ * what it costs beyond that is a debt. */
+static bool pay_tokens(struct call *c, int64_t *at) {
+    const struct upstream_guard *guard = c->up->guard;
+    double cost = c->cost.of[LEARNED_TOKENS];
+    int64_t latest = guard->tokens.reject ? now(c) : c->deadline;
+    *at = now(c);
+    if (!guard->limits_tokens || cost <= 0) {
+        return true;
+    }
+    if (!gcra_reserve(guard->token_words, &guard->tokens, 1, now(c), latest, at, NULL)) {
+        return false;
+    }
+    gcra_charge(guard->token_words, &guard->tokens, cost - 1, now(c));
+    c->paid = true;
+    return true;
+}
+
 static void queue_for_limits(struct call *c) {
-    int64_t at;
+    int64_t at, learned_at;
     struct learned *l = upstream_learned(c->up, c->credential);
-    if (!learned_reserve(l, &c->cost, c->low, now(c), c->deadline, &at)) {
+    bool goes = pay_tokens(c, &at);
+    const char *whose = goes ? "that it told" : "set for it";
+    if (goes) {
+        goes = learned_reserve(l, &c->cost, c->low, now(c), c->deadline, &learned_at);
+        at = goes && at > learned_at ? at : learned_at;
+    }
+    if (!goes) {
         char text[200];
         snprintf(text, sizeof text,
-                 "hardy: the limits that %s told are used up for longer than this request may wait",
-                 c->record->upstream);
+                 "hardy: the limits of %s %s are used up for longer than this request may wait",
+                 c->record->upstream, whose);
         struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
                                   .trouble = TROUBLE_OVERLOADED,
                                   .passing = true,
@@ -294,7 +337,7 @@ static void queue_for_limits(struct call *c) {
     if (at <= now(c)) {
         start_operation(c);
     } else {
-        wait_begins(c, "waiting for the provider's limits");
+        wait_begins(c, "waiting for limits");
         loop_timer_init(&c->timer, on_let_through, c);
         loop_timer_start(c->g->loop, &c->timer, at);
     }

@@ -33,6 +33,7 @@ struct call {
     uint64_t credential;
     struct learned_cost cost;
     bool charged; /* the cost is taken, and no answer has settled it */
+    bool paid;    /* of the guard's own tokens, the estimate is taken */
 
     /* the guard */
     struct drive *drive; /* NULL = not begun, or done */

@@ -81,6 +81,9 @@ static hardy_status make_guard(struct loop *loop, struct standings *standings,
     out->timeout_idle = settings->config.timeout_idle;
     out->deadline = settings->config.deadline;
     out->low_priority = settings->config.rate && settings->config.rate->low_priority;
+    out->limits_tokens = settings->given_tokens;
+    out->tokens = settings->tokens;
+    out->token_words = &standing->tokens;
     hardy_env env = loop_env(loop);
     return guard_new_over(&settings->config, &env, &words, &out->guard, error);
 }

@@ -19,7 +19,7 @@ struct standing {
     struct standing *next;
     char name[64];
     struct breaker_words breaker; /* of the guard of this name, where the host shares none */
-    struct gcra_words rate;
+    struct gcra_words rate, tokens;
     struct budget_words budget;
     struct learned learned[UPSTREAM_CREDENTIALS]; /* of the upstream of this name */
     size_t learned_count;
@@ -35,6 +35,9 @@ struct upstream_guard {
     hardy_guard *guard;
     int64_t timeout_connect, timeout_idle, deadline;
     bool low_priority;
+    bool limits_tokens;
+    hardy_rate_config tokens;
+    struct gcra_words *token_words;
 };
 struct upstream {
     const struct upstream_settings *settings;

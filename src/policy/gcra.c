@@ -78,10 +78,11 @@ void gcra_hold(struct gcra_words *w, const hardy_rate_config *c, int64_t until) 
 }
 
 void gcra_charge(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now) {
-    int64_t span = n > 0 ? cost(c, n) : 0;
+    int64_t span = n >= 0 ? cost(c, n) : -cost(c, -n);
     uint64_t before = word_load(&w->arrival), next;
     do {
-        next = (uint64_t)time_add((int64_t)before > now ? (int64_t)before : now, span);
+        int64_t arrival = time_add((int64_t)before > now ? (int64_t)before : now, span);
+        next = (uint64_t)(arrival > 0 ? arrival : 0);
     } while (!word_cas(&w->arrival, &before, next));
 }
 

@@ -19,7 +19,8 @@ void gcra_return(struct gcra_words *w, const hardy_rate_config *c, double n, uin
 /* The far side said that it has had enough: no event before `until`, and no burst then. What was
  * reserved before stays. */
 void gcra_hold(struct gcra_words *w, const hardy_rate_config *c, int64_t until);
-/* Takes n events whatever is left, into debt if need be: what turned out to cost more. */
+/* Takes n events whatever is left, into debt if need be: what turned out to cost more. With n below
+ * 0 gives back what turned out to cost less. */
 void gcra_charge(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now);
 /* The far side said how much is left; below 0 it is a debt. */
 void gcra_set_left(struct gcra_words *w, const hardy_rate_config *c, double left, int64_t now);

@@ -38,10 +38,10 @@ struct raw_breaker {
     bool given_setting; /* any key but when_open, which is each call's own */
 };
 struct raw_rate {
-    struct rate requests;
+    struct rate requests, tokens;
     double burst;
     int when_limited, priority;
-    bool given_requests, given_burst;
+    bool given_requests, given_tokens, given_burst;
 };
 struct raw_bulkhead {
     uint32_t max_concurrent, max_queue;
@@ -167,6 +167,11 @@ static const struct schema_key rate_keys[] = {
     {"requests", SCHEMA_RATE, offsetof(struct raw_rate, requests), .flag = "--rate",
      .given_offset = offsetof(struct raw_rate, given_requests),
      .help = "so many attempts in each s, m, h or d"},
+    {"tokens", SCHEMA_RATE, offsetof(struct raw_rate, tokens),
+     .given_offset = offsetof(struct raw_rate, given_tokens),
+     .help =
+         "so many tokens of a model in each s, m, h or d: estimated before a call of the gateway, "
+         "settled by what the provider counted"},
     {"burst", SCHEMA_NUMBER, offsetof(struct raw_rate, burst), .min = "1", .flag = "--burst",
      .given_offset = offsetof(struct raw_rate, given_burst), .also = "capacity",
      .help = "attempts at once; not given: those of one second, at least 1"},
@@ -539,10 +544,19 @@ static hardy_status take_rate(const struct guard_source *source, const struct ra
     if (raw->off_rate || !raw->given_rate) {
         return HARDY_OK;
     }
+    if (r->given_tokens) {
+        hardy_rate_config_init(&out->tokens, sizeof out->tokens);
+        out->tokens.events = r->tokens.events;
+        out->tokens.period = r->tokens.period;
+        out->tokens.burst =
+            fmax(r->tokens.events * (double)HARDY_SECOND / (double)r->tokens.period, 1);
+        out->tokens.reject = out->rate.reject;
+        out->given_tokens = true;
+    }
     if (!r->given_requests) {
         /* Waiting and priority are each call's own: a rate that is stored under the name has them.
          */
-        if (!r->given_burst && !find_node(source, "rate")) {
+        if (!r->given_burst && (r->given_tokens || !find_node(source, "rate"))) {
             return HARDY_OK;
         }
         return refuse(source, "--burst", "rate", error,

@@ -42,10 +42,11 @@ struct guard_settings {        /* must not be moved: `config` points into it */
     hardy_budget_config budget;
     hardy_breaker_config breaker;
     hardy_rate_config rate;
+    hardy_rate_config tokens; /* for the gateway, when `given_tokens` */
     hardy_bulkhead_config bulkhead;
     int64_t timeout_connect; /* ns for HTTP's drivers; HARDY_NEVER */
     /* Whether the user gave any key of that policy, by preset, map or flag. */
-    bool given_retry, given_budget, given_breaker, given_rate, given_slots;
+    bool given_retry, given_budget, given_breaker, given_rate, given_tokens, given_slots;
     struct guard_codes *retry_on; /* NULL = not given */
     size_t retry_on_count;
 };

@@ -166,6 +166,38 @@ static void a_refusal_holds_the_others(void **state) {
     bench_end(&b);
 }
 
+/* A limit of tokens that the user sets: paid by an estimate, settled by what the provider counted.
+ */
+static void tokens_are_paid_and_settled(void **state) {
+    (void)state;
+    /* 60 tokens a second. The request's estimate is below 20 of them, each answer has cost 600. */
+    const char *dear = json_answer(
+        200, "", "{\"type\":\"message\",\"usage\":{\"input_tokens\":400,\"output_tokens\":200}}");
+    struct bench b;
+    struct asked a[3];
+    bench_begin(&b, &(struct bench_options){.answers = many(dear),
+                                            .count = PLENTY,
+                                            .sections = "guards: {up: {rate: {tokens: 60/s}}}\n"});
+    ask(&b, &a[0], "POST", MESSAGES, BODY, NULL);
+    assert_true(took(&a[0]) < 100 * HARDY_MILLISECOND);
+    ask(&b, &a[1], "POST", MESSAGES, BODY, NULL);
+    expect_between(took(&a[1]), 8 * HARDY_SECOND, 10 * HARDY_SECOND);
+    /* What fails costs nothing. */
+    bench_end(&b);
+    struct bench refused;
+    bench_begin(&refused, &(struct bench_options){
+                              .answers = many("HTTP/1.1 400 X\r\ncontent-length: 0\r\n\r\n"),
+                              .count = PLENTY,
+                              .sections = "guards: {up: {rate: {tokens: 60/s}}}\n"});
+    for (int i = 0; i < 20; i++) {
+        ask(&refused, &a[2], "POST", MESSAGES, BODY, NULL);
+        assert_true(took(&a[2]) < 100 * HARDY_MILLISECOND);
+        asked_free(&a[2]);
+    }
+    bench_end(&refused);
+    free_all(a, 2);
+}
+
 /* --- breaker and queue
  * ------------------------------------------------------------------------------------ */
 
@@ -496,6 +528,7 @@ int main(void) {
         cmocka_unit_test(a_debt_is_waited_for),
         cmocka_unit_test(agents_queue_here),
         cmocka_unit_test(a_refusal_holds_the_others),
+        cmocka_unit_test(tokens_are_paid_and_settled),
         cmocka_unit_test(an_open_breaker_parks),
         cmocka_unit_test(a_breaker_that_rejects_is_told),
         cmocka_unit_test(the_queue_is_bounded),

@@ -107,6 +107,8 @@ static void read_good(enum guard_base base, const char *name, const char *yaml,
     X(rate, "rate", "rate: 50/m", s->config.rate && s->rate.period == HARDY_MINUTE)                \
     X(requests, "rate.requests", "rate: {requests: 20/s}",                                         \
       s->config.rate && s->rate.events == 20 && s->rate.burst == 20 && s->given_rate)              \
+    X(tokens, "rate.tokens", "rate: {tokens: 60000/m}",                                            \
+      !s->config.rate && s->given_tokens && s->tokens.events == 60000 && s->tokens.burst == 1000)  \
     X(burst, "rate.burst", "rate: {requests: 20/s, burst: 3}", s->rate.burst == 3)                 \
     X(when_limited, "rate.when_limited", "rate: {requests: 20/s, when_limited: reject}",           \
       s->rate.reject)                                                                              \
