@@ -171,9 +171,7 @@ static void on_waiting(void *ctx, struct drive *d, const hardy_step *step) {
 static void on_result(void *ctx, struct drive *d, const hardy_step *step) {
     struct call *c = ctx;
     (void)d;
-    if (c->left) {
-        c->record->outcome = REQUEST_CANCELLED;
-    } else if (c->request && !c->begun) {
+    if (c->request && !c->begun) {
         answer_failure(c, step);
     }
 }
@@ -194,10 +192,12 @@ static void on_done(void *ctx, struct drive *d) {
 static void on_gone(void *ctx, struct http_request *r, enum close_reason reason) {
     struct call *c = ctx;
     c->left = true;
-    c->record->outcome = REQUEST_CANCELLED;
-    snprintf(c->record->reason, sizeof c->record->reason, "the client left: %s",
-             close_reason_text(reason));
     c->request = NULL;
+    if (!attempt_has_all(c) || reason == CLOSE_TIMEOUT) { /* else it has taken all there is */
+        c->record->outcome = REQUEST_CANCELLED;
+        snprintf(c->record->reason, sizeof c->record->reason, "the client left: %s",
+                 close_reason_text(reason));
+    }
     if (c->drive) {
         drive_cancel(c->drive);
     }

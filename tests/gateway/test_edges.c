@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What upstreams, clients and networks do at the edges of what is agreed: streams that are over and
+ * stay open, errors without a kind, readers that are slow, callers that leave, limits that an
+ * outage must not use up. In virtual time. */
+#include "base/log.h"
+#include "gateway/learned.h"
+#include "support.h"
+#include <unistd.h>
+
+#define MESSAGES "/up/v1/messages"
+#define BODY "{\"model\":\"m-1\",\"max_tokens\":9,\"messages\":[]}"
+#define STREAM "{\"model\":\"m-1\",\"max_tokens\":9,\"stream\":true,\"messages\":[]}"
+#define GOOD "{\"type\":\"message\"}"
+#define PLENTY 600
+
+#define START                                                                                      \
+    "event: message_start\ndata: "                                                                 \
+    "{\"message\":{\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n"
+#define DELTA "event: content_block_delta\ndata: {\"n\":1}\n\n"
+#define STOP "event: message_stop\ndata: {}\n\n"
+
+/* A stream whose last chunk never comes. */
+static const char *open_stream(const char *events) {
+    static char text[2][4096];
+    static size_t next;
+    char *out = text[next++ % 2];
+    snprintf(out, sizeof text[0],
+             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+             "transfer-encoding: chunked\r\n\r\n%zx\r\n%s\r\n",
+             strlen(events), events);
+    return out;
+}
+
+/* --- streams that are over
+ * ----------------------------------------------------------------------------------- */
+
+/* The terminal event is the end, whatever the connection does: no error behind a whole answer. */
+static void a_whole_stream_that_stays_open(void **state) {
+    (void)state;
+    const char *answers[] = {open_stream(START DELTA STOP)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1});
+    ask(&b, &a, "POST", MESSAGES, STREAM, NULL);
+    assert_int_equal(a.log.ends, 1);
+    assert_memory_equal(a.log.body.data, START DELTA STOP, strlen(START DELTA STOP));
+    assert_null(strstr(a.log.body.data, "event: error"));
+    assert_int_equal(last_record(&b)->outcome, REQUEST_OK);
+    assert_int_equal(last_record(&b)->tries[0].result, ATTEMPT_OK);
+    asked_free(&a);
+    bench_end(&b);
+}
+
+/* Clients that stop at the terminal event have had their answer. */
+static void who_leaves_with_all_is_no_loss(void **state) {
+    (void)state;
+    const char *answers[] = {open_stream(START DELTA STOP), open_stream(START DELTA)};
+    static const enum request_outcome outcomes[] = {REQUEST_OK, REQUEST_CANCELLED};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 2});
+    for (size_t i = 0; i < 2; i++) {
+        ask_begin(&b, &a, "POST", MESSAGES, STREAM, NULL);
+        world_wait(&b.w, HARDY_SECOND);
+        http_call_cancel(a.log.call);
+        world_wait(&b.w, HARDY_SECOND);
+        assert_int_equal(last_record(&b)->outcome, outcomes[i]);
+        assert_int_equal(last_record(&b)->usage.input, 25); /* is paid for either way */
+        assert_int_equal(b.upstream.open, 0);
+        call_free(&a.log);
+    }
+    bench_end(&b);
+}
+
+/* --- limits
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static const char *limited(const char *left, const char *reset) {
+    char headers[300];
+    snprintf(headers, sizeof headers,
+             "anthropic-ratelimit-requests-limit: 60\r\n"
+             "anthropic-ratelimit-requests-remaining: %s\r\n"
+             "anthropic-ratelimit-requests-reset: 2026-01-01T00:%sZ\r\n",
+             left, reset);
+    return json_answer(200, headers, GOOD);
+}
+
+/* --- who leaves, at every moment
+ * ------------------------------------------------------------------------------ */
+
+static void leaving_at_every_moment(void **state) {
+    (void)state;
+    const char *answers[] = {limited("1", "00:59"), json_answer(429, "retry-after: 1\r\n", "{}"),
+                             open_stream(START DELTA), sse_answer(START DELTA STOP)};
+    for (int64_t at = 0; at < 120; at++) {
+        struct bench b;
+        struct asked first, a[4];
+        bench_begin(&b, &(struct bench_options){.answers = answers, .count = 4});
+        b.upstream.step = 40;
+        b.upstream.pause = 5 * HARDY_MILLISECOND;
+        ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+        for (size_t i = 0; i < 4; i++) {
+            ask_begin(&b, &a[i], "POST", MESSAGES, i % 2 ? STREAM : BODY, NULL);
+        }
+        world_wait(&b.w, at * at * 300 * HARDY_MICROSECOND + 1);
+        for (size_t i = 0; i < 4; i++) {
+            if (a[i].log.call) {
+                http_call_cancel(a[i].log.call);
+                a[i].log.call = NULL;
+            }
+            if (at % 3 == 0) {
+                bench_reload(&b, &(struct bench_options){0});
+            }
+        }
+        world_wait(&b.w, 50 * HARDY_MILLISECOND);
+        assert_int_equal(gateway_active(b.gateway), 0);
+        assert_int_equal(records_at(gateway_records(b.gateway), 0)->attempts <= 4, 1);
+        asked_free(&first);
+        for (size_t i = 0; i < 4; i++) {
+            asked_free(&a[i]);
+        }
+        bench_end(&b);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_whole_stream_that_stays_open),
+        cmocka_unit_test(who_leaves_with_all_is_no_loss),
+        cmocka_unit_test(leaving_at_every_moment),
+    };
+    log_configure(HARDY_LOG_ERROR, false, 2);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
