@@ -212,7 +212,7 @@ static void end_stream(struct call *c) {
     if (!c->terminal) {
         struct verdict v = judge_broken(ATTEMPT_TRUNCATED);
         finish(c, &v, "the stream ended without its terminal event");
-    } else if (c->reader.error.type[0] || c->reader.error.code[0]) {
+    } else if (c->verdict.result != ATTEMPT_OK) {
         /* Handed on already, as the upstream told it. */
         char why[160];
         struct verdict v = c->verdict;

@@ -72,6 +72,71 @@ static void who_leaves_with_all_is_no_loss(void **state) {
     bench_end(&b);
 }
 
+/* An error event that says nothing about its kind is still one. */
+static void a_late_error_without_a_kind(void **state) {
+    (void)state;
+    static const struct {
+        const char *protocol, *path, *events;
+    } cases[] = {
+        {"anthropic", MESSAGES, START DELTA "event: error\ndata: {\"message\":\"x\"}\n\n"},
+        {"openai", "/up/v1/chat/completions",
+         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
+         "data: {\"error\":{\"message\":\"x\"}}\n\n"},
+        {"openai", "/up/v1/responses",
+         "event: response.output_text.delta\ndata: {\"delta\":\"a\"}\n\n"
+         "event: response.failed\ndata: {\"response\":{\"error\":null}}\n\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *answers[] = {sse_answer(cases[i].events)};
+        struct bench b;
+        struct asked a;
+        bench_begin(&b, &(struct bench_options){
+                            .answers = answers, .count = 1, .protocol = cases[i].protocol});
+        ask(&b, &a, "POST", cases[i].path, STREAM, NULL);
+        assert_string_equal(a.log.body.data, cases[i].events);
+        assert_int_equal(last_record(&b)->outcome, REQUEST_CUT);
+        assert_int_equal(last_record(&b)->tries[0].result, ATTEMPT_ERROR);
+        asked_free(&a);
+        bench_end(&b);
+    }
+}
+
+/* Clients know events of this protocol by the type in their data, too. */
+static void responses_without_event_names(void **state) {
+    (void)state;
+    static const char events[] =
+        "data: {\"type\":\"response.created\",\"sequence_number\":0}\n\n"
+        "data: {\"type\":\"response.output_text.delta\",\"sequence_number\":1,\"delta\":\"a\"}\n\n"
+        "data: {\"type\":\"response.completed\",\"sequence_number\":2,\"response\":{\"usage\":{"
+        "\"input_tokens\":8,\"output_tokens\":2}}}\n\n";
+    const char *answers[] = {sse_answer(events)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1, .protocol = "openai"});
+    ask(&b, &a, "POST", "/up/v1/responses", STREAM, NULL);
+    assert_string_equal(a.log.body.data, events);
+    assert_int_equal(last_record(&b)->outcome, REQUEST_OK);
+    assert_int_equal(last_record(&b)->usage.output, 2);
+    asked_free(&a);
+    bench_end(&b);
+}
+
+/* Clients look at its beginning only. */
+static void done_with_something_behind_it(void **state) {
+    (void)state;
+    static const char events[] = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
+                                 "data: [DONE] \n\n";
+    const char *answers[] = {sse_answer(events)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1, .protocol = "openai"});
+    ask(&b, &a, "POST", "/up/v1/chat/completions", STREAM, NULL);
+    assert_string_equal(a.log.body.data, events);
+    assert_int_equal(last_record(&b)->outcome, REQUEST_OK);
+    asked_free(&a);
+    bench_end(&b);
+}
+
 /* --- limits
  * --------------------------------------------------------------------------------------------------
  */
@@ -128,6 +193,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_stream_that_stays_open),
         cmocka_unit_test(who_leaves_with_all_is_no_loss),
+        cmocka_unit_test(a_late_error_without_a_kind),
+        cmocka_unit_test(responses_without_event_names),
+        cmocka_unit_test(done_with_something_behind_it),
         cmocka_unit_test(leaving_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
