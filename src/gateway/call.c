@@ -87,15 +87,16 @@ static bool refused_here(const hardy_step *step) {
 static void answer_failure(struct call *c, const hardy_step *step) {
     char text[400];
     explain(c, step, text, sizeof text);
-    /* Of other services the last answer itself is the best description. */
-    if (c->up->protocol == UPSTREAM_HTTP && c->whole && c->status > 0) {
+    bool unknown = step->status == HARDY_E_IN_DOUBT ||
+                   (step->status == HARDY_E_FAILED && step->reason == HARDY_REASON_NOT_REPEATABLE);
+    /* Of other services, and of what is not repeated, the last answer itself is the best
+     * description. */
+    if ((c->up->protocol == UPSTREAM_HTTP || unknown) && c->whole && c->status > 0) {
         answer_held(c);
         c->record->outcome = c->status < 500 ? REQUEST_CALLER : REQUEST_PROVIDER;
         str_copy(c->record->reason, sizeof c->record->reason, text);
         return;
     }
-    bool unknown = step->status == HARDY_E_IN_DOUBT ||
-                   (step->status == HARDY_E_FAILED && step->reason == HARDY_REASON_NOT_REPEATABLE);
     struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
                               .trouble = TROUBLE_OVERLOADED,
                               .passing = true,

@@ -137,6 +137,83 @@ static void done_with_something_behind_it(void **state) {
     bench_end(&b);
 }
 
+/* --- answers that are not streamed
+ * --------------------------------------------------------------------------- */
+
+/* Other paths of a model's provider are ordinary HTTP: what it says itself is told, not hidden. */
+static void other_paths_keep_their_answer(void **state) {
+    (void)state;
+    static const char *const protocols[] = {"anthropic", "openai", "http"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *answers[] = {json_answer(500, "request-id: r5\r\n", "{\"oops\":1}")};
+        struct bench b;
+        struct asked a;
+        bench_begin(
+            &b, &(struct bench_options){.answers = answers, .count = 1, .protocol = protocols[i]});
+        ask(&b, &a, "POST", "/up/v1/files", "{}", NULL);
+        assert_int_equal(a.log.status, 500);
+        assert_string_equal(a.log.body.data, "{\"oops\":1}");
+        assert_true(has_header(&a, "request-id: r5"));
+        assert_int_equal(b.upstream.next, 1);
+        assert_int_equal(last_record(&b)->outcome, REQUEST_PROVIDER);
+        asked_free(&a);
+        bench_end(&b);
+    }
+}
+
+/* A length that the upstream did not tell is not made up. */
+static void head_without_a_length(void **state) {
+    (void)state;
+    static const struct {
+        const char *answer, *has, *lacks;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\netag: \"1\"\r\n\r\n", "etag: \"1\"", "content-length"},
+        {"HTTP/1.1 200 OK\r\ncontent-length: 77\r\n\r\n", "content-length: 77",
+         "transfer-encoding"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        const char *answers[] = {cases[i].answer};
+        struct bench b;
+        struct asked a;
+        bench_begin(&b,
+                    &(struct bench_options){.answers = answers, .count = 1, .protocol = "http"});
+        ask(&b, &a, "HEAD", "/up/file", NULL, NULL);
+        assert_int_equal(a.log.status, 200);
+        assert_int_equal(a.log.ends, 1);
+        assert_true(has_header(&a, cases[i].has));
+        assert_null(strcasestr(a.log.headers.data, cases[i].lacks));
+        asked_free(&a);
+        bench_end(&b);
+    }
+}
+
+/* An upstream that answers before it has read the request. */
+static void an_early_answer(void **state) {
+    (void)state;
+    enum { LEN = 2 * 1024 * 1024 };
+    char *body = malloc(LEN + 1);
+    assert_non_null(body);
+    memset(body, ' ', LEN);
+    memcpy(body, "{\"model\":\"m\"", 12);
+    body[LEN - 1] = '}';
+    body[LEN] = '\0';
+    const char *answers[] = {json_answer(413, "", "{\"too\":\"large\"}"),
+                             json_answer(529, "", "{}"), json_answer(200, "", GOOD)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 3});
+    b.upstream.at_head = true;
+    ask(&b, &a, "POST", MESSAGES, body, NULL);
+    assert_int_equal(a.log.status, 413);
+    assert_string_equal(a.log.body.data, "{\"too\":\"large\"}");
+    asked_free(&a);
+    ask(&b, &a, "POST", MESSAGES, body, NULL);
+    assert_int_equal(a.log.status, 200);
+    asked_free(&a);
+    bench_end(&b);
+    free(body);
+}
+
 /* --- limits
  * --------------------------------------------------------------------------------------------------
  */
@@ -196,6 +273,9 @@ int main(void) {
         cmocka_unit_test(a_late_error_without_a_kind),
         cmocka_unit_test(responses_without_event_names),
         cmocka_unit_test(done_with_something_behind_it),
+        cmocka_unit_test(other_paths_keep_their_answer),
+        cmocka_unit_test(head_without_a_length),
+        cmocka_unit_test(an_early_answer),
         cmocka_unit_test(leaving_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
