@@ -367,7 +367,8 @@ static bool make_headers(struct call *c, const struct http_headers *from, bool k
     return whole;
 }
 
-/* FNV-1a: not to be guessed from outside is the seed's work, and nothing secret hangs on it. */
+/* Of what the upstream is shown, for its limits are that one's. FNV-1a: not to be guessed from
+ * outside is the seed's work, and nothing secret hangs on it. */
 static uint64_t hash_credential(const struct gateway *g, const struct http_headers *h) {
     uint64_t hash = g->seed;
     for (size_t i = 0; i < h->count; i++) {
@@ -458,7 +459,6 @@ static void describe(struct call *c, const struct http_request *request, const c
     if (r->protocol == PROTOCOL_PLAIN) {
         c->cost.of[LEARNED_TOKENS] = c->cost.of[LEARNED_INPUT] = c->cost.of[LEARNED_OUTPUT] = 0;
     }
-    c->credential = hash_credential(c->g, h);
 }
 
 void call_take(struct gateway *g, const struct upstream *u, const char *rest, const char *client,
@@ -505,6 +505,7 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
         end_call(c);
         return;
     }
+    c->credential = hash_credential(g, &c->headers);
     r->overhead = loop_clock(g->loop) - from;
     queue_for_limits(c);
 }

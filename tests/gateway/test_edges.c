@@ -19,6 +19,14 @@
 #define DELTA "event: content_block_delta\ndata: {\"n\":1}\n\n"
 #define STOP "event: message_stop\ndata: {}\n\n"
 
+static const char *const *many(const char *answer) {
+    static const char *answers[PLENTY];
+    for (size_t i = 0; i < PLENTY; i++) {
+        answers[i] = answer;
+    }
+    return answers;
+}
+
 /* A stream whose last chunk never comes. */
 static const char *open_stream(const char *events) {
     static char text[2][4096];
@@ -228,6 +236,37 @@ static const char *limited(const char *left, const char *reset) {
     return json_answer(200, headers, GOOD);
 }
 
+static const char *secret_file(const char *text) {
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/hardy-test-secret-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+/* Who shares hardy's key shares its limits, whatever else they send. */
+static void limits_are_those_of_the_key_that_is_used(void **state) {
+    (void)state;
+    const char *key = secret_file("sk-upstream\n");
+    char keys[200];
+    struct bench b;
+    struct asked first, second;
+    snprintf(keys, sizeof keys, ", key_file: \"%s\"", key);
+    bench_begin(&b, &(struct bench_options){.answers = many(limited("0", "00:30")),
+                                            .count = PLENTY,
+                                            .upstream_keys = keys});
+    ask(&b, &first, "POST", MESSAGES, BODY, "x-api-key", "dummy-1", NULL);
+    ask(&b, &second, "POST", MESSAGES, BODY, "x-api-key", "dummy-2", NULL);
+    assert_int_equal(second.log.status, 200);
+    assert_true(took(&second) > 300 * HARDY_MILLISECOND);
+    asked_free(&first);
+    asked_free(&second);
+    bench_end(&b);
+    unlink(key);
+}
+
 /* --- who leaves, at every moment
  * ------------------------------------------------------------------------------ */
 
@@ -276,6 +315,7 @@ int main(void) {
         cmocka_unit_test(other_paths_keep_their_answer),
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
+        cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
         cmocka_unit_test(leaving_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
