@@ -267,6 +267,140 @@ static void limits_are_those_of_the_key_that_is_used(void **state) {
     unlink(key);
 }
 
+/* Callers that were parked and have left used nothing up. */
+static void who_leaves_the_queue_gives_his_place_back(void **state) {
+    (void)state;
+    struct bench b;
+    struct asked first, parked[100], late;
+    bench_begin(&b,
+                &(struct bench_options){.answers = many(limited("1", "00:59")), .count = PLENTY});
+    ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+    for (size_t i = 0; i < 100; i++) {
+        ask_begin(&b, &parked[i], "POST", MESSAGES, BODY, NULL);
+    }
+    world_wait(&b.w, 500 * HARDY_MILLISECOND);
+    for (size_t i = 0; i < 100; i++) {
+        if (parked[i].log.call) {
+            http_call_cancel(parked[i].log.call);
+        }
+    }
+    world_wait(&b.w, HARDY_SECOND);
+    ask(&b, &late, "POST", MESSAGES, BODY, NULL);
+    assert_int_equal(late.log.status, 200);
+    assert_true(took(&late) < 3 * HARDY_SECOND);
+    asked_free(&first);
+    asked_free(&late);
+    for (size_t i = 0; i < 100; i++) {
+        asked_free(&parked[i]);
+    }
+    bench_end(&b);
+}
+
+/* What failed at the upstream's own trouble has used up nothing of its limits: when the trouble is
+ * over, nobody is kept waiting for it. */
+static void an_outage_does_not_use_up_limits(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        static const char *answers[PLENTY];
+        static bool resets[PLENTY];
+        const char *good = limited("59", "00:01"), *bad = json_answer(529, "", "{}");
+        for (size_t i = 0; i < PLENTY; i++) {
+            bool fails = i > 0 && i < PLENTY - 10;
+            answers[i] = fails ? bad : good;
+            resets[i] = fails && kind == 1;
+        }
+        struct bench b;
+        struct asked a[40], late;
+        bench_begin(&b, &(struct bench_options){
+                            .answers = answers,
+                            .count = PLENTY,
+                            .sections = "guards: {up: {deadline: 100s, breaker: off, retry: "
+                                        "{max_retries: 9, max_delay: 1s, budget: off}}}\n"});
+        b.upstream.reset_before = resets;
+        ask(&b, &late, "POST", MESSAGES, BODY, NULL);
+        asked_free(&late);
+        for (size_t i = 0; i < 40; i++) {
+            ask_begin(&b, &a[i], "POST", MESSAGES, BODY, NULL);
+        }
+        world_wait(&b.w, 60 * HARDY_SECOND);
+        assert_true(b.upstream.next > 400);
+        b.upstream.next = PLENTY - 10; /* the trouble is over */
+        ask(&b, &late, "POST", MESSAGES, BODY, NULL);
+        assert_int_equal(late.log.status, 200);
+        assert_true(took(&late) < HARDY_SECOND);
+        asked_free(&late);
+        for (size_t i = 0; i < 40; i++) {
+            assert_int_equal(a[i].log.status, 529);
+            asked_free(&a[i]);
+        }
+        bench_end(&b);
+    }
+}
+
+static void limits_of(struct http_headers *h, const char *kind, const char *limit, const char *left,
+                      const char *reset) {
+    char name[80];
+    snprintf(name, sizeof name, "x-ratelimit-limit-%s", kind);
+    assert_int_equal(http_headers_add(h, name, limit), HARDY_OK);
+    snprintf(name, sizeof name, "x-ratelimit-remaining-%s", kind);
+    assert_int_equal(http_headers_add(h, name, left), HARDY_OK);
+    snprintf(name, sizeof name, "x-ratelimit-reset-%s", kind);
+    assert_int_equal(http_headers_add(h, name, reset), HARDY_OK);
+}
+
+/* Whatever a header says, callers go again within what it can mean, and never wait for ever. */
+static void odd_limits(void **state) {
+    (void)state;
+    static const struct {
+        const char *limit, *left, *reset;
+        int64_t most; /* the wait of the next caller */
+    } cases[] = {
+        {"0", "0", "0", 0},
+        {"-1", "0", "1m", 0},
+        {"nan", "0", "1m", 0},
+        {"inf", "0", "1m", 0},
+        {"1e300", "0", "1m", 0},
+        {"9223372036854775807", "0", "1m", 0},
+        {"999999999999999", "0", "1m", 0},
+        {"60", "nan", "1m", 0},
+        {"60", "-5", "1m", 0},
+        {"60", "1e300", "1m", 0},
+        {"60", "0", "nan", HARDY_SECOND},
+        {"60", "0", "-1m", HARDY_SECOND},
+        {"60", "0", "0", HARDY_SECOND},
+        {"60", "0", "2020-01-01T00:00:00Z", HARDY_SECOND},
+        {"60", "0", "1ms", HARDY_SECOND},
+        {"60", "0", "9999-12-31T23:59:59Z", 1440 * HARDY_SECOND},
+        {"60", "0", "99999999999999999999", 1440 * HARDY_SECOND},
+        {"1", "0", "9999-12-31T23:59:59Z", 86400 * HARDY_SECOND},
+    };
+    const int64_t now = HARDY_HOUR, wall = 1767225600 * HARDY_SECOND;
+    struct learned_cost cost, none = {{0}};
+    learned_estimate(400, 9, &cost);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct learned l;
+        struct http_headers h;
+        int64_t at;
+        learned_init(&l, 1);
+        http_headers_init(&h, 20, 4096);
+        limits_of(&h, "requests", cases[i].limit, cases[i].left, cases[i].reset);
+        print_message("# %s %s %s\n", cases[i].limit, cases[i].left, cases[i].reset);
+        for (int n = 0; n < 3; n++) { /* always the same */
+            learned_update(&l, &none, &h, now, wall);
+        }
+        assert_true(learned_reserve(&l, &cost, false, now, HARDY_NEVER, &at));
+        expect_between(at - now, 0, cases[i].most + HARDY_MILLISECOND);
+        learned_forget(&l, &cost);
+        for (int n = 0; n < 1000; n++) { /* what is given back is whole again */
+            assert_true(learned_reserve(&l, &cost, n % 2, now, HARDY_NEVER, &at));
+            learned_forget(&l, &cost);
+        }
+        assert_true(learned_reserve(&l, &cost, false, now, HARDY_NEVER, &at));
+        expect_between(at - now, 0, cases[i].most + HARDY_MILLISECOND);
+        http_headers_free(&h);
+    }
+}
+
 /* --- who leaves, at every moment
  * ------------------------------------------------------------------------------ */
 
@@ -316,6 +450,9 @@ int main(void) {
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
         cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
+        cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
+        cmocka_unit_test(an_outage_does_not_use_up_limits),
+        cmocka_unit_test(odd_limits),
         cmocka_unit_test(leaving_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
