@@ -18,6 +18,7 @@
 #define PROGRESS_EVERY HARDY_SECOND
 
 static void on_event(void *ctx, const struct sse_event *event);
+static void end_stream(struct call *c);
 
 static struct attempt_record *record_of(struct call *c) {
     return record_attempt(c->record, c->attempt);
@@ -58,6 +59,9 @@ static void finish(struct call *c, const struct verdict *verdict, const char *wh
     a->retry_after = verdict->outcome.retry_after;
     str_copy(a->why, sizeof a->why, why);
     str_make_printable(a->why);
+    if (c->streaming) { /* of half a stream too: it is paid for */
+        c->record->usage = c->reader.usage;
+    }
     figures_add_attempt(&c->g->figures, c->record, verdict->result);
     if (c->begun && c->request) {
         if (verdict->result == ATTEMPT_OK) {
@@ -69,6 +73,10 @@ static void finish(struct call *c, const struct verdict *verdict, const char *wh
     call_report(c, verdict);
 }
 
+bool attempt_has_all(const struct call *c) {
+    return c->streaming && c->terminal && !c->stopping;
+}
+
 void attempt_stop(struct call *c, enum attempt_result result, const char *why) {
     struct verdict v = judge_broken(result);
     if (c->http) {
@@ -76,6 +84,11 @@ void attempt_stop(struct call *c, enum attempt_result result, const char *why) {
             v.outcome.effect = HARDY_EFFECT_NONE;
         }
         http_call_cancel(c->http);
+        c->http = NULL;
+    }
+    if (attempt_has_all(c)) { /* only the connection's end was still waited for */
+        end_stream(c);
+        return;
     }
     if (result == ATTEMPT_CANCELLED) {
         v.outcome.kind = HARDY_IGNORED;
@@ -210,11 +223,10 @@ static void on_event(void *ctx, const struct sse_event *event) {
 static void end_stream(struct call *c) {
     struct verdict ok = {.outcome = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE},
                          .result = ATTEMPT_OK};
-    c->record->usage = c->reader.usage;
     if (!c->terminal) {
         struct verdict v = judge_broken(ATTEMPT_TRUNCATED);
         finish(c, &v, "the stream ended without its terminal event");
-    } else if (c->reader.error.type[0] || c->reader.error.code[0]) {
+    } else if (c->verdict.result != ATTEMPT_OK) {
         /* Handed on already, as the upstream told it. */
         char why[160];
         struct verdict v = c->verdict;
@@ -427,12 +439,9 @@ static void on_failed(void *ctx, struct http_call *http, const struct http_failu
     struct verdict v = judge_failure(failure);
     (void)http;
     c->http = NULL;
-    if (c->streaming) {
-        c->record->usage = c->reader.usage;
-        if (c->terminal && !c->stopping) { /* what mattered had come */
-            end_stream(c);
-            return;
-        }
+    if (attempt_has_all(c)) {
+        end_stream(c);
+        return;
     }
     finish(c, &v, failure->detail);
 }

@@ -106,15 +106,16 @@ static bool refused_here(const hardy_step *step) {
 static void answer_failure(struct call *c, const hardy_step *step) {
     char text[400];
     explain(c, step, text, sizeof text);
-    /* Of other services the last answer itself is the best description. */
-    if (c->up->protocol == UPSTREAM_HTTP && c->whole && c->status > 0) {
+    bool unknown = step->status == HARDY_E_IN_DOUBT ||
+                   (step->status == HARDY_E_FAILED && step->reason == HARDY_REASON_NOT_REPEATABLE);
+    /* Of other services, and of what is not repeated, the last answer itself is the best
+     * description. */
+    if ((c->up->protocol == UPSTREAM_HTTP || unknown) && c->whole && c->status > 0) {
         answer_held(c);
         c->record->outcome = c->status < 500 ? REQUEST_CALLER : REQUEST_PROVIDER;
         str_copy(c->record->reason, sizeof c->record->reason, text);
         return;
     }
-    bool unknown = step->status == HARDY_E_IN_DOUBT ||
-                   (step->status == HARDY_E_FAILED && step->reason == HARDY_REASON_NOT_REPEATABLE);
     struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
                               .trouble = TROUBLE_OVERLOADED,
                               .passing = true,
@@ -190,9 +191,7 @@ static void on_waiting(void *ctx, struct drive *d, const hardy_step *step) {
 static void on_result(void *ctx, struct drive *d, const hardy_step *step) {
     struct call *c = ctx;
     (void)d;
-    if (c->left) {
-        c->record->outcome = REQUEST_CANCELLED;
-    } else if (c->request && !c->begun) {
+    if (c->request && !c->begun) {
         answer_failure(c, step);
     }
 }
@@ -213,10 +212,12 @@ static void on_done(void *ctx, struct drive *d) {
 static void on_gone(void *ctx, struct http_request *r, enum close_reason reason) {
     struct call *c = ctx;
     c->left = true;
-    c->record->outcome = REQUEST_CANCELLED;
-    snprintf(c->record->reason, sizeof c->record->reason, "the client left: %s",
-             close_reason_text(reason));
     c->request = NULL;
+    if (!attempt_has_all(c) || reason == CLOSE_TIMEOUT) { /* else it has taken all there is */
+        c->record->outcome = REQUEST_CANCELLED;
+        snprintf(c->record->reason, sizeof c->record->reason, "the client left: %s",
+                 close_reason_text(reason));
+    }
     if (c->drive) {
         drive_cancel(c->drive);
     }
@@ -409,7 +410,8 @@ static bool make_headers(struct call *c, const struct http_headers *from, bool k
     return whole;
 }
 
-/* FNV-1a: not to be guessed from outside is the seed's work, and nothing secret hangs on it. */
+/* Of what the upstream is shown, for its limits are that one's. FNV-1a: not to be guessed from
+ * outside is the seed's work, and nothing secret hangs on it. */
 static uint64_t hash_credential(const struct gateway *g, const struct http_headers *h) {
     uint64_t hash = g->seed;
     for (size_t i = 0; i < h->count; i++) {
@@ -500,7 +502,6 @@ static void describe(struct call *c, const struct http_request *request, const c
     if (r->protocol == PROTOCOL_PLAIN) {
         c->cost.of[LEARNED_TOKENS] = c->cost.of[LEARNED_INPUT] = c->cost.of[LEARNED_OUTPUT] = 0;
     }
-    c->credential = hash_credential(c->g, h);
 }
 
 void call_take(struct gateway *g, const struct upstream *u, const char *rest, const char *client,
@@ -547,6 +548,7 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
         end_call(c);
         return;
     }
+    c->credential = hash_credential(g, &c->headers);
     r->overhead = loop_clock(g->loop) - from;
     queue_for_limits(c);
 }

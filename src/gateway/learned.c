@@ -11,6 +11,8 @@
 /* After a refusal, when the provider has not told its rate. */
 #define PACE_A_SECOND 5
 #define DAY_SECONDS 86400
+/* Larger ones are a way to say that there is none. */
+#define LIMIT_MOST 1e10
 
 static const struct {
     const char *limit[2], *left[2], *reset[2]; /* Anthropic's name, OpenAI's */
@@ -56,14 +58,15 @@ void learned_init(struct learned *l, uint64_t credential) {
 
 /* A request goes when anything is left; what it costs beyond that is a debt, for which those after
  * it wait. So one request that is larger than the bucket is not refused for ever. */
-static bool reserve_all(struct learned *l, bool low, int64_t now, int64_t latest, int64_t *at) {
+static bool reserve_all(struct learned *l, const struct learned_cost *cost, bool low, int64_t now,
+                        int64_t latest, int64_t *at) {
     uint64_t marks[LEARNED_COUNT] = {0};
     *at = now;
     for (size_t i = 0; i < LEARNED_COUNT; i++) {
         struct learned_limit *limit = &l->limits[i];
         int64_t slot = now;
         limit->rate.low_priority = low;
-        if (!limit->known ||
+        if (!limit->known || cost->of[i] <= 0 ||
             gcra_reserve(&limit->words, &limit->rate, 1, now, latest, &slot, &marks[i])) {
             *at = slot > *at ? slot : *at;
             continue;
@@ -88,7 +91,7 @@ bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool lo
         *at = held;
         return false;
     }
-    if (!reserve_all(l, low, now, latest, at)) {
+    if (!reserve_all(l, cost, low, now, latest, at)) {
         gcra_return(&l->hold, &l->pace, 1, mark);
         return false;
     }
@@ -105,7 +108,11 @@ bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool lo
 
 void learned_forget(struct learned *l, const struct learned_cost *cost) {
     for (size_t i = 0; i < LEARNED_COUNT; i++) {
-        l->limits[i].unanswered = fmax(l->limits[i].unanswered - cost->of[i], 0);
+        struct learned_limit *limit = &l->limits[i];
+        limit->unanswered = fmax(limit->unanswered - cost->of[i], 0);
+        if (limit->known && cost->of[i] > 0) {
+            gcra_credit(&limit->words, &limit->rate, fmax(cost->of[i], 1));
+        }
     }
 }
 
@@ -150,9 +157,15 @@ void learned_update(struct learned *l, const struct learned_cost *cost,
     for (size_t i = 0; i < LEARNED_COUNT; i++) {
         struct learned_limit *limit = &l->limits[i];
         double most, left;
-        /* Some answers hold 0 or -1 for "no limit of this kind". */
-        if (!read_count(headers, names[i].limit, &most) || most < 1 ||
-            !read_count(headers, names[i].left, &left)) {
+        if (!read_count(headers, names[i].limit, &most)) {
+            continue;
+        }
+        /* Some answers hold 0 for "no limit of this kind". */
+        if (most < 1 || most > LIMIT_MOST) {
+            limit->known = false;
+            continue;
+        }
+        if (!read_count(headers, names[i].left, &left)) {
             continue;
         }
         if (!limit->known) {

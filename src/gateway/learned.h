@@ -47,10 +47,12 @@ void learned_init(struct learned *l, uint64_t credential);
  * would be after `latest`; *at says when. `low`: leaves half of the burst to others. */
 bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool low, int64_t now,
                      int64_t latest, int64_t *at);
-/* An answer's headers; `cost` is that of its request, which they include. */
+/* An answer's headers; `cost` is that of its request, which they include. What they do not tell of
+ * is as if the request had not been. */
 void learned_update(struct learned *l, const struct learned_cost *cost,
                     const struct http_headers *headers, int64_t now, int64_t wall);
-/* The request ended without such an answer. */
+/* The request ended without such an answer, or before it was sent: it is given back, for a provider
+ * in trouble does not count, and one that did will say so. */
 void learned_forget(struct learned *l, const struct learned_cost *cost);
 /* The provider refused for lack of quota, and said how long. */
 void learned_hold(struct learned *l, int64_t until);

@@ -207,7 +207,7 @@ static enum event_meaning take_chat_event(struct stream_reader *r, const struct 
     if (!e->has_data) {
         return EVENT_LIFECYCLE;
     }
-    if (e->data_len == sizeof done - 1 && memcmp(e->data, done, e->data_len) == 0) {
+    if (e->data_len >= sizeof done - 1 && memcmp(e->data, done, sizeof done - 1) == 0) {
         return EVENT_TERMINAL;
     }
     /* Only an event that holds the word can be one: the scan is spared for the many others. */
@@ -225,6 +225,11 @@ static enum event_meaning take_chat_event(struct stream_reader *r, const struct 
     return only_role ? EVENT_LIFECYCLE : EVENT_CONTENT;
 }
 
+/* Clients go by the type in the data where the event has no name. */
+static bool is_typed(const struct sse_event *e, const struct scan_value *type, const char *name) {
+    return e->name_len > 0 ? named(e, name) : scan_is(type, name);
+}
+
 static enum event_meaning take_response_event(struct stream_reader *r, const struct sse_event *e) {
     static const char *const lifecycle[] = {"response.created", "response.queued",
                                             "response.in_progress", "response.output_item.added",
@@ -236,23 +241,24 @@ static enum event_meaning take_response_event(struct stream_reader *r, const str
     if (!e->has_data) {
         return EVENT_LIFECYCLE;
     }
-    struct scan_want want = {.path = "sequence_number"};
-    (void)scan_json(e->data, e->data_len, &want, 1);
-    take_number(&want.value, &r->sequence);
-    if (named(e, "error")) {
+    struct scan_want wants[] = {{.path = "sequence_number"}, {.path = "type"}};
+    (void)scan_json(e->data, e->data_len, wants, COUNT(wants));
+    take_number(&wants[0].value, &r->sequence);
+    const struct scan_value *type = &wants[1].value;
+    if (is_typed(e, type, "error")) {
         (void)read_error(e->data, e->data_len, error, &r->error);
         return EVENT_ERROR;
     }
-    if (named(e, "response.failed")) {
+    if (is_typed(e, type, "response.failed")) {
         (void)read_error(e->data, e->data_len, failed, &r->error);
         return EVENT_ERROR;
     }
-    if (named(e, "response.completed") || named(e, "response.incomplete")) {
+    if (is_typed(e, type, "response.completed") || is_typed(e, type, "response.incomplete")) {
         read_openai_usage(e->data, e->data_len, completed_usage, &r->usage);
         return EVENT_TERMINAL;
     }
     for (size_t i = 0; i < COUNT(lifecycle); i++) {
-        if (named(e, lifecycle[i])) {
+        if (is_typed(e, type, lifecycle[i])) {
             return EVENT_LIFECYCLE;
         }
     }

@@ -86,6 +86,14 @@ void gcra_charge(struct gcra_words *w, const hardy_rate_config *c, double n, int
     } while (!word_cas(&w->arrival, &before, next));
 }
 
+void gcra_credit(struct gcra_words *w, const hardy_rate_config *c, double n) {
+    int64_t span = n > 0 ? cost(c, n) : 0;
+    uint64_t before = word_load(&w->arrival), next;
+    do {
+        next = (int64_t)before > span ? before - (uint64_t)span : 0;
+    } while (!word_cas(&w->arrival, &before, next));
+}
+
 void gcra_set_left(struct gcra_words *w, const hardy_rate_config *c, double left, int64_t now) {
     double used = c->burst - left;
     word_store(&w->arrival, (uint64_t)time_add(now, used > 0 ? cost(c, used) : 0));

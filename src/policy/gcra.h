@@ -22,6 +22,9 @@ void gcra_hold(struct gcra_words *w, const hardy_rate_config *c, int64_t until);
 /* Takes n events whatever is left, into debt if need be: what turned out to cost more. With n below
  * 0 gives back what turned out to cost less. */
 void gcra_charge(struct gcra_words *w, const hardy_rate_config *c, double n, int64_t now);
+/* n events that were taken are not used: those who reserved since keep their time, those who come
+ * have it shorter. */
+void gcra_credit(struct gcra_words *w, const hardy_rate_config *c, double n);
 /* The far side said how much is left; below 0 it is a debt. */
 void gcra_set_left(struct gcra_words *w, const hardy_rate_config *c, double left, int64_t now);
 double gcra_available(const struct gcra_words *w, const hardy_rate_config *c, int64_t now);
