@@ -175,7 +175,7 @@ static void hand_on(struct call *c, const struct sse_event *event) {
 static bool is_readable(const struct sse_event *e) {
     static const char done[] = "[DONE]";
     return !e->has_data ||
-           (e->data_len == sizeof done - 1 && memcmp(e->data, done, e->data_len) == 0) ||
+           (e->data_len >= sizeof done - 1 && memcmp(e->data, done, sizeof done - 1) == 0) ||
            json_check(e->data, e->data_len, NULL) != HARDY_E_SYNTAX;
 }
 
