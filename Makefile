@@ -27,7 +27,7 @@ test-long: ## the long proofs
 	@tools/test.sh long
 
 bench: ## measurements
-	@tools/packages.sh build run
+	@tools/packages.sh build run bench
 	@tools/build.sh build -Dtests=false
 	@meson test -C build --benchmark --verbose --num-processes 1
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/packages.sh SET...    (sets: build, run, test, format)
+# tools/packages.sh SET...    (sets: build, run, test, bench, format)
 # Finds what is missing for these sets and installs it with apt. Every need is a probe (a command, a
 # file, a library, a program that links) and the Debian package that brings it, so what is there
 # already, from wherever it came, is left alone.
@@ -41,10 +41,13 @@ test    command:openssl                                                   openss
 test    command:sqlite3                                                   sqlite3
 test    command:openssl                                                   openssl
 test    command:python3                                                   python3
+bench   command:nginx                                                     nginx
+bench   command:haproxy                                                   haproxy
+bench   command:wrk                                                       wrk
 test    command:promtool                                                  prometheus
 '
 # Packages that bring a service; the program is wanted, not a server that starts with the machine.
-services=(nginx prometheus)
+services=(nginx haproxy prometheus)
 
 policy=/usr/sbin/policy-rc.d
 policy_saved=$policy.before-hardy
@@ -191,7 +194,7 @@ main() {
     local set answer root
     local -a lacks=()
     [ $# -gt 0 ] || {
-        say "usage: tools/packages.sh SET...    (sets: build, run, test, format)"
+        say "usage: tools/packages.sh SET...    (sets: build, run, test, bench, format)"
         exit 2
     }
     if [ "$1" = --as-root ]; then
@@ -201,7 +204,7 @@ main() {
     fi
     for set in "$@"; do
         grep -q "^$set " <<<"$needs" || {
-            say "tools/packages.sh: no set is called '$set'; there are: build, run, test, format"
+            say "tools/packages.sh: no set is called '$set'; there are: build, run, test, bench, format"
             exit 2
         }
     done
