@@ -20,6 +20,8 @@
  * nothing to send. */
 #define ANNOUNCED_ROOM ((size_t)256 * 1024)
 #define FIRST_ROOM 1024 /* of a body whose length is not told */
+/* A body of which more than this is still to come is read to its place, not copied there. */
+#define WORTH_PLACING ((size_t)16 * 1024)
 #define TOO_LARGE "the body is larger than this path takes"
 
 static void work_on_pending(struct peer *p);
@@ -288,8 +290,11 @@ static void on_body(void *ctx, const char *data, size_t len) {
     }
     if (!r->route->stream) {
         size_t need = r->body.len + len;
-        if (!r->body.failed && !r->crowded &&
-            (need <= r->room || grow_body(r, need, p->parser.content_length))) {
+        if (r->body.data &&
+            data == r->body.data + r->body.len) { /* read to where on_space() said */
+            r->body.len = need;
+        } else if (!r->body.failed && !r->crowded &&
+                   (need <= r->room || grow_body(r, need, p->parser.content_length))) {
             buf_append(&r->body, data, len);
         }
     } else if (r->events && r->events->data) {
@@ -382,6 +387,9 @@ static const char *objection(const struct peer *p, const struct http_request *r,
 
 static void complete(struct http_request *r) {
     r->body_complete = true;
+    if (r->body.data) {
+        r->body.data[r->body.len] = '\0';
+    }
     r->received = loop_now(r->server->loop);
 }
 
@@ -597,6 +605,19 @@ static void on_data(void *ctx, struct stream *s, const char *data, size_t len) {
     work_on_pending(p);
 }
 
+/* Never beyond the end of the body: there is no room for what follows it. */
+static char *on_space(void *ctx, struct stream *s, size_t *len) {
+    struct peer *p = ctx;
+    struct http_request *r = p->state == PEER_REQUEST ? p->request : NULL;
+    (void)s;
+    if (!r || r->body_complete || p->parser.state != HTTP_PARSER_BODY || p->parser.chunked ||
+        p->pending.len > 0 || r->room - r->body.len < WORTH_PLACING) {
+        return NULL;
+    }
+    *len = r->room - r->body.len;
+    return r->body.data + r->body.len;
+}
+
 static void on_drained(void *ctx, struct stream *s) {
     struct peer *p = ctx;
     struct http_request *r = p->request;
@@ -667,7 +688,7 @@ static void on_refused_closed(void *ctx, struct stream *s, enum close_reason rea
 
 static void on_accepted(void *ctx, struct stream *stream) {
     static const struct stream_events events = {
-        .data = on_data, .drained = on_drained, .closed = on_closed};
+        .data = on_data, .space = on_space, .drained = on_drained, .closed = on_closed};
     static const struct stream_events refused = {.closed = on_refused_closed};
     struct http_server *s = ctx;
     s->counts.accepted++;

@@ -115,6 +115,10 @@ struct stream_events {
     /* The last callback; the stream is gone when it returns. `detail` is a text, borrowed. EOF
      * comes here too: half-closed streams are not kept. */
     void (*closed)(void *ctx, struct stream *s, enum close_reason reason, const char *detail);
+    /* Where the next bytes may be read to, at most *len of them, which then come to `data` in that
+     * place; NULL = into the loop's own memory. Asked before each read, for what is so large that
+     * copying it costs. May be NULL. */
+    char *(*space)(void *ctx, struct stream *s, size_t *len);
 };
 /* Resolves and connects, trying each address, the next after 250 ms while the ones before are still
  * silent; TCP_NODELAY. No time limit but the kernel's: close it when yours has passed. `events`

@@ -228,6 +228,18 @@ size_t stream_sim_unsent(const struct stream *stream) {
 
 /* --- reading --- */
 
+/* Where the reader wants these bytes, when they fit there as a whole. */
+static const char *place(struct stream_sim *s, const struct chunk *c) {
+    const struct stream_events *events = s->base.events;
+    size_t len = 0;
+    char *there = events->space ? events->space(s->base.ctx, &s->base, &len) : NULL;
+    if (!there || len < c->len) {
+        return c->data;
+    }
+    memcpy(there, c->data, c->len);
+    return there;
+}
+
 static void take(struct stream_sim *s, struct chunk *c) {
     struct loop_sim *w = world_of(s);
     sim_trace(w, "chunk", s->number, sum_of(c->data, c->len) ^ c->kind);
@@ -236,7 +248,7 @@ static void take(struct stream_sim *s, struct chunk *c) {
     if (c->kind == CHUNK_DATA) {
         sim_enter(w, s->outside);
         if (s->base.events && s->base.events->data) {
-            s->base.events->data(s->base.ctx, &s->base, c->data, c->len);
+            s->base.events->data(s->base.ctx, &s->base, place(s, c), c->len);
         }
     } else {
         if (c->kind == CHUNK_RESET) {

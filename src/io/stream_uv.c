@@ -330,10 +330,17 @@ size_t stream_uv_unsent(const struct stream *stream) {
 /* --- reading --- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out) {
+    struct stream_uv *s = ((struct sock *)handle->data)->stream;
+    size_t len = 0;
     (void)suggested;
-    struct sock *sock = handle->data;
-    *out = sock->stream ? uv_buf_init(uv_of(sock->stream->base.loop)->buffer, READ_SIZE)
-                        : uv_buf_init(NULL, 0);
+    if (!s) {
+        *out = uv_buf_init(NULL, 0);
+        return;
+    }
+    const struct stream_events *events = s->base.events;
+    char *place = events && events->space ? events->space(s->base.ctx, &s->base, &len) : NULL;
+    *out = place ? uv_buf_init(place, (unsigned)len)
+                 : uv_buf_init(uv_of(s->base.loop)->buffer, READ_SIZE);
 }
 
 static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buffer) {

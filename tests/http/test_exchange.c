@@ -15,6 +15,7 @@
 #define CALLS 30
 #define SEEDS 300
 #define DEADLINE (20 * HARDY_SECOND)
+#define BODY_MOST 60000
 
 struct exchange;
 
@@ -25,6 +26,7 @@ struct one {
     struct loop_timer timer;
     bool idempotent, chunked, cancelled;
     size_t answer_len;
+    char body[BODY_MOST]; /* of every other call borrowed */
     int ended;
     int done; /* how often the server has handled it */
 };
@@ -45,6 +47,12 @@ struct exchange {
 /* The answer to the n-th call, of any length: nothing like the answer to another one. */
 static char answer_byte(size_t index, size_t at) {
     return (char)('a' + (index * 7 + at) % 26);
+}
+
+/* Every tenth is so large that the server reads it to its place. */
+static size_t body_len(const struct one *one) {
+    size_t len = one->index % 10 == 9 ? 20000 + 1000 * one->index : 100 + one->index * 50;
+    return one->idempotent ? 0 : len;
 }
 
 static struct one *which(struct exchange *e, const struct http_request *r) {
@@ -94,7 +102,7 @@ static void handle(void *ctx, struct http_request *r) {
     e->handling++;
     size_t len;
     const char *body = http_request_body(r, &len);
-    assert_int_equal(len, one->idempotent ? 0 : 100 + one->index * 50);
+    assert_int_equal(len, body_len(one));
     for (size_t i = 0; i < len; i++) {
         assert_int_equal(body[i], answer_byte(one->index, i));
     }
@@ -106,6 +114,7 @@ static void handle(void *ctx, struct http_request *r) {
 }
 
 static void over(struct one *one) {
+    memset(one->body, '#', sizeof one->body); /* nobody may look at it any more */
     one->ended++;
     one->e->open--;
     if (one->e->open == 0) {
@@ -149,14 +158,15 @@ static void begin_call(struct loop_timer *timer) {
     struct one *one = timer->ctx;
     struct exchange *e = one->e;
     struct http_call_options o;
-    char target[40], body[100 + CALLS * 50];
+    char target[40];
     http_call_options_init(&o);
     o.method = one->idempotent ? "GET" : "POST";
-    o.body_len = one->idempotent ? 0 : 100 + one->index * 50;
+    o.body_len = body_len(one);
     for (size_t i = 0; i < o.body_len; i++) {
-        body[i] = answer_byte(one->index, i);
+        one->body[i] = answer_byte(one->index, i);
     }
-    o.body = body;
+    o.body = one->body;
+    o.borrow_body = one->index % 2 == 1;
     snprintf(target, sizeof target, "/x?%zu", one->index);
     free(e->url.target);
     e->url.target = str_dup(target);
@@ -179,7 +189,7 @@ static void cancel_call(struct loop_timer *timer) {
 static void exchange(struct exchange *e, const struct sim_options *sim, uint64_t seed,
                      bool cancelling) {
     static const struct http_route routes[] = {{"GET", "/x", 0, false, handle},
-                                               {"POST", "/x", 10000, false, handle}};
+                                               {"POST", "/x", BODY_MOST, false, handle}};
     struct http_server_options o;
     struct loop_timer cancels[CALLS];
     char text[60];

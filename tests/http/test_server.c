@@ -1001,6 +1001,48 @@ static void bodies_together(bool simulated) {
     end(&f);
 }
 
+/* A large body is read to its place, in pieces of any size, and not a byte of what follows it. */
+static void large_bodies(bool simulated) {
+    static const size_t steps[] = {0, 7001, 20000, 65536};
+    static const size_t lens[] = {16384, 100000, 262144, 262145, 700000};
+    struct fixture f;
+    begin(&f, simulated);
+    for (size_t i = 0; i < 20; i++) {
+        size_t len = lens[i / 4];
+        struct buf text;
+        buf_init(&text, 1 << 20);
+        buf_printf(&text, "POST /keep HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", len);
+        for (size_t at = 0; at < len; at++) {
+            buf_putc(&text, (char)('a' + at % 26));
+        }
+        buf_puts(&text, "GET /hello HTTP/1.1\r\n" HOST CLOSE "\r\n");
+        struct raw_client c = {.send = text.data, .len = text.len, .step = steps[i % 4]};
+        raw_client_open(&c, &f.w, f.port);
+        while (f.kept_count == 0) {
+            world_run(&f.w);
+        }
+        size_t came;
+        const char *body = http_request_body(f.kept[0], &came);
+        assert_int_equal(came, len);
+        assert_int_equal(strlen(body), len);
+        for (size_t at = 0; at < len; at++) {
+            if (body[at] != (char)('a' + at % 26)) {
+                fail_msg("byte %zu of %zu", at, len);
+            }
+        }
+        http_respond_text(f.kept[0], 200, "text/plain", "kept");
+        f.kept_count = 0;
+        run_closed(&f, &c);
+        static const char expected[] =
+            TEXT("200 OK", "4", "\r\nkept") TEXT("200 OK", "5", "connection: close\r\n\r\nhello");
+        assert_string_equal(c.got.data, expected);
+        raw_client_free(&c);
+        buf_free(&text);
+    }
+    assert_int_equal(http_server_body_total(f.server), 0);
+    end(&f);
+}
+
 /* Announcing a large body costs no memory until it comes. */
 static void test_announced(void **state) {
     struct fixture f;
@@ -1059,6 +1101,7 @@ BOTH(events)
 BOTH(heads_at_once)
 BOTH(stop_accepting)
 BOTH(bodies_together)
+BOTH(large_bodies)
 
 int main(int argc, char **argv) {
     if (argc > 1) {
@@ -1076,6 +1119,7 @@ int main(int argc, char **argv) {
         TEST_BOTH(heads_at_once),
         TEST_BOTH(stop_accepting),
         TEST_BOTH(bodies_together),
+        TEST_BOTH(large_bodies),
         cmocka_unit_test(test_writes),
         cmocka_unit_test(test_announced),
         cmocka_unit_test(test_received),

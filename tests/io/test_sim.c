@@ -177,8 +177,8 @@ static void client_closed(void *ctx, struct stream *s, enum close_reason reason,
     again(c);
 }
 
-static const struct stream_events client_events = {client_connected, client_data, NULL,
-                                                   client_closed};
+static const struct stream_events client_events = {
+    .connected = client_connected, .data = client_data, .closed = client_closed};
 
 static void client_start(struct loop_timer *t) {
     struct client *c = t->ctx;
@@ -201,7 +201,7 @@ static void server_closed(void *ctx, struct stream *s, enum close_reason reason,
     (void)reason;
     (void)detail;
 }
-static const struct stream_events server_events = {NULL, server_data, NULL, server_closed};
+static const struct stream_events server_events = {.data = server_data, .closed = server_closed};
 static void accepted(void *ctx, struct stream *s) {
     stream_set_events(s, &server_events, ctx);
 }
@@ -458,8 +458,8 @@ static void kill_server_closed(void *ctx, struct stream *s, enum close_reason re
     (void)detail;
     server_saw_the_end += reason == CLOSE_EOF || reason == CLOSE_RESET;
 }
-static const struct stream_events kill_server_events = {NULL, server_data, NULL,
-                                                        kill_server_closed};
+static const struct stream_events kill_server_events = {.data = server_data,
+                                                        .closed = kill_server_closed};
 static void kill_accepted(void *ctx, struct stream *s) {
     stream_set_events(s, &kill_server_events, ctx);
 }
@@ -514,7 +514,7 @@ static void die(struct loop_timer *t) {
 static void what_outlives_a_kill(void **state) {
     (void)state;
     static const struct shim_events never = {never_ended};
-    static const struct stream_events mine = {NULL, NULL, NULL, never_closed};
+    static const struct stream_events mine = {.closed = never_closed};
     static const struct process_events process_never = {NULL, NULL};
     struct shim_result r;
     struct loop_timer dying, timer;

@@ -90,7 +90,10 @@ static void on_closed(void *ctx, struct stream *s, enum close_reason reason, con
     }
 }
 
-static const struct stream_events events = {on_connected, on_data, on_drained, on_closed};
+#define EVENTS(on_connection)                                                                      \
+    { .connected = (on_connection), .data = on_data, .drained = on_drained, .closed = on_closed }
+
+static const struct stream_events events = EVENTS(on_connected);
 
 static void on_accepted(void *ctx, struct stream *s) {
     struct end *e = ctx;
@@ -300,7 +303,7 @@ static void write_large_and_close(void *ctx, struct stream *s) {
 }
 
 static void large(void (*connected)(void *, struct stream *)) {
-    struct stream_events sends = {connected, on_data, on_drained, on_closed};
+    struct stream_events sends = EVENTS(connected);
     buf_free(&server.got);
     buf_init(&server.got, LARGE);
     server.pause_after = 1 << 20;
@@ -357,7 +360,7 @@ static void write_pieces(void *ctx, struct stream *s) {
 }
 
 static void pieces(void) {
-    struct stream_events sends = {write_pieces, on_data, on_drained, on_closed};
+    struct stream_events sends = EVENTS(write_pieces);
     server.close_after = 13;
     client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
     loop_run(loop);
@@ -386,6 +389,61 @@ static void pieces_leave_together(void **state) {
     assert_int_equal(server.pieces, 1);
 }
 
+/* --- reading to a place of one's own --- */
+
+static char own[100];
+static size_t own_len, own_pieces, asked;
+
+/* The first half to its place, what follows wherever it falls. */
+static char *give_space(void *ctx, struct stream *s, size_t *len) {
+    struct end *e = ctx;
+    assert_ptr_equal(e->stream, s);
+    asked++;
+    *len = 50 - own_len;
+    return own_len < 50 ? own + own_len : NULL;
+}
+
+static void take_own(void *ctx, struct stream *s, const char *data, size_t len) {
+    if (data == own + own_len) {
+        own_len += len;
+        own_pieces++;
+    }
+    on_data(ctx, s, data, len);
+}
+
+static void accept_own(void *ctx, struct stream *s) {
+    static const struct stream_events own_events = {
+        .data = take_own, .closed = on_closed, .space = give_space};
+    struct end *e = ctx;
+    e->stream = s;
+    stream_set_events(s, &own_events, e);
+}
+
+static void bytes_are_read_to_where_they_are_wanted(void **state) {
+    static const struct listener_events own_listens = {accept_own};
+    static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstu"
+                               "vwxyz0123456789abcdefghijklmn";
+    (void)state;
+    own_len = own_pieces = asked = 0;
+    listener_close(listening);
+    listening = listener_open(loop, "127.0.0.1", 0, &own_listens, &server, NULL);
+    client.say = text;
+    server.close_after = strlen(text);
+    connect_client("127.0.0.1", listener_port(listening));
+    loop_run(loop);
+    assert_string_equal(server.got.data, text);
+    assert_true(asked >= own_pieces);
+    assert_true(own_len <= 50);
+    assert_memory_equal(own, text, own_len);
+}
+
+static void and_not_beyond(void **state) {
+    bytes_are_read_to_where_they_are_wanted(state);
+    assert_int_equal(own_len, 50); /* the kernel fills it to the last byte */
+    assert_int_equal(own_pieces, 1);
+    assert_int_equal(server.pieces, 2);
+}
+
 static void close_now(struct loop_timer *t) {
     struct end *e = t->ctx;
     stream_close(e->stream, CLOSE_SHUTDOWN);
@@ -394,7 +452,7 @@ static void close_now(struct loop_timer *t) {
 /* The far side reads nothing: closing lingers, and a second reason ends that. */
 static void another_reason_hurries_the_closing_up(void **state) {
     (void)state;
-    struct stream_events sends = {write_large_and_close, on_data, on_drained, on_closed};
+    struct stream_events sends = EVENTS(write_large_and_close);
     server.pause_after = 1;
     client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
     struct loop_timer t;
@@ -463,7 +521,7 @@ static void stop(struct loop_timer *t) {
 /* Freeing the loop in the middle of everything: no callback, no leak. */
 static void left_open_at_the_end(void **state) {
     (void)state;
-    struct stream_events sends = {write_large, on_data, on_drained, on_closed};
+    struct stream_events sends = EVENTS(write_large);
     server.pause_after = 1;
     client.stream = stream_connect(loop, "127.0.0.1", listener_port(listening), &sends, &client);
     struct loop_timer t;
@@ -493,6 +551,8 @@ int main(void) {
         BOTH(written_and_closed_before_it_is_connected),
         BOTH(pieces_arrive_in_order),
         KERNEL(pieces_leave_together),
+        BOTH(bytes_are_read_to_where_they_are_wanted),
+        KERNEL(and_not_beyond),
         BOTH(another_reason_hurries_the_closing_up),
         BOTH(too_much_unsent_closes),
         KERNEL(listening_twice_names_the_address),
