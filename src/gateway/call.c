@@ -115,7 +115,7 @@ void call_report(struct call *c, const struct verdict *verdict) {
         int64_t after = verdict->outcome.retry_after;
         /* Who is asked to stay away for longer may be alone in that. */
         after = after < HARDY_MINUTE ? after : HARDY_MINUTE;
-        learned_hold(upstream_learned(c->up, c->credential), time_add(now(c), after));
+        learned_hold(upstream_learned(c->up, c->credential), now(c), time_add(now(c), after));
     }
     if (c->charged) {
         c->charged = false;

@@ -401,6 +401,34 @@ static void odd_limits(void **state) {
     }
 }
 
+/* A day's limit of requests, of which many are left, does not pace those who met the tokens' one.
+ */
+static void the_pace_after_a_refusal(void **state) {
+    (void)state;
+    const int64_t now = HARDY_HOUR;
+    struct learned_cost cost, none = {{0}};
+    learned_estimate(400, 9, &cost);
+    for (int used_up = 0; used_up < 2; used_up++) {
+        struct learned l;
+        struct http_headers h;
+        int64_t at;
+        learned_init(&l, 1);
+        http_headers_init(&h, 20, 4096);
+        limits_of(&h, "requests", "200", used_up ? "0" : "199", used_up ? "1440m" : "7m12s");
+        learned_update(&l, &none, &h, now, 0);
+        learned_hold(&l, now, now + HARDY_SECOND);
+        for (int i = 0; i < 5; i++) {
+            assert_true(learned_reserve(&l, &cost, false, now, HARDY_NEVER, &at));
+        }
+        if (used_up) {
+            assert_true(at - now > 1000 * HARDY_SECOND);
+        } else {
+            expect_between(at - now, HARDY_SECOND, 3 * HARDY_SECOND);
+        }
+        http_headers_free(&h);
+    }
+}
+
 /* --- who leaves, at every moment
  * ------------------------------------------------------------------------------ */
 
@@ -453,6 +481,7 @@ int main(void) {
         cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
         cmocka_unit_test(an_outage_does_not_use_up_limits),
         cmocka_unit_test(odd_limits),
+        cmocka_unit_test(the_pace_after_a_refusal),
         cmocka_unit_test(leaving_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
