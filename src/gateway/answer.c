@@ -60,6 +60,7 @@ bool answer_data(struct call *c, const char *data, size_t len) {
     if (!c->paused && c->http && http_respond_unsent(c->request) > UNSENT_MAX) {
         c->paused = true;
         http_call_pause(c->http, true);
+        call_note_pause(c);
     }
     return true;
 }

@@ -235,12 +235,16 @@ static void on_heartbeat(struct loop_timer *timer) {
     } else if (!c->begun) {
         due = time_add(now(c), every);
     }
-    if (c->paused && c->drive) {
-        /* The upstream's silence is ours: the client does not read. How long it may do so, the
-         * server decides. */
-        drive_report_progress(c->drive, c->attempt, HARDY_BYTES);
-    }
     loop_timer_start(c->g->loop, timer, due);
+    call_note_pause(c);
+}
+
+void call_note_pause(struct call *c) {
+    if (c->paused && c->drive) {
+        drive_report_progress(c->drive, c->attempt, HARDY_BYTES);
+        loop_timer_start_by(c->g->loop, &c->timer,
+                            time_add(now(c), c->up->guard->timeout_idle / 2));
+    }
 }
 
 static void start_operation(struct call *c) {

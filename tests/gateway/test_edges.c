@@ -145,6 +145,39 @@ static void done_with_something_behind_it(void **state) {
     bench_end(&b);
 }
 
+/* --- slow readers
+ * -------------------------------------------------------------------------------------------- */
+
+/* While the client does not read, the upstream's silence is ours: no idle time-out counts it. */
+static void a_slow_reader_is_not_the_upstreams_silence(void **state) {
+    (void)state;
+    enum { EVENTS = 60000 };
+    struct buf events;
+    buf_init(&events, 4 << 20);
+    buf_puts(&events, START);
+    for (int i = 0; i < EVENTS; i++) {
+        buf_puts(&events, DELTA);
+    }
+    buf_puts(&events, STOP);
+    const char *answers[] = {sse_answer(events.data)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers,
+                                            .count = 1,
+                                            .sections = "guards: {up: {timeout: {idle: 5s}}}\n"});
+    ask_begin(&b, &a, "POST", MESSAGES, STREAM, NULL);
+    a.log.pause_at = 1000;
+    a.log.pause_for = 20 * HARDY_SECOND; /* less than the server's write limit */
+    world_wait(&b.w, 60 * HARDY_SECOND);
+    assert_int_equal(a.log.ends, 1);
+    assert_null(strstr(a.log.body.data, "event: error"));
+    assert_non_null(strstr(a.log.body.data, STOP));
+    assert_int_equal(last_record(&b)->outcome, REQUEST_OK);
+    asked_free(&a);
+    bench_end(&b);
+    buf_free(&events);
+}
+
 /* --- answers that are not streamed
  * --------------------------------------------------------------------------- */
 
@@ -474,6 +507,7 @@ int main(void) {
         cmocka_unit_test(a_late_error_without_a_kind),
         cmocka_unit_test(responses_without_event_names),
         cmocka_unit_test(done_with_something_behind_it),
+        cmocka_unit_test(a_slow_reader_is_not_the_upstreams_silence),
         cmocka_unit_test(other_paths_keep_their_answer),
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
