@@ -255,6 +255,66 @@ static void an_early_answer(void **state) {
     free(body);
 }
 
+/* --- requests
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Who may use an upstream's path, with hardy's key even, may not climb out of it. */
+static void nobody_climbs_out_of_an_upstreams_path(void **state) {
+    (void)state;
+    static const struct {
+        const char *path;
+        bool passes;
+    } cases[] = {
+        {"/up/../admin", false},
+        {"/up/..", false},
+        {"/up/v1/../../admin", false},
+        {"/up/%2e%2E/admin", false},
+        {"/up/.%2e/admin", false},
+        {"/up/..%2fadmin", false},
+        {"/up/..\\admin", false},
+        {"/up/v1/..;x/admin", false},
+        {"/up/v1%2f..%2f../admin", false},
+        {"/up/v1/a..b/..c", true},
+        {"/up/v1/.../x", true},
+        {"/up/v1/./x", true},
+        {"/up/v1/x?to=/../y", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bench b;
+        char request[300];
+        bench_begin(&b, &(struct bench_options){.answers = many("HTTP/1.1 200 OK\r\n"
+                                                                "content-length: 2\r\n\r\nok"),
+                                                .count = PLENTY});
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", cases[i].path);
+        const char *got = raw_talk(&b.w, gateway_port(b.gateway), request, 0);
+        print_message("# %s\n", cases[i].path);
+        assert_int_equal(strncmp(got, "HTTP/1.1 200 ", 13) == 0, cases[i].passes);
+        assert_int_equal(strncmp(got, "HTTP/1.1 400 ", 13) == 0, !cases[i].passes);
+        assert_int_equal(b.upstream.next, cases[i].passes);
+        bench_end(&b);
+    }
+}
+
+static void methods_that_cannot_be_passed_on(void **state) {
+    (void)state;
+    struct bench b;
+    bench_begin(&b, &(struct bench_options){.answers = many("HTTP/1.1 200 OK\r\n"
+                                                            "content-length: 2\r\n\r\nok"),
+                                            .count = PLENTY});
+    const char *got = raw_talk(&b.w, gateway_port(b.gateway),
+                               "CONNECT /up/x HTTP/1.1\r\nhost: localhost\r\n"
+                               "connection: close\r\n\r\n",
+                               0);
+    assert_memory_equal(got, "HTTP/1.1 4", 10);
+    got = raw_talk(&b.w, gateway_port(b.gateway),
+                   "CONNECT up:80 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 0);
+    assert_memory_equal(got, "HTTP/1.1 4", 10);
+    assert_int_equal(b.upstream.accepted, 0);
+    bench_end(&b);
+}
+
 /* --- limits
  * --------------------------------------------------------------------------------------------------
  */
@@ -511,6 +571,8 @@ int main(void) {
         cmocka_unit_test(other_paths_keep_their_answer),
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
+        cmocka_unit_test(nobody_climbs_out_of_an_upstreams_path),
+        cmocka_unit_test(methods_that_cannot_be_passed_on),
         cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
         cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
         cmocka_unit_test(an_outage_does_not_use_up_limits),
