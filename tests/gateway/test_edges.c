@@ -202,6 +202,26 @@ static void other_paths_keep_their_answer(void **state) {
     }
 }
 
+/* A model's answer that says neither its length nor its type may be half of one. */
+static void half_an_answer_of_no_type(void **state) {
+    (void)state;
+    static const char *const halves[] = {"HTTP/1.0 200 OK\r\n\r\n{\"type\":\"mess",
+                                         "HTTP/1.0 200 OK\r\n\r\n",
+                                         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *answers[] = {halves[i], "HTTP/1.0 200 OK\r\n\r\n" GOOD};
+        struct bench b;
+        struct asked a;
+        bench_begin(&b, &(struct bench_options){.answers = answers, .count = 2});
+        b.upstream.close_after = true;
+        ask(&b, &a, "POST", MESSAGES, BODY, NULL);
+        assert_string_equal(a.log.body.data, GOOD);
+        assert_int_equal(b.upstream.next, 2);
+        asked_free(&a);
+        bench_end(&b);
+    }
+}
+
 /* A length that the upstream did not tell is not made up. */
 static void head_without_a_length(void **state) {
     (void)state;
@@ -569,6 +589,7 @@ int main(void) {
         cmocka_unit_test(done_with_something_behind_it),
         cmocka_unit_test(a_slow_reader_is_not_the_upstreams_silence),
         cmocka_unit_test(other_paths_keep_their_answer),
+        cmocka_unit_test(half_an_answer_of_no_type),
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
         cmocka_unit_test(nobody_climbs_out_of_an_upstreams_path),
