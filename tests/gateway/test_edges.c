@@ -222,6 +222,21 @@ static void half_an_answer_of_no_type(void **state) {
     }
 }
 
+static void headers_of_the_upstreams_connection(void **state) {
+    (void)state;
+    const char *answers[] = {
+        json_answer(200, "connection: x-hop, keep-alive\r\nx-hop: 1\r\nx-end: 2\r\n", GOOD)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1});
+    ask(&b, &a, "POST", MESSAGES, BODY, "te", "trailers", NULL);
+    assert_true(has_header(&a, "x-end: 2"));
+    assert_null(strcasestr(a.log.headers.data, "x-hop"));
+    assert_null(strcasestr(b.upstream.heard.data, "trailers"));
+    asked_free(&a);
+    bench_end(&b);
+}
+
 /* A length that the upstream did not tell is not made up. */
 static void head_without_a_length(void **state) {
     (void)state;
@@ -590,6 +605,7 @@ int main(void) {
         cmocka_unit_test(a_slow_reader_is_not_the_upstreams_silence),
         cmocka_unit_test(other_paths_keep_their_answer),
         cmocka_unit_test(half_an_answer_of_no_type),
+        cmocka_unit_test(headers_of_the_upstreams_connection),
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
         cmocka_unit_test(nobody_climbs_out_of_an_upstreams_path),
