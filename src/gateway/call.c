@@ -274,8 +274,18 @@ static void start_operation(struct call *c) {
     }
 }
 
+static void queue_for_limits(struct call *c);
+
 static void on_let_through(struct loop_timer *timer) {
-    start_operation(timer->ctx);
+    struct call *c = timer->ctx;
+    struct learned *l = upstream_learned(c->up, c->credential);
+    if (l->held_until > now(c)) { /* one that went before was refused meanwhile */
+        c->charged = false;
+        learned_forget(l, &c->cost);
+        queue_for_limits(c);
+    } else {
+        start_operation(c);
+    }
 }
 
 static void queue_for_limits(struct call *c) {

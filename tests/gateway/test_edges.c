@@ -424,6 +424,37 @@ static void who_leaves_the_queue_gives_his_place_back(void **state) {
     bench_end(&b);
 }
 
+/* Callers that were parked when the provider refused one do not run into its refusal too. */
+static void a_refusal_holds_those_who_are_parked(void **state) {
+    (void)state;
+    static const char *answers[PLENTY];
+    const char *good = limited("1", "00:59");
+    for (size_t i = 0; i < PLENTY; i++) {
+        answers[i] = good;
+    }
+    answers[3] = json_answer(429, "retry-after: 20\r\n", "{}");
+    struct bench b;
+    struct asked first, a[10];
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = PLENTY});
+    ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+    for (size_t i = 0; i < 10; i++) {
+        ask_begin(&b, &a[i], "POST", MESSAGES, BODY, NULL);
+    }
+    while (b.upstream.next < 4) {
+        world_wait(&b.w, 100 * HARDY_MILLISECOND);
+    }
+    world_wait(&b.w, 19 * HARDY_SECOND);
+    assert_int_equal(b.upstream.next, 4);
+    world_wait(&b.w, 40 * HARDY_SECOND);
+    assert_int_equal(b.upstream.next, 12);
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(a[i].log.status, 200);
+        asked_free(&a[i]);
+    }
+    asked_free(&first);
+    bench_end(&b);
+}
+
 /* What failed at the upstream's own trouble has used up nothing of its limits: when the trouble is
  * over, nobody is kept waiting for it. */
 static void an_outage_does_not_use_up_limits(void **state) {
@@ -612,6 +643,7 @@ int main(void) {
         cmocka_unit_test(methods_that_cannot_be_passed_on),
         cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
         cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
+        cmocka_unit_test(a_refusal_holds_those_who_are_parked),
         cmocka_unit_test(an_outage_does_not_use_up_limits),
         cmocka_unit_test(odd_limits),
         cmocka_unit_test(the_pace_after_a_refusal),
