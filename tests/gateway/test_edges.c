@@ -626,6 +626,48 @@ static void leaving_at_every_moment(void **state) {
     }
 }
 
+static void set_true(void *ctx) {
+    *(bool *)ctx = true;
+}
+
+/* The end may come at any moment: everybody is told something, and nothing is left. */
+static void the_end_at_every_moment(void **state) {
+    (void)state;
+    const char *answers[] = {limited("1", "00:59"), json_answer(429, "retry-after: 1\r\n", "{}"),
+                             open_stream(START DELTA), sse_answer(START DELTA STOP)};
+    for (int64_t at = 0; at < 120; at++) {
+        struct bench b;
+        struct asked first, a[4];
+        bool done = false;
+        bench_begin(&b, &(struct bench_options){.answers = answers, .count = 4});
+        b.upstream.step = 40;
+        b.upstream.pause = 5 * HARDY_MILLISECOND;
+        ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+        for (size_t i = 0; i < 4; i++) {
+            ask_begin(&b, &a[i], "POST", MESSAGES, i % 2 ? STREAM : BODY, NULL);
+        }
+        world_wait(&b.w, at * at * 300 * HARDY_MICROSECOND + 1);
+        gateway_drain(b.gateway, set_true, &done);
+        if (at % 2) {
+            world_wait(&b.w, at * HARDY_MILLISECOND);
+            gateway_drain(b.gateway, set_true, &done); /* at once */
+        }
+        world_wait(&b.w, 40 * HARDY_SECOND);
+        assert_true(done);
+        assert_int_equal(gateway_active(b.gateway), 0);
+        for (size_t i = 0; i < 4; i++) {
+            assert_null(a[i].log.call);
+            assert_int_equal(a[i].log.ends + a[i].log.fails, 1);
+            if (a[i].log.ends == 1 && a[i].log.status == 529) {
+                expect_between(header_number(&a[i], "retry-after"), 1, 59);
+            }
+            asked_free(&a[i]);
+        }
+        asked_free(&first);
+        bench_end(&b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_stream_that_stays_open),
@@ -648,6 +690,7 @@ int main(void) {
         cmocka_unit_test(odd_limits),
         cmocka_unit_test(the_pace_after_a_refusal),
         cmocka_unit_test(leaving_at_every_moment),
+        cmocka_unit_test(the_end_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
     return cmocka_run_group_tests(tests, NULL, NULL);
