@@ -145,6 +145,25 @@ static void done_with_something_behind_it(void **state) {
     bench_end(&b);
 }
 
+/* Reasoning is content, also of those who name the role in every chunk. */
+static void reasoning_is_handed_on(void **state) {
+    (void)state;
+    static const char events[] =
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\","
+        "\"reasoning\":\"Well\"}}]}\n\n";
+    const char *answers[] = {open_stream(events)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1, .protocol = "openai"});
+    ask_begin(&b, &a, "POST", "/up/v1/chat/completions", STREAM, NULL);
+    world_wait(&b.w, HARDY_SECOND);
+    assert_string_equal(a.log.body.data, events);
+    http_call_cancel(a.log.call);
+    world_wait(&b.w, HARDY_SECOND);
+    asked_free(&a);
+    bench_end(&b);
+}
+
 /* --- slow readers
  * -------------------------------------------------------------------------------------------- */
 
@@ -675,6 +694,7 @@ int main(void) {
         cmocka_unit_test(a_late_error_without_a_kind),
         cmocka_unit_test(responses_without_event_names),
         cmocka_unit_test(done_with_something_behind_it),
+        cmocka_unit_test(reasoning_is_handed_on),
         cmocka_unit_test(a_slow_reader_is_not_the_upstreams_silence),
         cmocka_unit_test(other_paths_keep_their_answer),
         cmocka_unit_test(half_an_answer_of_no_type),
