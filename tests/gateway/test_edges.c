@@ -369,6 +369,26 @@ static void methods_that_cannot_be_passed_on(void **state) {
     bench_end(&b);
 }
 
+/* The largest body that may be configured can be sent to the upstream, too. */
+static void the_largest_body(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool fits;
+    } cases[] = {{"gateway: {max_body: 60MiB}\n", true}, {"gateway: {max_body: 64MiB}\n", false}};
+    for (size_t i = 0; i < 2; i++) {
+        struct config *config;
+        struct gateway_settings settings;
+        assert_int_equal(
+            config_load_bytes("t.yaml", cases[i].text, strlen(cases[i].text), &config, NULL),
+            HARDY_OK);
+        assert_int_equal(gateway_settings_read(config, &settings, NULL) == HARDY_OK, cases[i].fits);
+        assert_true(!cases[i].fits || settings.max_body + HTTP_HEAD_MAX * 8 < STREAM_UNSENT_MAX);
+        gateway_settings_free(&settings);
+        config_free(config);
+    }
+}
+
 /* --- limits
  * --------------------------------------------------------------------------------------------------
  */
@@ -703,6 +723,7 @@ int main(void) {
         cmocka_unit_test(an_early_answer),
         cmocka_unit_test(nobody_climbs_out_of_an_upstreams_path),
         cmocka_unit_test(methods_that_cannot_be_passed_on),
+        cmocka_unit_test(the_largest_body),
         cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
         cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
         cmocka_unit_test(a_refusal_holds_those_who_are_parked),
