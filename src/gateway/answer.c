@@ -28,6 +28,21 @@ static void put_own_headers(struct call *c, struct http_headers *h) {
     put_header(h, "x-hardy-overhead-us", number);
 }
 
+/* Without those that the upstream meant for its own connection; the server drops the usual ones. */
+static void copy_answer_headers(const struct http_headers *from, struct http_headers *to) {
+    if (!http_headers_get(from, "connection")) {
+        (void)http_headers_copy(to, from);
+        return;
+    }
+    http_headers_reset(to);
+    for (size_t i = 0; i < from->count; i++) {
+        const char *name = http_headers_name_at(from, i);
+        if (!http_headers_has_token(from, "connection", name)) {
+            put_header(to, name, http_headers_value_at(from, i));
+        }
+    }
+}
+
 void answer_begin(struct call *c, int64_t length) {
     struct http_headers *h = &c->g->scratch;
     if (!c->request || c->begun) {
@@ -36,9 +51,7 @@ void answer_begin(struct call *c, int64_t length) {
     c->begun = true;
     c->record->status = c->status;
     c->record->content = loop_now(c->g->loop);
-    if (http_headers_copy(h, &c->answer) != HARDY_OK) {
-        http_headers_reset(h);
-    }
+    copy_answer_headers(&c->answer, h);
     put_own_headers(c, h);
     /* Waiting does not lift this one, and clients would come back for it. */
     if (c->verdict.result == ATTEMPT_QUOTA && !http_headers_get(h, "x-should-retry") &&
@@ -60,6 +73,7 @@ bool answer_data(struct call *c, const char *data, size_t len) {
     if (!c->paused && c->http && http_respond_unsent(c->request) > UNSENT_MAX) {
         c->paused = true;
         http_call_pause(c->http, true);
+        call_note_pause(c);
     }
     return true;
 }

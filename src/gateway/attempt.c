@@ -275,6 +275,11 @@ static bool has_type(const struct call *c, const char *type) {
            (value[len] == '\0' || value[len] == ';' || value[len] == ' ');
 }
 
+/* Of a model's answer that says nothing of its type, too: it may be half of one, or none. */
+static bool promises_json(const struct call *c) {
+    return has_type(c, "application/json") || !http_headers_get(&c->answer, "content-type");
+}
+
 static struct verdict judge_whole(struct call *c, char *why, size_t size) {
     bool readable = !is_compressed(c);
     const char *body = readable && c->held.data ? c->held.data : "";
@@ -287,7 +292,7 @@ static struct verdict judge_whole(struct call *c, char *why, size_t size) {
         (void)protocol_read_error(c->up->protocol, body, len, &error);
         describe(c, &error, why, size);
     } else if (c->record->protocol != PROTOCOL_PLAIN && readable && c->status == 200 &&
-               has_type(c, "application/json") && json_check(body, len, NULL) == HARDY_E_SYNTAX) {
+               promises_json(c) && json_check(body, len, NULL) == HARDY_E_SYNTAX) {
         v = judge_broken(ATTEMPT_MALFORMED);
         str_copy(why, size, "the answer is no JSON");
     } else if (c->record->protocol != PROTOCOL_PLAIN && readable) {

@@ -134,7 +134,7 @@ void call_report(struct call *c, const struct verdict *verdict) {
         int64_t after = verdict->outcome.retry_after;
         /* Who is asked to stay away for longer may be alone in that. */
         after = after < HARDY_MINUTE ? after : HARDY_MINUTE;
-        learned_hold(upstream_learned(c->up, c->credential), time_add(now(c), after));
+        learned_hold(upstream_learned(c->up, c->credential), now(c), time_add(now(c), after));
     }
     if (c->charged) {
         c->charged = false;
@@ -254,12 +254,16 @@ static void on_heartbeat(struct loop_timer *timer) {
     } else if (!c->begun) {
         due = time_add(now(c), every);
     }
-    if (c->paused && c->drive) {
-        /* The upstream's silence is ours: the client does not read. How long it may do so, the
-         * server decides. */
-        drive_report_progress(c->drive, c->attempt, HARDY_BYTES);
-    }
     loop_timer_start(c->g->loop, timer, due);
+    call_note_pause(c);
+}
+
+void call_note_pause(struct call *c) {
+    if (c->paused && c->drive) {
+        drive_report_progress(c->drive, c->attempt, HARDY_BYTES);
+        loop_timer_start_by(c->g->loop, &c->timer,
+                            time_add(now(c), c->up->guard->timeout_idle / 2));
+    }
 }
 
 static void start_operation(struct call *c) {
@@ -289,8 +293,18 @@ static void start_operation(struct call *c) {
     }
 }
 
+static void queue_for_limits(struct call *c);
+
 static void on_let_through(struct loop_timer *timer) {
-    start_operation(timer->ctx);
+    struct call *c = timer->ctx;
+    struct learned *l = upstream_learned(c->up, c->credential);
+    if (l->held_until > now(c)) { /* one that went before was refused meanwhile */
+        c->charged = false;
+        learned_forget(l, &c->cost);
+        queue_for_limits(c);
+    } else {
+        start_operation(c);
+    }
 }
 
 /* The guard's `rate.tokens`, as learned limits are: whoever comes goes when anything is left, and

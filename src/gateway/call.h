@@ -71,6 +71,10 @@ struct call {
 /* The attempt has ended as `verdict` says. */
 void call_report(struct call *c, const struct verdict *verdict);
 
+/* While the client does not read, the upstream's silence is ours, and no time-out counts it. How
+ * long the client may do so, the server decides. */
+void call_note_pause(struct call *c);
+
 /* --- attempt.c --- */
 void attempt_start(struct call *c, uint32_t attempt);
 /* A stream of which all has come is whole, not stopped. */

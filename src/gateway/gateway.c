@@ -83,6 +83,42 @@ static void refuse_unknown(struct gateway *g, struct http_request *r, const char
     buf_free(&text);
 }
 
+/* The next character of a path, in one form where paths have several. */
+static char next_of_path(const char **at) {
+    static const char *const written[] = {"%2e", "%2f", "%5c"};
+    for (size_t i = 0; i < 3; i++) {
+        if (strncasecmp(*at, written[i], 3) == 0) {
+            *at += 3;
+            return i == 0 ? '.' : '/';
+        }
+    }
+    char c = *(*at)++;
+    return c == '\\' ? '/' : c;
+}
+
+/* ".." as a part of it, however it is written: who may use an upstream, with hardy's key even, may
+ * not leave the path that its url names. */
+static bool climbs(const char *path) {
+    size_t dots = 0, others = 0; /* in this part */
+    while (*path) {
+        char c = next_of_path(&path);
+        if ((c == '/' || c == ';') && dots == 2 && others == 0) {
+            return true;
+        }
+        dots = c == '/' ? 0 : dots + (c == '.');
+        others = c == '/' ? 0 : others + (c != '.');
+    }
+    return dots == 2 && others == 0;
+}
+
+/* NULL = it can be passed on. */
+static const char *objection(const struct http_request *r, const char *rest) {
+    if (str_eq(http_request_method(r), "CONNECT")) {
+        return "hardy: this is no proxy to CONNECT through; set the agent's base URL instead";
+    }
+    return climbs(rest) ? "hardy: a path with \"..\" in it is not passed on" : NULL;
+}
+
 static void handle(void *ctx, struct http_request *r) {
     struct gateway *g = ctx;
     const char *rest;
@@ -105,6 +141,13 @@ static void handle(void *ctx, struct http_request *r) {
                                   .text =
                                       "hardy: this gateway serves known clients; send the token "
                                       "of one as x-api-key or Authorization: Bearer"};
+        make_request_id(g, id);
+        refuse_request(g, u->protocol, r, id, &refusal);
+        return;
+    }
+    const char *why = objection(r, rest);
+    if (why) {
+        struct refusal refusal = {.status = 400, .trouble = TROUBLE_INVALID, .text = why};
         make_request_id(g, id);
         refuse_request(g, u->protocol, r, id, &refusal);
         return;

@@ -179,11 +179,12 @@ void learned_update(struct learned *l, const struct learned_cost *cost,
     }
 }
 
-void learned_hold(struct learned *l, int64_t until) {
+void learned_hold(struct learned *l, int64_t now, int64_t until) {
     const struct learned_limit *requests = &l->limits[LEARNED_REQUESTS];
-    if (requests->known && requests->rate.events > 0) {
-        l->pace.events = fmin(requests->rate.events, PACE_A_SECOND);
-    }
+    /* The rate of requests is the pace only where they are what is used up: a day's limit of them
+     * is slow, and says nothing of when tokens come back. */
+    bool used_up = requests->known && learned_left(l, LEARNED_REQUESTS, now) < 1;
+    l->pace.events = used_up ? fmin(requests->rate.events, PACE_A_SECOND) : PACE_A_SECOND;
     l->held_until = until > l->held_until ? until : l->held_until;
     gcra_hold(&l->hold, &l->pace, until);
 }

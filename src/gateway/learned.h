@@ -55,7 +55,7 @@ void learned_update(struct learned *l, const struct learned_cost *cost,
  * in trouble does not count, and one that did will say so. */
 void learned_forget(struct learned *l, const struct learned_cost *cost);
 /* The provider refused for lack of quota, and said how long. */
-void learned_hold(struct learned *l, int64_t until);
+void learned_hold(struct learned *l, int64_t now, int64_t until);
 /* Requests that could go now; -1 = nothing is known. */
 double learned_left(const struct learned *l, enum learned_kind kind, int64_t now);
 const char *learned_kind_text(enum learned_kind kind);

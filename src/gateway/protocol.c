@@ -218,9 +218,11 @@ static enum event_meaning take_chat_event(struct stream_reader *r, const struct 
         read_openai_usage(e->data, e->data_len, chat_usage, &r->usage);
     }
     /* The first chunk names the role and has no content yet. Whatever is not surely that, is
-     * content. */
+     * content: some name the role in every chunk, and put their reasoning beside the empty content.
+     */
     bool only_role =
-        holds(e, "\"role\"") && !holds(e, "\"tool_calls\"") && !holds(e, "\"finish_reason\":\"") &&
+        holds(e, "\"role\"") && !holds(e, "\"tool_calls\"") && !holds(e, "\"reasoning") &&
+        !holds(e, "\"finish_reason\":\"") &&
         (holds(e, "\"content\":\"\"") || holds(e, "\"content\":null") || !holds(e, "\"content\""));
     return only_role ? EVENT_LIFECYCLE : EVENT_CONTENT;
 }

@@ -145,6 +145,58 @@ static void done_with_something_behind_it(void **state) {
     bench_end(&b);
 }
 
+/* Reasoning is content, also of those who name the role in every chunk. */
+static void reasoning_is_handed_on(void **state) {
+    (void)state;
+    static const char events[] =
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\","
+        "\"reasoning\":\"Well\"}}]}\n\n";
+    const char *answers[] = {open_stream(events)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1, .protocol = "openai"});
+    ask_begin(&b, &a, "POST", "/up/v1/chat/completions", STREAM, NULL);
+    world_wait(&b.w, HARDY_SECOND);
+    assert_string_equal(a.log.body.data, events);
+    http_call_cancel(a.log.call);
+    world_wait(&b.w, HARDY_SECOND);
+    asked_free(&a);
+    bench_end(&b);
+}
+
+/* --- slow readers
+ * -------------------------------------------------------------------------------------------- */
+
+/* While the client does not read, the upstream's silence is ours: no idle time-out counts it. */
+static void a_slow_reader_is_not_the_upstreams_silence(void **state) {
+    (void)state;
+    enum { EVENTS = 60000 };
+    struct buf events;
+    buf_init(&events, 4 << 20);
+    buf_puts(&events, START);
+    for (int i = 0; i < EVENTS; i++) {
+        buf_puts(&events, DELTA);
+    }
+    buf_puts(&events, STOP);
+    const char *answers[] = {sse_answer(events.data)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers,
+                                            .count = 1,
+                                            .sections = "guards: {up: {timeout: {idle: 5s}}}\n"});
+    ask_begin(&b, &a, "POST", MESSAGES, STREAM, NULL);
+    a.log.pause_at = 1000;
+    a.log.pause_for = 20 * HARDY_SECOND; /* less than the server's write limit */
+    world_wait(&b.w, 60 * HARDY_SECOND);
+    assert_int_equal(a.log.ends, 1);
+    assert_null(strstr(a.log.body.data, "event: error"));
+    assert_non_null(strstr(a.log.body.data, STOP));
+    assert_int_equal(last_record(&b)->outcome, REQUEST_OK);
+    asked_free(&a);
+    bench_end(&b);
+    buf_free(&events);
+}
+
 /* --- answers that are not streamed
  * --------------------------------------------------------------------------- */
 
@@ -167,6 +219,41 @@ static void other_paths_keep_their_answer(void **state) {
         asked_free(&a);
         bench_end(&b);
     }
+}
+
+/* A model's answer that says neither its length nor its type may be half of one. */
+static void half_an_answer_of_no_type(void **state) {
+    (void)state;
+    static const char *const halves[] = {"HTTP/1.0 200 OK\r\n\r\n{\"type\":\"mess",
+                                         "HTTP/1.0 200 OK\r\n\r\n",
+                                         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *answers[] = {halves[i], "HTTP/1.0 200 OK\r\n\r\n" GOOD};
+        struct bench b;
+        struct asked a;
+        bench_begin(&b, &(struct bench_options){.answers = answers, .count = 2});
+        b.upstream.close_after = true;
+        ask(&b, &a, "POST", MESSAGES, BODY, NULL);
+        assert_string_equal(a.log.body.data, GOOD);
+        assert_int_equal(b.upstream.next, 2);
+        asked_free(&a);
+        bench_end(&b);
+    }
+}
+
+static void headers_of_the_upstreams_connection(void **state) {
+    (void)state;
+    const char *answers[] = {
+        json_answer(200, "connection: x-hop, keep-alive\r\nx-hop: 1\r\nx-end: 2\r\n", GOOD)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1});
+    ask(&b, &a, "POST", MESSAGES, BODY, "te", "trailers", NULL);
+    assert_true(has_header(&a, "x-end: 2"));
+    assert_null(strcasestr(a.log.headers.data, "x-hop"));
+    assert_null(strcasestr(b.upstream.heard.data, "trailers"));
+    asked_free(&a);
+    bench_end(&b);
 }
 
 /* A length that the upstream did not tell is not made up. */
@@ -220,6 +307,86 @@ static void an_early_answer(void **state) {
     asked_free(&a);
     bench_end(&b);
     free(body);
+}
+
+/* --- requests
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Who may use an upstream's path, with hardy's key even, may not climb out of it. */
+static void nobody_climbs_out_of_an_upstreams_path(void **state) {
+    (void)state;
+    static const struct {
+        const char *path;
+        bool passes;
+    } cases[] = {
+        {"/up/../admin", false},
+        {"/up/..", false},
+        {"/up/v1/../../admin", false},
+        {"/up/%2e%2E/admin", false},
+        {"/up/.%2e/admin", false},
+        {"/up/..%2fadmin", false},
+        {"/up/..\\admin", false},
+        {"/up/v1/..;x/admin", false},
+        {"/up/v1%2f..%2f../admin", false},
+        {"/up/v1/a..b/..c", true},
+        {"/up/v1/.../x", true},
+        {"/up/v1/./x", true},
+        {"/up/v1/x?to=/../y", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bench b;
+        char request[300];
+        bench_begin(&b, &(struct bench_options){.answers = many("HTTP/1.1 200 OK\r\n"
+                                                                "content-length: 2\r\n\r\nok"),
+                                                .count = PLENTY});
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", cases[i].path);
+        const char *got = raw_talk(&b.w, gateway_port(b.gateway), request, 0);
+        print_message("# %s\n", cases[i].path);
+        assert_int_equal(strncmp(got, "HTTP/1.1 200 ", 13) == 0, cases[i].passes);
+        assert_int_equal(strncmp(got, "HTTP/1.1 400 ", 13) == 0, !cases[i].passes);
+        assert_int_equal(b.upstream.next, cases[i].passes);
+        bench_end(&b);
+    }
+}
+
+static void methods_that_cannot_be_passed_on(void **state) {
+    (void)state;
+    struct bench b;
+    bench_begin(&b, &(struct bench_options){.answers = many("HTTP/1.1 200 OK\r\n"
+                                                            "content-length: 2\r\n\r\nok"),
+                                            .count = PLENTY});
+    const char *got = raw_talk(&b.w, gateway_port(b.gateway),
+                               "CONNECT /up/x HTTP/1.1\r\nhost: localhost\r\n"
+                               "connection: close\r\n\r\n",
+                               0);
+    assert_memory_equal(got, "HTTP/1.1 4", 10);
+    got = raw_talk(&b.w, gateway_port(b.gateway),
+                   "CONNECT up:80 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 0);
+    assert_memory_equal(got, "HTTP/1.1 4", 10);
+    assert_int_equal(b.upstream.accepted, 0);
+    bench_end(&b);
+}
+
+/* The largest body that may be configured can be sent to the upstream, too. */
+static void the_largest_body(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool fits;
+    } cases[] = {{"gateway: {max_body: 60MiB}\n", true}, {"gateway: {max_body: 64MiB}\n", false}};
+    for (size_t i = 0; i < 2; i++) {
+        struct config *config;
+        struct gateway_settings settings;
+        assert_int_equal(
+            config_load_bytes("t.yaml", cases[i].text, strlen(cases[i].text), &config, NULL),
+            HARDY_OK);
+        assert_int_equal(gateway_settings_read(config, &settings, NULL) == HARDY_OK, cases[i].fits);
+        assert_true(!cases[i].fits || settings.max_body + HTTP_HEAD_MAX * 8 < STREAM_UNSENT_MAX);
+        gateway_settings_free(&settings);
+        config_free(config);
+    }
 }
 
 /* --- limits
@@ -293,6 +460,37 @@ static void who_leaves_the_queue_gives_his_place_back(void **state) {
     for (size_t i = 0; i < 100; i++) {
         asked_free(&parked[i]);
     }
+    bench_end(&b);
+}
+
+/* Callers that were parked when the provider refused one do not run into its refusal too. */
+static void a_refusal_holds_those_who_are_parked(void **state) {
+    (void)state;
+    static const char *answers[PLENTY];
+    const char *good = limited("1", "00:59");
+    for (size_t i = 0; i < PLENTY; i++) {
+        answers[i] = good;
+    }
+    answers[3] = json_answer(429, "retry-after: 20\r\n", "{}");
+    struct bench b;
+    struct asked first, a[10];
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = PLENTY});
+    ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+    for (size_t i = 0; i < 10; i++) {
+        ask_begin(&b, &a[i], "POST", MESSAGES, BODY, NULL);
+    }
+    while (b.upstream.next < 4) {
+        world_wait(&b.w, 100 * HARDY_MILLISECOND);
+    }
+    world_wait(&b.w, 19 * HARDY_SECOND);
+    assert_int_equal(b.upstream.next, 4);
+    world_wait(&b.w, 40 * HARDY_SECOND);
+    assert_int_equal(b.upstream.next, 12);
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(a[i].log.status, 200);
+        asked_free(&a[i]);
+    }
+    asked_free(&first);
     bench_end(&b);
 }
 
@@ -401,6 +599,34 @@ static void odd_limits(void **state) {
     }
 }
 
+/* A day's limit of requests, of which many are left, does not pace those who met the tokens' one.
+ */
+static void the_pace_after_a_refusal(void **state) {
+    (void)state;
+    const int64_t now = HARDY_HOUR;
+    struct learned_cost cost, none = {{0}};
+    learned_estimate(400, 9, &cost);
+    for (int used_up = 0; used_up < 2; used_up++) {
+        struct learned l;
+        struct http_headers h;
+        int64_t at;
+        learned_init(&l, 1);
+        http_headers_init(&h, 20, 4096);
+        limits_of(&h, "requests", "200", used_up ? "0" : "199", used_up ? "1440m" : "7m12s");
+        learned_update(&l, &none, &h, now, 0);
+        learned_hold(&l, now, now + HARDY_SECOND);
+        for (int i = 0; i < 5; i++) {
+            assert_true(learned_reserve(&l, &cost, false, now, HARDY_NEVER, &at));
+        }
+        if (used_up) {
+            assert_true(at - now > 1000 * HARDY_SECOND);
+        } else {
+            expect_between(at - now, HARDY_SECOND, 3 * HARDY_SECOND);
+        }
+        http_headers_free(&h);
+    }
+}
+
 /* --- who leaves, at every moment
  * ------------------------------------------------------------------------------ */
 
@@ -439,6 +665,48 @@ static void leaving_at_every_moment(void **state) {
     }
 }
 
+static void set_true(void *ctx) {
+    *(bool *)ctx = true;
+}
+
+/* The end may come at any moment: everybody is told something, and nothing is left. */
+static void the_end_at_every_moment(void **state) {
+    (void)state;
+    const char *answers[] = {limited("1", "00:59"), json_answer(429, "retry-after: 1\r\n", "{}"),
+                             open_stream(START DELTA), sse_answer(START DELTA STOP)};
+    for (int64_t at = 0; at < 120; at++) {
+        struct bench b;
+        struct asked first, a[4];
+        bool done = false;
+        bench_begin(&b, &(struct bench_options){.answers = answers, .count = 4});
+        b.upstream.step = 40;
+        b.upstream.pause = 5 * HARDY_MILLISECOND;
+        ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+        for (size_t i = 0; i < 4; i++) {
+            ask_begin(&b, &a[i], "POST", MESSAGES, i % 2 ? STREAM : BODY, NULL);
+        }
+        world_wait(&b.w, at * at * 300 * HARDY_MICROSECOND + 1);
+        gateway_drain(b.gateway, set_true, &done);
+        if (at % 2) {
+            world_wait(&b.w, at * HARDY_MILLISECOND);
+            gateway_drain(b.gateway, set_true, &done); /* at once */
+        }
+        world_wait(&b.w, 40 * HARDY_SECOND);
+        assert_true(done);
+        assert_int_equal(gateway_active(b.gateway), 0);
+        for (size_t i = 0; i < 4; i++) {
+            assert_null(a[i].log.call);
+            assert_int_equal(a[i].log.ends + a[i].log.fails, 1);
+            if (a[i].log.ends == 1 && a[i].log.status == 529) {
+                expect_between(header_number(&a[i], "retry-after"), 1, 59);
+            }
+            asked_free(&a[i]);
+        }
+        asked_free(&first);
+        bench_end(&b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_stream_that_stays_open),
@@ -446,14 +714,24 @@ int main(void) {
         cmocka_unit_test(a_late_error_without_a_kind),
         cmocka_unit_test(responses_without_event_names),
         cmocka_unit_test(done_with_something_behind_it),
+        cmocka_unit_test(reasoning_is_handed_on),
+        cmocka_unit_test(a_slow_reader_is_not_the_upstreams_silence),
         cmocka_unit_test(other_paths_keep_their_answer),
+        cmocka_unit_test(half_an_answer_of_no_type),
+        cmocka_unit_test(headers_of_the_upstreams_connection),
         cmocka_unit_test(head_without_a_length),
         cmocka_unit_test(an_early_answer),
+        cmocka_unit_test(nobody_climbs_out_of_an_upstreams_path),
+        cmocka_unit_test(methods_that_cannot_be_passed_on),
+        cmocka_unit_test(the_largest_body),
         cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
         cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
+        cmocka_unit_test(a_refusal_holds_those_who_are_parked),
         cmocka_unit_test(an_outage_does_not_use_up_limits),
         cmocka_unit_test(odd_limits),
+        cmocka_unit_test(the_pace_after_a_refusal),
         cmocka_unit_test(leaving_at_every_moment),
+        cmocka_unit_test(the_end_at_every_moment),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,6 +168,29 @@ static void low_priority_has_half_of_the_burst(void **state) {
     assert_true(gcra_reserve(&other, &one, 1, START, START, &at, NULL));
 }
 
+/* What is told from outside: more was used, less was, so much is left; into debt and out of it. */
+static void corrections(void **state) {
+    (void)state;
+    struct gcra_words w = {0};
+    hardy_rate_config c = rate(10, S, 5);
+    int64_t at;
+    gcra_charge(&w, &c, 15, START);
+    assert_true(gcra_available(&w, &c, START) == 0);
+    assert_true(gcra_reserve(&w, &c, 1, START, HARDY_NEVER, &at, NULL));
+    assert_int_equal(at, START + 1100 * MS); /* ten of debt, and one for itself */
+    gcra_credit(&w, &c, 12);
+    assert_int_equal((int)(gcra_available(&w, &c, START) + 0.5), 1);
+    gcra_credit(&w, &c, 1e18); /* never more than full */
+    assert_int_equal((int)(gcra_available(&w, &c, START) + 0.5), 5);
+    gcra_set_left(&w, &c, 2, START);
+    assert_int_equal((int)(gcra_available(&w, &c, START) + 0.5), 2);
+    gcra_set_left(&w, &c, -10, START);
+    assert_true(gcra_reserve(&w, &c, 1, START, HARDY_NEVER, &at, NULL));
+    assert_int_equal(at, START + 1100 * MS);
+    gcra_set_left(&w, &c, 100, START);
+    assert_int_equal((int)(gcra_available(&w, &c, START) + 0.5), 5);
+}
+
 static void rates_saturate(void **state) {
     (void)state;
     struct gcra_words w = {0};
@@ -395,6 +418,7 @@ int main(void) {
         cmocka_unit_test(a_returned_slot_is_used_by_the_next),
         cmocka_unit_test(more_than_the_burst_is_never),
         cmocka_unit_test(low_priority_has_half_of_the_burst),
+        cmocka_unit_test(corrections),
         cmocka_unit_test(rates_saturate),
         cmocka_unit_test(refuses_rates),
         cmocka_unit_test(full_when_never_used),
