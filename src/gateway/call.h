@@ -71,9 +71,9 @@ struct call {
 void call_report(struct call *c, const struct verdict *verdict);
 
 /* --- attempt.c --- */
-void attempt_start(struct call *c, uint32_t attempt);
-void attempt_stop(struct call *c, enum attempt_result result, const char *why);
-void attempt_release(struct call *c); /* what it holds; nothing runs any more */
+void try_start(struct call *c, uint32_t attempt);
+void try_stop(struct call *c, enum attempt_result result, const char *why);
+void try_release(struct call *c); /* what it holds; nothing runs any more */
 
 /* --- answer.c --- */
 /* Begins the answer with the upstream's head; `length` of the body, -1 = not known. */

@@ -366,8 +366,8 @@ void gateway_upstreams_to_json(const struct gateway *g, struct json_out *j) {
         put_text(j, "credential", u->settings->key ? "key_file" : "the client's own");
         json_out_key(j, "requests");
         json_out_object(j);
-        for (int o = 0; f && o < REQUEST_OUTCOME_COUNT; o++) {
-            put_count(j, request_outcome_text((enum request_outcome)o), f->requests[o]);
+        for (int o = 0; o < REQUEST_OUTCOME_COUNT; o++) {
+            put_count(j, request_outcome_text((enum request_outcome)o), f ? f->requests[o] : 0);
         }
         json_out_object_end(j);
         json_out_key(j, "limits");

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "gateway/secret.h"
+#include "settings/guards.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,8 +133,26 @@ bool listens_on_loopback(const struct http_authority *address) {
            (address->ip && str_starts(address->host, "127."));
 }
 
-static hardy_status check_upstream(const struct yaml_node *node, struct upstream_settings *u,
-                                   hardy_error *error) {
+/* That there is one of this name, and that it can be read over what its protocol starts from. */
+static hardy_status check_guard(const struct config *config, const struct yaml_node *node,
+                                const struct upstream_settings *u, hardy_error *error) {
+    struct guard_settings guard;
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    if (!u->guard) {
+        return HARDY_OK;
+    }
+    hardy_status status = guard_settings_find(
+        config, u->guard, u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM, &guard, &why);
+    guard_settings_free(&guard);
+    if (status == HARDY_E_NOT_FOUND) {
+        return yaml_fail(yaml_get(node, "guard"), error, "upstream `%s`: %s", u->name, why.message);
+    }
+    return status == HARDY_OK ? status : fail(error, status, why.where, "%s", why.message);
+}
+
+static hardy_status check_upstream(const struct config *config, const struct yaml_node *node,
+                                   struct upstream_settings *u, hardy_error *error) {
     hardy_error why;
     hardy_error_init(&why, sizeof why);
     if (!u->url_text) {
@@ -148,11 +167,11 @@ static hardy_status check_upstream(const struct yaml_node *node, struct upstream
                          "upstream `%s`: the url ends before a `?`; a request brings its own query",
                          u->name);
     }
-    return HARDY_OK;
+    return check_guard(config, node, u, error);
 }
 
-static hardy_status read_upstreams(const struct yaml_node *node, struct gateway_settings *s,
-                                   hardy_error *error) {
+static hardy_status read_upstreams(const struct config *config, const struct yaml_node *node,
+                                   struct gateway_settings *s, hardy_error *error) {
     if (node->kind != YAML_MAP || node->count == 0) {
         return yaml_fail(node, error, "upstreams: a map of names to upstreams is needed");
     }
@@ -175,7 +194,7 @@ static hardy_status read_upstreams(const struct yaml_node *node, struct gateway_
             status = schema_apply(&upstream_section, node->items[i], true, u, error);
         }
         if (status == HARDY_OK) {
-            status = check_upstream(node->items[i], u, error);
+            status = check_upstream(config, node->items[i], u, error);
         }
         if (status != HARDY_OK) {
             return status;
@@ -254,8 +273,9 @@ hardy_status gateway_settings_look(const struct config *config, struct gateway_s
     const struct yaml_node *upstreams = config_section(config, "upstreams");
     hardy_status status = schema_read(&gateway_section, node, out, error);
     if (status == HARDY_OK) {
-        status = upstreams && upstreams->kind != YAML_NULL ? read_upstreams(upstreams, out, error)
-                                                           : default_upstreams(out, error);
+        status = upstreams && upstreams->kind != YAML_NULL
+                     ? read_upstreams(config, upstreams, out, error)
+                     : default_upstreams(out, error);
     }
     char why[500];
     if (status == HARDY_OK && !may_listen(out, why, sizeof why)) {
