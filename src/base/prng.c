@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* splitmix64 (Steele, Lea, Flood 2014) and xoshiro256** (Blackman, Vigna 2018). */
 #include "base/prng.h"
+#include <sys/random.h>
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -60,4 +61,8 @@ int64_t prng_range(uint64_t random, int64_t low, int64_t high) {
     uint64_t span = (uint64_t)high - (uint64_t)low;
     uint64_t offset = span == UINT64_MAX ? random : (uint64_t)(((wide)random * (span + 1)) >> 64);
     return (int64_t)((uint64_t)low + offset);
+}
+
+bool prng_secret(void *out, size_t len) {
+    return len <= 256 && getrandom(out, len, 0) == (ssize_t)len;
 }

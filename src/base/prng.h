@@ -2,6 +2,8 @@
 #ifndef BASE_PRNG_H
 #define BASE_PRNG_H
 /* splitmix64 for seeds and hashes, xoshiro256** for streams. Not for secrets. */
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 uint64_t prng_mix(uint64_t x); /* splitmix64's finaliser: one value to one value */
@@ -15,4 +17,6 @@ uint64_t prng_below(struct prng *p, uint64_t bound);
 double prng_unit(struct prng *p); /* [0, 1) */
 /* A 64-bit value to a uniform integer in [low, high]. */
 int64_t prng_range(uint64_t random, int64_t low, int64_t high);
+/* For secrets: from the kernel, at most 256 bytes. False: it has none (yet). */
+bool prng_secret(void *out, size_t len);
 #endif

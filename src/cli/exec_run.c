@@ -14,10 +14,10 @@
 #include "cli/hold.h"
 #include "cli/say.h"
 #include "cli/slot.h"
+#include "cli/terminal.h"
 #include "drive/drive.h"
 #include "guard/guard.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,17 +292,6 @@ static void take_signals(struct run *r) {
     }
 }
 
-/* In the foreground of a terminal: a command in another group could not read from it. */
-static bool in_foreground(void) {
-    int tty = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-    if (tty < 0) {
-        return false;
-    }
-    bool foreground = tcgetpgrp(tty) == getpgrp();
-    close(tty);
-    return foreground;
-}
-
 /* --- all together ------------------------------------------------------------------------- */
 
 static hardy_status prepare(struct run *r) {
@@ -330,7 +319,7 @@ static hardy_status prepare(struct run *r) {
     if (status == HARDY_OK) {
         status = feed_new(r->loop, retries > 0, plan->max_held, &r->feed, error);
     }
-    r->interactive = in_foreground();
+    r->interactive = terminal_in_foreground();
     r->holds = retries > 0 && !plan->stream;
     r->deadline = hardy_time_add(loop_now(r->loop), r->config->deadline);
     return status;

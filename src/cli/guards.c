@@ -2,11 +2,13 @@
 /* `hardy guards`: what the guards shared on this host are doing, and setting them by hand. */
 #include "settings/guards.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "base/number.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/guards.h"
 #include "cli/say.h"
 #include "cli/state.h"
 #include "shared/host.h"
@@ -40,15 +42,15 @@ static void look(struct host *host, const struct host_entry *entry, int64_t now,
     row->slots_taken = host_slots_taken(host, &entry->slot, entry->max_concurrent);
 }
 
-struct list {
-    struct host *host;
+struct guard_list {
+    struct host *host; /* only while they are looked at */
     int64_t now;
     struct row rows[HOST_NAMES];
     size_t count;
 };
 
 static bool collect(void *ctx, const struct host_entry *entry) {
-    struct list *list = ctx;
+    struct guard_list *list = ctx;
     look(list->host, entry, list->now, &list->rows[list->count++]);
     return list->count < HOST_NAMES;
 }
@@ -175,7 +177,7 @@ static void rate_text(const hardy_rate_config *c, char out[96]) {
     snprintf(out, 96, "%s/%s", events, one ? period + 1 : period);
 }
 
-static void print_table(const struct list *list, bool color) {
+void guard_list_print(const struct guard_list *list, bool color) {
     int width = 4;
     for (size_t i = 0; i < list->count; i++) {
         int len = (int)strlen(list->rows[i].name);
@@ -236,15 +238,29 @@ static hardy_status open_host(struct call *c, struct host **host) {
     return host_open(c->state.path, false, host, &c->error);
 }
 
-static hardy_status load(struct call *c, struct list *list) {
-    hardy_status status = open_host(c, &list->host);
+hardy_status guard_list_load(const struct state *state, struct guard_list **out,
+                             hardy_error *error) {
+    struct guard_list *list = calloc(1, sizeof *list);
+    *out = list;
+    if (!list) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    }
+    if (!state_is_file(state)) {
+        return HARDY_OK;
+    }
+    hardy_status status = host_open(state->path, false, &list->host, error);
     if (status == HARDY_OK) {
         list->now = clock_now();
-        status = host_each(list->host, collect, list, &c->error);
+        status = host_each(list->host, collect, list, error);
         qsort(list->rows, list->count, sizeof *list->rows, by_name);
     }
     host_close(list->host);
-    return status;
+    list->host = NULL;
+    return status == HARDY_E_NOT_FOUND ? HARDY_OK : status; /* none was ever used */
+}
+
+size_t guard_list_count(const struct guard_list *list) {
+    return list->count;
 }
 
 static void json_begin(struct json_out *j, struct buf *text) {
@@ -258,7 +274,15 @@ static void json_print(struct buf *text) {
     buf_free(text);
 }
 
-static void print_list(const struct call *c, const struct list *list) {
+void guard_list_to_json(const struct guard_list *list, struct json_out *j) {
+    json_out_array(j);
+    for (size_t i = 0; i < list->count; i++) {
+        json_row(j, &list->rows[i]);
+    }
+    json_out_array_end(j);
+}
+
+static void print_list(const struct call *c, const struct guard_list *list) {
     if (c->o->globals.json) {
         struct buf text;
         struct json_out j;
@@ -267,28 +291,21 @@ static void print_list(const struct call *c, const struct list *list) {
         json_out_key(&j, "state");
         json_out_string(&j, c->state.path);
         json_out_key(&j, "guards");
-        json_out_array(&j);
-        for (size_t i = 0; i < list->count; i++) {
-            json_row(&j, &list->rows[i]);
-        }
-        json_out_array_end(&j);
+        guard_list_to_json(list, &j);
         json_out_object_end(&j);
         json_print(&text);
     } else if (list->count == 0) {
         say(c->o, HARDY_LOG_INFO, "no guard has been used with the state %s", c->state.path);
     } else {
-        print_table(list, options_color(&c->o->globals, STDOUT_FILENO));
+        guard_list_print(list, options_color(&c->o->globals, STDOUT_FILENO));
     }
 }
 
 static int run_list(struct call *c) {
-    struct list *list = calloc(1, sizeof *list);
-    hardy_status status = !list                      ? HARDY_E_NOMEM
-                          : state_is_file(&c->state) ? load(c, list)
-                                                     : HARDY_E_NOT_FOUND;
-    if (status == HARDY_OK || status == HARDY_E_NOT_FOUND) {
+    struct guard_list *list;
+    hardy_status status = guard_list_load(&c->state, &list, &c->error);
+    if (status == HARDY_OK) {
         print_list(c, list);
-        status = HARDY_OK;
     }
     free(list);
     return status == HARDY_OK ? EXIT_DONE : failed(c);

@@ -126,12 +126,15 @@ static int set_global(struct options *o, int id) {
         g->json = true;
         break;
     case OPT_VERBOSE:
+        g->level_given = true;
         g->level = HARDY_LOG_DEBUG;
         break;
     case OPT_QUIET:
+        g->level_given = true;
         g->level = HARDY_LOG_ERROR;
         break;
     case OPT_LEVEL:
+        g->level_given = true;
         if (!log_parse_level(optarg, &g->level)) {
             o->exit = options_wrong(o, "--log-level: \"%s\" is none of error, warning, info, debug",
                                     optarg);

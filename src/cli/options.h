@@ -25,6 +25,7 @@ struct globals {
     const char *state;  /* --state; NULL = searched for */
     bool json;
     hardy_log_level level; /* notes are shown from INFO on, the default */
+    bool level_given;
     enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } color;
 };
 extern const struct option_row global_rows[]; /* ended by a row without a name */

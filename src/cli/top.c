@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/top.h"
+#include "daemon/settings.h"
 #include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
@@ -8,7 +9,10 @@
 struct top {
     char *state;
     int automation;
-    struct schema_list guards, checks, notify;
+    int on_state_error;
+    struct schema_list guards, upstreams, checks, notify;
+    struct gateway_settings gateway;
+    struct admin_settings admin;
     struct incident_settings incidents;
     struct health_settings health;
 };
@@ -20,6 +24,16 @@ static const char *const automation_words[] = {"observe", "act", NULL};
 #define SECTIONS(X)                                                                                \
     X("state", .kind = SCHEMA_STRING, .offset = offsetof(struct top, state),                       \
       .help = "the database, relative to this file; memory, or postgresql://...")                  \
+    X("on_state_error", .kind = SCHEMA_ENUM, .offset = offsetof(struct top, on_state_error),       \
+      .def = "serve", .words = state_error_words,                                                  \
+      .help = "hardy serve without its state: serve, on its own, or refuse to start")              \
+    X("gateway", .kind = SCHEMA_MAP, .offset = offsetof(struct top, gateway),                      \
+      .section = &gateway_section, .help = "where agents connect, and who may")                    \
+    X("upstreams", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, upstreams),                \
+      .section = &upstream_section,                                                                \
+      .help = "what the gateway hands requests on to, by name; anthropic and openai without it")   \
+    X("admin", .kind = SCHEMA_MAP, .offset = offsetof(struct top, admin),                          \
+      .section = &admin_section, .help = "where the API and the metrics are served")               \
     X("guards", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, guards),                      \
       .section = &guard_section, .help = "what protects calls, by name")                           \
     X("automation", .kind = SCHEMA_ENUM, .offset = offsetof(struct top, automation),               \

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/say.h"
 #include "cli/top.h"
+#include "daemon/settings.h"
 #include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
@@ -146,20 +147,34 @@ static void warn_of_guard(struct validate *v, const struct yaml_node *key,
     free(text);
 }
 
+/* What the guard is before its map is read: that of the upstream which uses it. */
+static enum guard_base base_of(const struct gateway_settings *gateway, const char *guard) {
+    for (size_t i = 0; i < gateway->upstream_count; i++) {
+        const struct upstream_settings *u = &gateway->upstreams[i];
+        if (str_eq(u->guard ? u->guard : u->name, guard)) {
+            return u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM;
+        }
+    }
+    return GUARD_DEFAULTS;
+}
+
 static void look_at_guards(struct validate *v, const struct config *config) {
     const struct yaml_node *guards = config_section(config, "guards");
+    struct gateway_settings gateway = {0};
+    (void)gateway_settings_look(config, &gateway, NULL); /* what is wrong is told elsewhere */
     for (size_t i = 0; guards && i < guards->count; i++) {
         struct guard_settings s;
         hardy_error error;
         hardy_error_init(&error, sizeof error);
-        if (guard_settings_find(config, guards->keys[i]->text, GUARD_DEFAULTS, &s, &error) ==
-            HARDY_OK) {
+        const char *name = guards->keys[i]->text;
+        if (guard_settings_find(config, name, base_of(&gateway, name), &s, &error) == HARDY_OK) {
             warn_of_guard(v, guards->keys[i], &s);
         } else {
             tell(v, "error", &error);
         }
         guard_settings_free(&s);
     }
+    gateway_settings_free(&gateway);
 }
 
 static void on_wrong_name(void *ctx, const hardy_error *problem) {
@@ -212,6 +227,37 @@ static void look_at_rest(struct validate *v, const struct config *config) {
     checks_free(&checks);
 }
 
+/* Who uses the gateway by a token of its own brings no credential for the upstream. */
+static void warn_of_upstreams(struct validate *v, const struct config *config,
+                              const struct gateway_settings *s) {
+    const struct yaml_node *nodes = config_section(config, "upstreams");
+    for (size_t i = 0; s->clients.count > 0 && nodes && i < s->upstream_count; i++) {
+        if (!s->upstreams[i].key_file) {
+            warn(v, yaml_get(nodes, s->upstreams[i].name),
+                 "upstream `%s` has no key_file, and the gateway has clients: their tokens are not "
+                 "passed on, so it is asked without a credential",
+                 s->upstreams[i].name);
+        }
+    }
+}
+
+static void look_at_gateway(struct validate *v, const struct config *config) {
+    struct gateway_settings gateway = {0};
+    struct admin_settings admin = {0};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (gateway_settings_read(config, &gateway, &error) == HARDY_OK) {
+        warn_of_upstreams(v, config, &gateway);
+    } else {
+        tell(v, "error", &error);
+    }
+    if (admin_settings_read(config, &admin, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    }
+    admin_settings_free(&admin);
+    gateway_settings_free(&gateway);
+}
+
 static void look_at_configuration(struct validate *v, const struct yaml_file *file) {
     struct config *config;
     hardy_error error;
@@ -223,6 +269,7 @@ static void look_at_configuration(struct validate *v, const struct yaml_file *fi
     /* What does not have the right shape cannot be asked further. */
     if (schema_check(&top_section, config->file->root, on_problem, v) == 0) {
         look_at_guards(v, config);
+        look_at_gateway(v, config);
         look_at_rest(v, config);
     }
     config_free(config);

@@ -35,7 +35,7 @@ static void drop_answer(struct call *c) {
     stream_reader_init(&c->reader, c->record->protocol);
 }
 
-void attempt_release(struct call *c) {
+void try_release(struct call *c) {
     if (c->http) {
         http_call_cancel(c->http);
         c->http = NULL;
@@ -73,11 +73,11 @@ static void finish(struct call *c, const struct verdict *verdict, const char *wh
     call_report(c, verdict);
 }
 
-bool attempt_has_all(const struct call *c) {
+bool try_has_all(const struct call *c) {
     return c->streaming && c->terminal && !c->stopping;
 }
 
-void attempt_stop(struct call *c, enum attempt_result result, const char *why) {
+void try_stop(struct call *c, enum attempt_result result, const char *why) {
     struct verdict v = judge_broken(result);
     if (c->http) {
         if (!http_call_facts(c->http)->sent) {
@@ -86,7 +86,7 @@ void attempt_stop(struct call *c, enum attempt_result result, const char *why) {
         http_call_cancel(c->http);
         c->http = NULL;
     }
-    if (attempt_has_all(c)) { /* only the connection's end was still waited for */
+    if (try_has_all(c)) { /* only the connection's end was still waited for */
         end_stream(c);
         return;
     }
@@ -256,7 +256,7 @@ static void look_at_stream(struct call *c, hardy_status status) {
         }
         finish(c, &v, why);
     } else if (status != HARDY_OK) {
-        attempt_stop(c, ATTEMPT_MALFORMED, "an event of the stream is too large to be followed");
+        try_stop(c, ATTEMPT_MALFORMED, "an event of the stream is too large to be followed");
     }
 }
 
@@ -373,7 +373,7 @@ static void on_head(void *ctx, struct http_call *http, const struct http_answer_
     c->status = head->status;
     c->content_length = head->content_length;
     if (http_headers_copy(&c->answer, head->headers) != HARDY_OK) {
-        attempt_stop(c, ATTEMPT_INTERNAL, "no memory for the answer's head");
+        try_stop(c, ATTEMPT_INTERNAL, "no memory for the answer's head");
         return;
     }
     settle_limits(c, head->headers);
@@ -444,14 +444,14 @@ static void on_failed(void *ctx, struct http_call *http, const struct http_failu
     struct verdict v = judge_failure(failure);
     (void)http;
     c->http = NULL;
-    if (attempt_has_all(c)) {
+    if (try_has_all(c)) {
         end_stream(c);
         return;
     }
     finish(c, &v, failure->detail);
 }
 
-void attempt_start(struct call *c, uint32_t attempt) {
+void try_start(struct call *c, uint32_t attempt) {
     static const struct http_call_events events = {.connected = on_connected,
                                                    .head = on_head,
                                                    .data = on_data,

@@ -70,7 +70,7 @@ static void end_call(struct call *c) {
     }
     list_remove(&c->link);
     g->active--;
-    attempt_release(c);
+    try_release(c);
     http_url_free(&c->url);
     http_headers_free(&c->headers);
     upstream_set_release(c->set);
@@ -157,7 +157,7 @@ static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadli
     if (c->record->begun == 0) {
         c->record->begun = now(c);
     }
-    attempt_start(c, attempt);
+    try_start(c, attempt);
     c->record->overhead += loop_clock(c->g->loop) - from;
 }
 
@@ -165,15 +165,15 @@ static void on_stop(void *ctx, struct drive *d, uint32_t attempt) {
     struct call *c = ctx;
     (void)d, (void)attempt;
     if (c->left) {
-        attempt_stop(c, ATTEMPT_CANCELLED, "the client has left");
+        try_stop(c, ATTEMPT_CANCELLED, "the client has left");
     } else if (c->g->draining && now(c) >= c->g->drain_end) {
-        attempt_stop(c, ATTEMPT_CANCELLED, "hardy is shutting down");
+        try_stop(c, ATTEMPT_CANCELLED, "hardy is shutting down");
     } else {
         const struct http_facts *facts = c->http ? http_call_facts(c->http) : NULL;
         char why[80];
         snprintf(why, sizeof why, "%s%s", c->begun ? "silent for too long" : "no content in time",
                  facts && facts->phase == HTTP_PHASE_CONNECT ? ": not connected" : "");
-        attempt_stop(c, ATTEMPT_TIMEOUT, why);
+        try_stop(c, ATTEMPT_TIMEOUT, why);
     }
 }
 
@@ -213,7 +213,7 @@ static void on_gone(void *ctx, struct http_request *r, enum close_reason reason)
     struct call *c = ctx;
     c->left = true;
     c->request = NULL;
-    if (!attempt_has_all(c) || reason == CLOSE_TIMEOUT) { /* else it has taken all there is */
+    if (!try_has_all(c) || reason == CLOSE_TIMEOUT) { /* else it has taken all there is */
         c->record->outcome = REQUEST_CANCELLED;
         snprintf(c->record->reason, sizeof c->record->reason, "the client left: %s",
                  close_reason_text(reason));
@@ -222,7 +222,7 @@ static void on_gone(void *ctx, struct http_request *r, enum close_reason reason)
         drive_cancel(c->drive);
     }
     if (c->http) {
-        attempt_stop(c, ATTEMPT_CANCELLED, "the client has left");
+        try_stop(c, ATTEMPT_CANCELLED, "the client has left");
     }
     if (!c->drive) {
         end_call(c);
@@ -611,7 +611,7 @@ void calls_active_to_json(const struct gateway *g, struct json_out *j) {
     json_out_array(j);
     for (const struct list *at = g->calls.next; at != &g->calls; at = at->next) {
         const struct call *c = LIST_ITEM(at, struct call, link);
-        record_to_json(c->record, false, loop_now(g->loop), j);
+        request_record_to_json(c->record, false, loop_now(g->loop), j);
     }
     json_out_array_end(j);
 }

@@ -76,12 +76,12 @@ void call_report(struct call *c, const struct verdict *verdict);
 void call_note_pause(struct call *c);
 
 /* --- attempt.c --- */
-void attempt_start(struct call *c, uint32_t attempt);
+void try_start(struct call *c, uint32_t attempt);
 /* A stream of which all has come is whole, not stopped. */
-void attempt_stop(struct call *c, enum attempt_result result, const char *why);
+void try_stop(struct call *c, enum attempt_result result, const char *why);
 /* The stream's terminal event has come, though its connection may stay open. */
-bool attempt_has_all(const struct call *c);
-void attempt_release(struct call *c); /* what it holds; nothing runs any more */
+bool try_has_all(const struct call *c);
+void try_release(struct call *c); /* what it holds; nothing runs any more */
 
 /* --- answer.c --- */
 /* Begins the answer with the upstream's head; `length` of the body, -1 = not known. */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "gateway/inside.h"
+#include "gateway/secret.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +33,6 @@ void make_request_id(struct gateway *g, char out[20]) {
 /* --- who may
  * ---------------------------------------------------------------------------------------- */
 
-/* In a time that does not depend on where they differ. */
-static bool same_secret(const char *given, const char *wanted) {
-    size_t given_len = strlen(given), wanted_len = strlen(wanted);
-    unsigned differs = given_len != wanted_len;
-    for (size_t i = 0; i < given_len; i++) {
-        differs |= (unsigned)((unsigned char)given[i] ^
-                              (unsigned char)wanted[wanted_len > 0 ? i % wanted_len : 0]);
-    }
-    return differs == 0;
-}
-
 static const char *token_of(const struct http_headers *h) {
     const char *key = http_headers_get(h, "x-api-key");
     const char *bearer = http_headers_get(h, "authorization");
@@ -59,7 +49,7 @@ static const char *recognise(const struct gateway *g, const struct http_headers 
     const char *token = token_of(h);
     const char *found = clients->count == 0 ? "" : NULL;
     for (size_t i = 0; token && i < clients->count; i++) {
-        if (same_secret(token, items[i].token)) {
+        if (secret_same(token, items[i].token)) {
             found = items[i].name;
         }
     }
@@ -192,7 +182,10 @@ static hardy_status listen(struct gateway_at *at, hardy_error *error) {
     o.connection_max = s->max_connections;
     o.body_total_max = s->max_memory;
     o.closed = on_closed;
-    return http_server_open(g->loop, &o, &g->server, error);
+    hardy_status status = http_server_open(g->loop, &o, &g->server, error);
+    g->address = s->address;
+    g->address.port = status == HARDY_OK ? http_server_port(g->server) : 0;
+    return status;
 }
 
 hardy_status gateway_open(struct loop *loop, const struct config *config,
@@ -251,7 +244,15 @@ hardy_status gateway_reload(struct gateway *g, const struct config *config,
 }
 
 uint16_t gateway_port(const struct gateway *g) {
-    return http_server_port(g->server);
+    return g->address.port;
+}
+
+void gateway_address(const struct gateway *g, struct http_authority *out) {
+    *out = g->address;
+}
+
+const struct gateway_settings *gateway_loaded(const struct gateway *g) {
+    return &g->set->settings;
 }
 
 void gateway_free(struct gateway *g) {
@@ -298,6 +299,9 @@ void gateway_drain(struct gateway *g, void (*done)(void *ctx), void *ctx) {
     int64_t now = loop_now(g->loop);
     if (g->draining) {
         g->drain_end = now;
+        if (g->server) {
+            loop_timer_start(g->loop, &g->drain_timer, now);
+        }
         return;
     }
     g->draining = true;
@@ -351,9 +355,7 @@ static void put_seconds(struct json_out *j, const char *key, int64_t span) {
 
 void gateway_status_to_json(const struct gateway *g, struct json_out *j) {
     char address[HTTP_AUTHORITY_SIZE];
-    struct http_authority listening = g->set->settings.address;
-    listening.port = g->server ? gateway_port(g) : 0;
-    http_authority_format(&listening, 0, address);
+    http_authority_format(&g->address, 0, address);
     json_out_object(j);
     put_text(j, "listen", address);
     put_text(j, "state", g->draining ? "draining" : "serving");
@@ -408,8 +410,8 @@ void gateway_upstreams_to_json(const struct gateway *g, struct json_out *j) {
         put_text(j, "credential", u->settings->key ? "key_file" : "the client's own");
         json_out_key(j, "requests");
         json_out_object(j);
-        for (int o = 0; f && o < REQUEST_OUTCOME_COUNT; o++) {
-            put_count(j, request_outcome_text((enum request_outcome)o), f->requests[o]);
+        for (int o = 0; o < REQUEST_OUTCOME_COUNT; o++) {
+            put_count(j, request_outcome_text((enum request_outcome)o), f ? f->requests[o] : 0);
         }
         json_out_object_end(j);
         json_out_key(j, "limits");
@@ -423,31 +425,47 @@ void gateway_upstreams_to_json(const struct gateway *g, struct json_out *j) {
     json_out_array_end(j);
 }
 
+static void guard_to_json(const struct upstream_guard *guard, struct json_out *j) {
+    hardy_guard_stats s = {.size = sizeof s};
+    s.breaker.size = sizeof s.breaker;
+    hardy_guard_get_stats(guard->guard, &s);
+    json_out_object(j);
+    put_text(j, "name", guard->name);
+    put_text(j, "state", hardy_breaker_state_name(s.breaker.state));
+    json_out_key(j, "time_until_retry_s");
+    if (s.breaker.time_until_retry == HARDY_NEVER) {
+        json_out_null(j);
+    } else {
+        json_out_double(j, (double)s.breaker.time_until_retry / (double)HARDY_SECOND);
+    }
+    put_count(j, "recent_failures", s.breaker.recent_failures);
+    put_count(j, "times_opened", s.breaker.times_opened);
+    put_count(j, "operations", s.operations);
+    put_count(j, "attempts", s.attempts);
+    put_count(j, "retries", s.retries);
+    put_count(j, "retries_suppressed", s.retries_suppressed);
+    put_count(j, "timeouts", s.timeouts);
+    put_count(j, "running", s.running);
+    put_count(j, "waiting", s.waiting);
+    json_out_object_end(j);
+}
+
 void gateway_guards_to_json(const struct gateway *g, struct json_out *j) {
     json_out_array(j);
     for (size_t i = 0; i < g->set->guard_count; i++) {
-        hardy_guard_stats s = {.size = sizeof s};
-        s.breaker.size = sizeof s.breaker;
-        hardy_guard_get_stats(g->set->guards[i].guard, &s);
-        json_out_object(j);
-        put_text(j, "name", g->set->guards[i].name);
-        put_text(j, "state", hardy_breaker_state_name(s.breaker.state));
-        json_out_key(j, "time_until_retry_s");
-        json_out_double(j, s.breaker.time_until_retry == HARDY_NEVER
-                               ? -1
-                               : (double)s.breaker.time_until_retry / (double)HARDY_SECOND);
-        put_count(j, "recent_failures", s.breaker.recent_failures);
-        put_count(j, "times_opened", s.breaker.times_opened);
-        put_count(j, "operations", s.operations);
-        put_count(j, "attempts", s.attempts);
-        put_count(j, "retries", s.retries);
-        put_count(j, "retries_suppressed", s.retries_suppressed);
-        put_count(j, "timeouts", s.timeouts);
-        put_count(j, "running", s.running);
-        put_count(j, "waiting", s.waiting);
-        json_out_object_end(j);
+        guard_to_json(&g->set->guards[i], j);
     }
     json_out_array_end(j);
+}
+
+void gateway_guard_to_json(const struct gateway *g, const char *name, struct json_out *j) {
+    for (size_t i = 0; i < g->set->guard_count; i++) {
+        if (str_eq(g->set->guards[i].name, name)) {
+            guard_to_json(&g->set->guards[i], j);
+            return;
+        }
+    }
+    json_out_null(j);
 }
 
 void gateway_active_to_json(const struct gateway *g, struct json_out *j) {

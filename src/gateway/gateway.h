@@ -19,6 +19,10 @@ hardy_status gateway_open(struct loop *loop, const struct config *config,
                           struct gateway_settings *settings, struct host *host,
                           struct gateway **out, hardy_error *error);
 uint16_t gateway_port(const struct gateway *g);
+/* Where it listens, with the port it has got. */
+void gateway_address(const struct gateway *g, struct http_authority *out);
+/* What is loaded; borrowed until the next gateway_reload(). */
+const struct gateway_settings *gateway_loaded(const struct gateway *g);
 /* For what comes from now on; running requests go on as they began. On failure nothing has changed.
  * Where it listens is not changed by it. */
 hardy_status gateway_reload(struct gateway *g, const struct config *config,
@@ -40,6 +44,8 @@ void gateway_write_metrics(const struct gateway *g, struct exposition *x);
 void gateway_status_to_json(const struct gateway *g, struct json_out *j);
 void gateway_upstreams_to_json(const struct gateway *g, struct json_out *j);
 void gateway_guards_to_json(const struct gateway *g, struct json_out *j);
+/* One of them; null when there is none of this name. */
+void gateway_guard_to_json(const struct gateway *g, const char *name, struct json_out *j);
 void gateway_active_to_json(const struct gateway *g, struct json_out *j);
 /* A running request by its id; NULL. */
 const struct request_record *gateway_find_active(const struct gateway *g, const char *id);

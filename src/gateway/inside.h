@@ -11,6 +11,7 @@ struct gateway {
     struct loop *loop;
     struct http_client *client;
     struct http_server *server;
+    struct http_authority address; /* where it listens, whatever is loaded later */
     struct standings standings;
     struct upstream_set *set;
     struct list calls;

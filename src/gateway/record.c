@@ -144,7 +144,8 @@ static void attempt_to_json(const struct request_record *r, const struct attempt
     json_out_object_end(j);
 }
 
-void record_to_json(const struct request_record *r, bool details, int64_t now, struct json_out *j) {
+void request_record_to_json(const struct request_record *r, bool details, int64_t now,
+                            struct json_out *j) {
     char wall[32];
     clock_format_wall(r->wall, wall);
     json_out_object(j);

@@ -80,7 +80,8 @@ void records_follow(struct records *r, struct record_follower *follower);
 void records_unfollow(struct records *r, struct record_follower *follower);
 
 /* One object. `details`: with its attempts. `now`: for those that are not over. */
-void record_to_json(const struct request_record *r, bool details, int64_t now, struct json_out *j);
+void request_record_to_json(const struct request_record *r, bool details, int64_t now,
+                            struct json_out *j);
 /* One line through the log. */
 void record_log(const struct request_record *r);
 #endif

@@ -2,12 +2,13 @@
 #include "gateway/settings.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "io/file.h"
+#include "gateway/secret.h"
+#include "settings/guards.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-#define SECRET_MAX 8192
 
 static const char *const protocol_words[] = {"http", "anthropic", "openai", NULL};
 
@@ -132,39 +133,22 @@ bool listens_on_loopback(const struct http_authority *address) {
            (address->ip && str_starts(address->host, "127."));
 }
 
-/* A file's one line, without the white space around it. */
-static hardy_status read_secret(const struct config *config, const struct yaml_node *node,
-                                const char *name, char **out, hardy_error *error) {
-    const char *slash = config->path ? strrchr(config->path, '/') : NULL;
-    char *path = slash && name[0] != '/'
-                     ? str_format("%.*s/%s", (int)(slash - config->path), config->path, name)
-                     : str_dup(name);
-    struct buf text;
+/* That there is one of this name, and that it can be read over what its protocol starts from. */
+static hardy_status check_guard(const struct config *config, const struct yaml_node *node,
+                                const struct upstream_settings *u, hardy_error *error) {
+    struct guard_settings guard;
     hardy_error why;
     hardy_error_init(&why, sizeof why);
-    buf_init(&text, SECRET_MAX);
-    hardy_status status = path ? file_read(path, &text, &why) : HARDY_E_NOMEM;
-    free(path);
-    if (status != HARDY_OK) {
-        buf_free(&text);
-        return yaml_fail(node, error, "%s: %s", name, why.message);
+    if (!u->guard) {
+        return HARDY_OK;
     }
-    const char *at = text.data ? text.data : "";
-    at += strspn(at, " \t\r\n");
-    size_t len = strcspn(at, " \t\r\n");
-    size_t rest = len + strspn(at + len, " \t\r\n");
-    bool fit = len > 0 && at[rest] == '\0';
-    for (size_t i = 0; i < len; i++) {
-        fit = fit && at[i] > ' ' && at[i] < 0x7f;
+    hardy_status status = guard_settings_find(
+        config, u->guard, u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM, &guard, &why);
+    guard_settings_free(&guard);
+    if (status == HARDY_E_NOT_FOUND) {
+        return yaml_fail(yaml_get(node, "guard"), error, "upstream `%s`: %s", u->name, why.message);
     }
-    *out = fit ? str_ndup(at, len) : NULL;
-    if (text.data) {
-        memset(text.data, 0, text.len);
-    }
-    buf_free(&text);
-    return *out ? HARDY_OK
-                : yaml_fail(node, error,
-                            "%s: one line of visible characters is expected in this file", name);
+    return status == HARDY_OK ? status : fail(error, status, why.where, "%s", why.message);
 }
 
 static hardy_status check_upstream(const struct config *config, const struct yaml_node *node,
@@ -183,10 +167,7 @@ static hardy_status check_upstream(const struct config *config, const struct yam
                          "upstream `%s`: the url ends before a `?`; a request brings its own query",
                          u->name);
     }
-    if (u->key_file) {
-        return read_secret(config, yaml_get(node, "key_file"), u->key_file, &u->key, error);
-    }
-    return HARDY_OK;
+    return check_guard(config, node, u, error);
 }
 
 static hardy_status read_upstreams(const struct config *config, const struct yaml_node *node,
@@ -244,79 +225,99 @@ static hardy_status default_upstreams(struct gateway_settings *s, hardy_error *e
     return fail(error, HARDY_E_NOMEM, NULL, "no memory for upstreams");
 }
 
-static hardy_status read_clients(const struct config *config, const struct yaml_node *node,
-                                 struct gateway_settings *s, hardy_error *error) {
-    struct gateway_client_settings *clients = s->clients.items;
-    for (size_t i = 0; i < s->clients.count; i++) {
-        hardy_status status =
-            read_secret(config, node, clients[i].token_file, &clients[i].token, error);
-        if (status != HARDY_OK) {
-            return status;
-        }
-    }
-    return HARDY_OK;
-}
-
-static hardy_status check_listen(const struct yaml_node *node, struct gateway_settings *s,
-                                 hardy_error *error) {
-    const char *text = s->listen;
+/* "HOST:0" asks for a free port. */
+bool listen_parse(const char *text, struct http_authority *out) {
     const char *colon = strrchr(text, ':');
     bool free_port = colon && str_eq(colon, ":0");
     size_t len = free_port ? (size_t)(colon - text) : strlen(text);
-    if (http_authority_parse(text, len, &s->address, NULL) != HARDY_OK ||
-        (s->address.port == 0 && !free_port)) {
-        return yaml_fail(yaml_get(node, "listen"), error,
-                         "gateway: `%s` is not HOST:PORT, such as 127.0.0.1:4273", text);
-    }
-    for (size_t i = 0; i < s->upstream_count; i++) {
-        if (s->upstreams[i].key && s->clients.count == 0 && !listens_on_loopback(&s->address)) {
-            return yaml_fail(yaml_get(node, "listen"), error,
-                             "gateway: `%s` lets others connect, and upstream `%s` has a key_file: "
-                             "everybody could use that key; give `clients` with tokens, or listen "
-                             "on 127.0.0.1",
-                             text, s->upstreams[i].name);
-        }
-    }
-    return HARDY_OK;
+    return http_authority_parse(text, len, out, NULL) == HARDY_OK && (out->port != 0 || free_port);
 }
 
-hardy_status gateway_settings_read(const struct config *config, struct gateway_settings *out,
+/* Whether it may listen there; `why` says why not. */
+static bool may_listen(struct gateway_settings *s, char *why, size_t size) {
+    if (!listen_parse(s->listen, &s->address)) {
+        snprintf(why, size, "gateway: `%.200s` is not HOST:PORT, such as 127.0.0.1:4273",
+                 s->listen);
+        return false;
+    }
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        if (s->upstreams[i].key_file && s->clients.count == 0 &&
+            !listens_on_loopback(&s->address)) {
+            snprintf(why, size,
+                     "gateway: `%.200s` lets others connect, and upstream `%s` has a key_file: "
+                     "everybody could use that key; give `clients` with tokens, or listen on "
+                     "127.0.0.1",
+                     s->listen, s->upstreams[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+hardy_status gateway_settings_listen(struct gateway_settings *s, const char *listen,
+                                     hardy_error *error) {
+    char why[500];
+    char *text = str_dup(listen);
+    if (!text) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    }
+    free(s->listen);
+    s->listen = text;
+    return may_listen(s, why, sizeof why) ? HARDY_OK
+                                          : fail(error, HARDY_E_INVALID, "--listen", "%s", why);
+}
+
+hardy_status gateway_settings_look(const struct config *config, struct gateway_settings *out,
                                    hardy_error *error) {
-    static const struct config none;
-    const struct config *c = config ? config : &none;
-    const struct yaml_node *node = c->file ? config_section(c, "gateway") : NULL;
-    const struct yaml_node *upstreams = c->file ? config_section(c, "upstreams") : NULL;
+    const struct yaml_node *node = config_section(config, "gateway");
+    const struct yaml_node *upstreams = config_section(config, "upstreams");
     hardy_status status = schema_read(&gateway_section, node, out, error);
     if (status == HARDY_OK) {
         status = upstreams && upstreams->kind != YAML_NULL
-                     ? read_upstreams(c, upstreams, out, error)
+                     ? read_upstreams(config, upstreams, out, error)
                      : default_upstreams(out, error);
     }
-    if (status == HARDY_OK) {
-        status = read_clients(c, yaml_get(node, "clients"), out, error);
-    }
-    if (status == HARDY_OK) {
-        status = check_listen(node, out, error);
+    char why[500];
+    if (status == HARDY_OK && !may_listen(out, why, sizeof why)) {
+        status = yaml_fail(yaml_get(node, "listen"), error, "%s", why);
     }
     return status;
 }
 
-static void free_secret(char **secret) {
-    if (*secret) {
-        memset(*secret, 0, strlen(*secret));
-        free(*secret);
-        *secret = NULL;
+static hardy_status read_secrets(const struct config *config, struct gateway_settings *s,
+                                 hardy_error *error) {
+    const struct yaml_node *upstreams = config_section(config, "upstreams");
+    const struct yaml_node *nodes = yaml_get(config_section(config, "gateway"), "clients");
+    struct gateway_client_settings *clients = s->clients.items;
+    hardy_status status = HARDY_OK;
+    for (size_t i = 0; i < s->upstream_count && status == HARDY_OK; i++) {
+        struct upstream_settings *u = &s->upstreams[i];
+        if (u->key_file) {
+            status = secret_read(config, yaml_get(yaml_get(upstreams, u->name), "key_file"),
+                                 u->key_file, &u->key, error);
+        }
     }
+    for (size_t i = 0; i < s->clients.count && status == HARDY_OK; i++) {
+        status = secret_read(config, yaml_get(nodes->items[i], "token_file"), clients[i].token_file,
+                             &clients[i].token, error);
+    }
+    return status;
+}
+
+hardy_status gateway_settings_read(const struct config *config, struct gateway_settings *out,
+                                   hardy_error *error) {
+    hardy_status status = gateway_settings_look(config, out, error);
+    return status == HARDY_OK ? read_secrets(config, out, error) : status;
 }
 
 void gateway_settings_free(struct gateway_settings *s) {
     struct gateway_client_settings *clients = s->clients.items;
     for (size_t i = 0; i < s->clients.count; i++) {
-        free_secret(&clients[i].token);
+        secret_free(&clients[i].token);
     }
     for (size_t i = 0; i < s->upstream_count; i++) {
         http_url_free(&s->upstreams[i].url);
-        free_secret(&s->upstreams[i].key);
+        secret_free(&s->upstreams[i].key);
         schema_free(&upstream_section, &s->upstreams[i]);
     }
     free(s->upstreams);

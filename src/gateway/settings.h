@@ -45,7 +45,15 @@ extern const struct schema_section gateway_section, upstream_section;
  * E_INVALID with the place. gateway_settings_free() also after a failure. `config` may be NULL. */
 hardy_status gateway_settings_read(const struct config *config, struct gateway_settings *out,
                                    hardy_error *error);
+/* The same without those files: for who only wants to know what is configured. */
+hardy_status gateway_settings_look(const struct config *config, struct gateway_settings *out,
+                                   hardy_error *error);
+/* Listens there in place of what was read, as --listen says. */
+hardy_status gateway_settings_listen(struct gateway_settings *s, const char *listen,
+                                     hardy_error *error);
 void gateway_settings_free(struct gateway_settings *s);
+/* "HOST:PORT"; port 0 = a free one. */
+bool listen_parse(const char *text, struct http_authority *out);
 /* The loopback: others cannot connect. */
 bool listens_on_loopback(const struct http_authority *address);
 #endif

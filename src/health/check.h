@@ -67,7 +67,11 @@ struct health *health_start(struct loop *loop, struct http_client *client,
 const struct check_state *health_find(const struct health *h, const char *name,
                                       const struct check_settings **settings);
 void health_stop(struct health *h);
-/* application/health+json of all checks; *ready = every critical check is up, not down and not
- * unknown. Cached results only. */
-void health_report(const struct health *h, bool details, struct buf *out, bool *ready);
+/* What is known of the checks with the same names is taken over, so that new settings do not make
+ * everything unknown. Before the first result. */
+void health_take_over(struct health *h, const struct health *from);
+/* application/health+json of all checks (`h` NULL: none); *ready = every critical check is up, not
+ * down and not unknown, and there is no `objection` (NULL = none). Cached results only. */
+void health_report(const struct health *h, const char *objection, bool details, struct buf *out,
+                   bool *ready);
 #endif

@@ -123,10 +123,21 @@ static void put_check(struct json_out *j, const struct watched *w, int64_t wall)
     json_out_array_end(j);
 }
 
-void health_report(const struct health *h, bool details, struct buf *out, bool *ready) {
-    struct json_out j;
-    bool failed = false, warned = false;
+void health_take_over(struct health *h, const struct health *from) {
     for (size_t i = 0; i < h->count; i++) {
+        const struct check_state *known = health_find(from, h->checks[i].check->name, NULL);
+        if (known) {
+            h->checks[i].state = *known;
+        }
+    }
+}
+
+void health_report(const struct health *h, const char *objection, bool details, struct buf *out,
+                   bool *ready) {
+    struct json_out j;
+    size_t count = h ? h->count : 0;
+    bool failed = objection != NULL, warned = false;
+    for (size_t i = 0; i < count; i++) {
         const struct watched *w = &h->checks[i];
         failed |= str_eq(status_word(w), "fail");
         warned |= str_eq(status_word(w), "warn");
@@ -135,10 +146,14 @@ void health_report(const struct health *h, bool details, struct buf *out, bool *
     json_out_object(&j);
     json_out_key(&j, "status");
     json_out_string(&j, failed ? "fail" : warned ? "warn" : "pass");
-    if (details) {
+    if (details && objection) {
+        json_out_key(&j, "output");
+        json_out_string(&j, objection);
+    }
+    if (details && count > 0) {
         json_out_key(&j, "checks");
         json_out_object(&j);
-        for (size_t i = 0; i < h->count; i++)
+        for (size_t i = 0; i < count; i++)
             put_check(&j, &h->checks[i], loop_wall(h->loop));
         json_out_object_end(&j);
     }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "http/problem.h"
 #include "http/server.h"
 #include "http/url.h"
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static const struct schema_key health_keys[] = {
     {.name = "listen",
      .kind = SCHEMA_STRING,
      .offset = offsetof(struct health_settings, listen),
-     .help = "HOST:PORT where /health/live and /health/ready are served; none without it"},
+     .help = "HOST:PORT where /health/live and /health/ready, and by hardy serve /metrics, are "
+             "served; nowhere without it"},
     {.name = "hosts",
      .kind = SCHEMA_STRINGS,
      .offset = offsetof(struct health_settings, hosts),
@@ -50,7 +52,7 @@ void health_settings_free(struct health_settings *s) {
 
 struct health_server {
     struct loop *loop;
-    const struct health *health; /* NULL: stopped */
+    const struct health_view *view; /* NULL: stopped */
     struct http_server *server;
     void (*gone)(void *ctx);
     void *ctx;
@@ -65,9 +67,8 @@ static void answer(struct http_request *r, int status, const char *body, size_t 
     http_headers_free(&headers);
 }
 
-static void live(void *ctx, struct http_request *r) {
+void health_answer_live(struct http_request *r) {
     static const char body[] = "{\"status\":\"pass\"}";
-    (void)ctx;
     answer(r, 200, body, sizeof body - 1);
 }
 
@@ -77,14 +78,14 @@ static bool from_here(const struct http_request *r) {
            str_starts(peer, "[::ffff:127.");
 }
 
-static void ready(void *ctx, struct http_request *r) {
-    static const char failing[] = "{\"status\":\"fail\"}";
-    const struct health_server *s = ctx;
+static const char failing[] = "{\"status\":\"fail\"}";
+
+void health_answer_ready(const struct health_view *view, struct http_request *r) {
     struct buf body;
     bool good = false;
     buf_init(&body, MAX_REPORT);
-    if (s->health)
-        health_report(s->health, from_here(r), &body, &good);
+    const char *objection = view->objection ? view->objection(view->ctx) : NULL;
+    health_report(view->health, objection, from_here(r), &body, &good);
     if (body.len == 0 || body.failed)
         answer(r, good ? 200 : 503, failing, sizeof failing - 1);
     else
@@ -92,13 +93,35 @@ static void ready(void *ctx, struct http_request *r) {
     buf_free(&body);
 }
 
+static void live(void *ctx, struct http_request *r) {
+    (void)ctx;
+    health_answer_live(r);
+}
+
+static void ready(void *ctx, struct http_request *r) {
+    const struct health_server *s = ctx;
+    if (s->view)
+        health_answer_ready(s->view, r);
+    else
+        answer(r, 503, failing, sizeof failing - 1);
+}
+
+static void metrics(void *ctx, struct http_request *r) {
+    const struct health_server *s = ctx;
+    if (s->view && s->view->metrics)
+        s->view->metrics(s->view->ctx, r);
+    else
+        http_problem(r, 404, NULL, NULL, NULL, "nothing is measured here");
+}
+
 static const struct http_route routes[] = {
     {.method = "GET", .path = "/health/live", .handle = live},
     {.method = "GET", .path = "/health/ready", .handle = ready},
+    {.method = "GET", .path = "/metrics", .handle = metrics},
 };
 
 hardy_status health_serve(struct loop *loop, const struct health_settings *settings,
-                          const struct health *health, struct health_server **out,
+                          const struct health_view *view, struct health_server **out,
                           hardy_error *error) {
     struct http_server_options options;
     struct http_authority address;
@@ -109,7 +132,7 @@ hardy_status health_serve(struct loop *loop, const struct health_settings *setti
     if (!s)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to serve %s", settings->listen);
     s->loop = loop;
-    s->health = health;
+    s->view = view;
     http_server_options_init(&options);
     options.host = address.host;
     options.port = address.port;
@@ -141,7 +164,7 @@ static void on_drained(void *ctx) {
 }
 
 void health_server_stop(struct health_server *s, void (*gone)(void *ctx), void *ctx) {
-    s->health = NULL;
+    s->view = NULL;
     s->gone = gone;
     s->ctx = ctx;
     http_server_drain(s->server, time_add(loop_now(s->loop), drain_limit), on_drained, s);

@@ -9,6 +9,8 @@
  */
 #include "health/check.h"
 
+struct http_request;
+
 struct health_settings {         /* `health:` */
     char *listen;                /* "127.0.0.1:4275"; NULL = nothing is served */
     struct schema_strings hosts; /* names, besides localhost and addresses, it may be called by */
@@ -18,11 +20,24 @@ hardy_status health_settings_read(const struct config *config, struct health_set
                                   hardy_error *error);
 void health_settings_free(struct health_settings *s);
 
+/* What is answered. */
+struct health_view {
+    const struct health *health; /* NULL: there are no checks */
+    /* Why the process is not ready whatever the checks say, NULL = it is; may be NULL. */
+    const char *(*objection)(void *ctx);
+    /* Answers GET /metrics; NULL: 404. */
+    void (*metrics)(void *ctx, struct http_request *request);
+    void *ctx;
+};
+/* For other servers that answer these paths too. */
+void health_answer_live(struct http_request *r);
+void health_answer_ready(const struct health_view *view, struct http_request *r);
+
 struct health_server;
-/* `health` and `settings` borrowed until stopped. E_EXISTS: the port is taken; E_READONLY: not
+/* `view` and `settings` borrowed until stopped. E_EXISTS: the port is taken; E_READONLY: not
  * permitted. */
 hardy_status health_serve(struct loop *loop, const struct health_settings *settings,
-                          const struct health *health, struct health_server **out,
+                          const struct health_view *view, struct health_server **out,
                           hardy_error *error);
 uint16_t health_server_port(const struct health_server *s);
 /* `gone` is called, from the loop, when its last connection is closed and it is freed. */

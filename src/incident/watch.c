@@ -31,6 +31,7 @@ struct watch {
     const struct watch_events *events;
     void *ctx;
     struct health *health;
+    struct health_view view;
     struct health_server *server;
     struct outbox *outbox;
     struct watched *services;
@@ -366,8 +367,9 @@ static hardy_status start_all(struct watch *w, hardy_error *error) {
             return HARDY_E_NOMEM;
     }
     if (w->health && w->options.health && w->options.health->listen) {
+        w->view.health = w->health;
         hardy_status status =
-            health_serve(world->loop, w->options.health, w->health, &w->server, error);
+            health_serve(world->loop, w->options.health, &w->view, &w->server, error);
         if (status != HARDY_OK)
             return status;
     }

@@ -598,6 +598,21 @@ static void clear_words(struct slot *slot, int64_t now) {
     word_store(&slot->budget.balance, 0);
 }
 
+hardy_status host_forget_settings(struct host *host, const char *name, hardy_error *error) {
+    hardy_status status = lock(host, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    struct slot *slot = find(host, name);
+    if (slot && name[0] && has_settings(slot)) {
+        slot->settings = (struct fields){0};
+    } else {
+        status = nothing_called(host, name, error);
+    }
+    unlock(host);
+    return status;
+}
+
 hardy_status host_reset(struct host *host, const char *name, int64_t now, hardy_error *error) {
     hardy_status status = lock(host, error);
     if (status != HARDY_OK) {

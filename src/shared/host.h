@@ -71,6 +71,9 @@ hardy_status host_each(struct host *host, bool (*fn)(void *ctx, const struct hos
 /* One of them; E_NOT_FOUND names the nearest. `name` is borrowed by the entry. */
 hardy_status host_find(struct host *host, const char *name, struct host_entry *out,
                        hardy_error *error);
+/* Forgets only the settings of a name, so that the next host_attach() may bring others; counters
+ * and state stay. E_NOT_FOUND names the nearest. */
+hardy_status host_forget_settings(struct host *host, const char *name, hardy_error *error);
 /* Forgets settings, counters and state of a name; processes that use it now go on with the
  * settings they have. `now`: the host's monotonic clock. E_NOT_FOUND names the nearest. */
 hardy_status host_reset(struct host *host, const char *name, int64_t now, hardy_error *error);

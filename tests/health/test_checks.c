@@ -226,11 +226,11 @@ static void ready_only_when_critical_checks_are_up(void **state) {
         bool ready;
         struct health *h = health_start(loop, NULL, &list, &events, &w, &error);
         buf_init(&out, 1 << 20);
-        health_report(h, true, &out, &ready);
+        health_report(h, NULL, true, &out, &ready);
         assert_false(ready); /* nothing is known of a critical one yet */
         loop_run(loop);
         buf_reset(&out);
-        health_report(h, true, &out, &ready);
+        health_report(h, NULL, true, &out, &ready);
         assert_int_equal(ready, !critical);
         json_t *report = json_loads(out.data, 0, NULL);
         assert_string_equal(json_string_value(json_object_get(report, "status")),
@@ -239,8 +239,18 @@ static void ready_only_when_critical_checks_are_up(void **state) {
         assert_string_equal(json_string_value(json_object_get(b, "status")),
                             critical ? "fail" : "warn");
         json_decref(report);
-        buf_free(&out);
+        /* Other settings begin with what was known. */
+        struct health *next = health_start(loop, NULL, &list, &events, &w, &error);
+        health_take_over(next, h);
         health_stop(h);
+        health_report(next, NULL, false, &out, &ready);
+        assert_int_equal(ready, !critical);
+        buf_reset(&out);
+        health_report(next, "draining", true, &out, &ready);
+        assert_false(ready);
+        assert_non_null(strstr(out.data, "\"status\":\"fail\",\"output\":\"draining\""));
+        buf_free(&out);
+        health_stop(next);
         loop_run(loop);
         loop_free(loop);
     }

@@ -337,6 +337,33 @@ static void test_names_are_bounded(void **ctx) {
     host_close(other);
 }
 
+static void test_other_settings(void **ctx) {
+    (void)ctx;
+    struct host *host = opened();
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    assert_int_equal(host_forget_settings(host, "search", &error), HARDY_E_NOT_FOUND);
+    struct host_policies p = settings(HOST_GIVEN);
+    struct host_slot slot = attached(host, "search", &p), again;
+    for (int i = 0; i < 5; i++) {
+        fail_once(slot.breaker, &p.breaker);
+    }
+    struct host_policies q = settings(HOST_GIVEN);
+    q.breaker.failure_threshold = 9;
+    assert_int_equal(host_attach(host, "search", &q, &again, &error), HARDY_E_MISMATCH);
+    assert_int_equal(host_forget_settings(host, "search", &error), HARDY_OK);
+    again = attached(host, "search", &q);
+    assert_ptr_equal(again.breaker, slot.breaker);
+    hardy_breaker_stats stats;
+    breaker_stats(again.breaker, &q.breaker, NOW, &stats);
+    assert_int_equal(stats.total_failures, 5); /* what was learned stays */
+    assert_int_equal(stats.state, HARDY_OPEN);
+    p = settings(HOST_DEFAULT);
+    (void)attached(host, "search", &p);
+    assert_int_equal(p.breaker.failure_threshold, 9);
+    host_close(host);
+}
+
 static void test_reset(void **ctx) {
     (void)ctx;
     struct host *user = opened(), *person = opened();
@@ -624,6 +651,7 @@ int main(void) {
         TEST(test_foreign_files),
         TEST(test_maker_was_killed),
         TEST(test_names_are_bounded),
+        TEST(test_other_settings),
         TEST(test_reset),
         TEST(test_list),
         TEST(test_sixteen_make_it_at_once),
