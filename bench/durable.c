@@ -69,8 +69,7 @@ static void count_syncs(void) {
     sqlite3_vfs_register(&counting, 0);
 }
 
-/* --- the floor
- * ------------------------------------------------------------------------------------ */
+/* --- the floor -------------------------------------------------------------------------------- */
 
 static double measure_floor(void) {
     static char block[4096];
@@ -101,8 +100,7 @@ static double measure_floor(void) {
     return count / ((double)(now - start) / (double)HARDY_SECOND);
 }
 
-/* --- steps
- * ---------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 struct submitter {
     struct store *store;

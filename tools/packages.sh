@@ -27,6 +27,7 @@ build   library:libssl                                                    libssl
 build   library:libllhttp|file:/usr/share/include/llhttp/llhttp.h         node-llhttp
 run     command:nginx                                                     nginx
 run     command:curl                                                      curl
+run     command:python3                                                   python3
 run     command:ps                                                        procps
 run     file:/etc/ssl/certs/ca-certificates.crt                           ca-certificates
 test    command:gcc                                                       gcc

@@ -66,6 +66,8 @@ typedef struct hardy_op_options {
                          guard's */
     bool deadline_until_content; /* FIRST_CONTENT lifts the deadline: a stream that has begun is
                                     ended by the idle time-out only; false */
+    bool content_at_end; /* the answer comes as a whole, however long it takes: the guard's time-out
+                            for the first content does not hold; false */
 } hardy_op_options;
 
 typedef enum hardy_step_kind {

@@ -353,8 +353,7 @@ static void look_at_faults(struct validate *v, const struct yaml_file *file) {
     faults_free(&f);
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------ */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static const struct kind kinds[] = {
     {"fault file", "faults", &faults_section, look_at_faults},
@@ -446,8 +445,7 @@ static int print_schema(void) {
     return EXIT_DONE;
 }
 
-/* --- the command
- * ---------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 enum { OPT_SCHEMA = 1 };
 

@@ -118,8 +118,7 @@ static hardy_status expand(struct yaml_file *file, struct yaml_node *node, hardy
     return status;
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 /* `file` taken, NULL = none. */
 static hardy_status finish(struct yaml_file *file, struct config **out, hardy_error *error) {
@@ -222,8 +221,7 @@ hardy_status config_check_top(const struct config *config, const char *const *na
     return schema_read(&top, config->file->root, nodes, error);
 }
 
-/* --- the state
- * -------------------------------------------------------------------------------------- */
+/* --- the state -------------------------------------------------------------------------------- */
 
 static hardy_status state_of_file(const struct config *config, const struct yaml_node *node,
                                   char **out, hardy_error *error) {

@@ -53,8 +53,7 @@ static bool goes_on(const struct reader *r) {
     return r->report && r->status != HARDY_E_NOMEM;
 }
 
-/* --- what a key wants, in words
- * -------------------------------------------------------------------- */
+/* --- what a key wants, in words --------------------------------------------------------------- */
 
 static void put_words(const char *const *words, const char *between, struct buf *out) {
     for (size_t i = 0; words[i]; i++) {
@@ -132,8 +131,7 @@ static hardy_status unwanted(const struct schema_key *key, const char *text, har
     return HARDY_E_SYNTAX;
 }
 
-/* --- one value
- * ---------------------------------------------------------------------------------------- */
+/* --- one value -------------------------------------------------------------------------------- */
 
 static void *at(const struct schema_key *key, void *out) {
     return (char *)out + key->offset;
@@ -367,8 +365,7 @@ static hardy_status put_text(const struct schema_key *key, const char *text, voi
     }
 }
 
-/* --- defaults and single keys
- * ---------------------------------------------------------------------- */
+/* --- defaults and single keys ----------------------------------------------------------------- */
 
 hardy_status schema_defaults(const struct schema_section *section, void *out) {
     hardy_status status = HARDY_OK;
@@ -498,8 +495,7 @@ void schema_each(const struct schema_section *section, schema_visit fn, void *ct
     walk(&w, section, "", false);
 }
 
-/* --- unknown keys
- * ------------------------------------------------------------------------------------- */
+/* --- unknown keys ----------------------------------------------------------------------------- */
 
 /* The key that was meant, here or one map deeper ("breaker.failure_threshold"): by what others call
  * it, by the exact name in the wrong place, by likeness. */
@@ -571,8 +567,7 @@ static bool refuse_unknown(struct reader *r, const struct schema_section *sectio
     return false;
 }
 
-/* --- the tree
- * ------------------------------------------------------------------------------------------- */
+/* --- the tree --------------------------------------------------------------------------------- */
 
 static bool read_map(struct reader *r, const struct schema_section *section,
                      const struct yaml_node *node, bool named, void *out);

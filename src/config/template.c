@@ -66,8 +66,7 @@ static int excerpt(const char *from, const char *to, ptrdiff_t most) {
     return (int)(end - from);
 }
 
-/* --- refusing
- * ------------------------------------------------------------------------------------------- */
+/* --- refusing --------------------------------------------------------------------------------- */
 
 static bool refuse(struct parser *p, const char *format, ...) HARDY_PRINTF(2, 3);
 static bool refuse(struct parser *p, const char *format, ...) {
@@ -110,8 +109,7 @@ static bool refuse_token(struct parser *p, const char *expected) {
                : refuse(p, "%s expected, not `%.*s`", expected, token_length(p), p->from);
 }
 
-/* --- tokens
- * ---------------------------------------------------------------------------------------------- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 static bool letter(char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';

@@ -790,8 +790,7 @@ hardy_status yaml_load(const char *path, struct yaml_file **out, hardy_error *er
     return status;
 }
 
-/* --- reading the tree
- * ------------------------------------------------------------------------------ */
+/* --- reading the tree ------------------------------------------------------------------------- */
 
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key) {
     if (!map || map->kind != YAML_MAP) {

@@ -44,8 +44,7 @@ enum degrade_level degrade_level_of(const struct component *components, size_t c
  * metadata{total_components, successful_components, cached_responses, degraded_components}. */
 void gather_to_json(const struct component *components, size_t count, struct buf *out);
 
-/* --- chain: fresh > cached > static > error; the only fallback
- * ------------------------------------ */
+/* --- chain: fresh > cached > static > error; the only fallback -------------------------------- */
 struct fallback_cache { /* a place for the last good answers, given by the caller */
     void *ctx;
     /* malloc'd JSON and its age; NULL = nothing. */

@@ -125,8 +125,7 @@ void answer_heartbeat(struct call *c) {
     }
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 /* Seconds for retry-after: rounded up, within what clients obey. When nothing is known, not all at
  * once. */

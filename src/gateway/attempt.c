@@ -45,8 +45,7 @@ void try_release(struct call *c) {
     sse_free(&c->events);
 }
 
-/* --- the end of an attempt
- * -------------------------------------------------------------------------- */
+/* --- the end of an attempt -------------------------------------------------------------------- */
 
 static void finish(struct call *c, const struct verdict *verdict, const char *why) {
     struct attempt_record *a = record_of(c);
@@ -103,8 +102,7 @@ static void describe(struct call *c, const struct told_error *error, char *out, 
              error->message[0] ? ": " : "", error->message);
 }
 
-/* --- the client sees it
- * ------------------------------------------------------------------------------ */
+/* --- the client sees it ----------------------------------------------------------------------- */
 
 static void commit(struct call *c, int64_t length) {
     if (c->begun) {
@@ -130,8 +128,7 @@ static void note_bytes(struct call *c) {
     }
 }
 
-/* --- streams
- * ------------------------------------------------------------------------------------------ */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 /* An error inside a stream that has begun nothing yet is like an answer with that error. */
 static void take_error_event(struct call *c, const struct sse_event *event) {
@@ -260,8 +257,7 @@ static void look_at_stream(struct call *c, hardy_status status) {
     }
 }
 
-/* --- whole answers
- * -------------------------------------------------------------------------------------- */
+/* --- whole answers ---------------------------------------------------------------------------- */
 
 static bool is_compressed(const struct call *c) {
     const char *encoding = http_headers_get(&c->answer, "content-encoding");
@@ -333,8 +329,7 @@ static void overflow(struct call *c, const char *data, size_t len) {
     (void)answer_data(c, data, len);
 }
 
-/* --- the client's callbacks
- * ------------------------------------------------------------------------------ */
+/* --- the client's callbacks ------------------------------------------------------------------- */
 
 static void settle_limits(struct call *c, const struct http_headers *headers) {
     struct learned *l = upstream_learned(c->up, c->credential);
@@ -359,9 +354,11 @@ static void on_connected(void *ctx, struct http_call *http) {
 }
 
 static bool hands_on_at_once(const struct call *c) {
-    if (c->record->protocol != PROTOCOL_PLAIN || c->status >= 400) {
+    if (c->status >= 400 || (c->record->protocol != PROTOCOL_PLAIN && !is_compressed(c))) {
         return false;
     }
+    /* A model's stream that is compressed though it was asked not to be cannot be followed, but it
+     * need not wait for its end either. */
     return c->up->settings->streams || has_type(c, "text/event-stream");
 }
 

@@ -13,8 +13,7 @@
 #define HEADERS_MAX ((size_t)64 * 1024)
 #define HEADER_COUNT_MAX 256
 
-/* --- time
- * -------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static int64_t now(const struct call *c) {
     return loop_now(c->g->loop);
@@ -38,8 +37,7 @@ static void wait_ends(struct call *c, const char *phase) {
     }
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* What the provider counted takes the place of the estimate; what it did not answer cost nothing.
  */
@@ -145,8 +143,7 @@ void call_report(struct call *c, const struct verdict *verdict) {
     }
 }
 
-/* --- the guard's callbacks
- * -------------------------------------------------------------------------------- */
+/* --- the guard's callbacks -------------------------------------------------------------------- */
 
 static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadline) {
     struct call *c = ctx;
@@ -206,8 +203,7 @@ static void on_done(void *ctx, struct drive *d) {
     end_call(c);
 }
 
-/* --- the client's callbacks
- * ---------------------------------------------------------------------------------- */
+/* --- the client's callbacks ------------------------------------------------------------------- */
 
 static void on_gone(void *ctx, struct http_request *r, enum close_reason reason) {
     struct call *c = ctx;
@@ -241,8 +237,7 @@ static void on_drained(void *ctx, struct http_request *r) {
     }
 }
 
-/* --- waiting for the provider's limits
- * ------------------------------------------------------------------------- */
+/* --- waiting for the provider's limits -------------------------------------------------------- */
 
 static void on_heartbeat(struct loop_timer *timer) {
     struct call *c = timer->ctx;
@@ -279,6 +274,9 @@ static void start_operation(struct call *c) {
     o.deadline = c->deadline;
     o.repeatable = c->idempotent || c->record->protocol != PROTOCOL_PLAIN;
     o.deadline_until_content = true;
+    /* A model that is asked for a whole answer says nothing until it has it: minutes, often. It is
+     * not given up for that, and paid a second time; the deadline bounds it. */
+    o.content_at_end = c->record->protocol != PROTOCOL_PLAIN && !c->record->stream;
     loop_timer_init(&c->timer, on_heartbeat, c);
     loop_timer_start(c->g->loop, &c->timer, time_add(now(c), c->set->settings.heartbeat));
     if (drive_start(c->g->loop, c->up->guard->guard, &o, &events, c, &c->drive, &error) !=
@@ -358,8 +356,7 @@ static void queue_for_limits(struct call *c) {
     }
 }
 
-/* --- the beginning
- * --------------------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 /* The upstream's target: its own path, then the rest of the request's; a doubled /v1 is folded, for
  * clients differ in whether their base URL has it. */
@@ -393,20 +390,20 @@ static bool is_credential(const char *name) {
 }
 
 /* Everything as it came, but what belongs to this connection, to hardy, or is replaced. */
-static bool make_headers(struct call *c, const struct http_headers *from, bool knows_client) {
+static bool make_headers(struct call *c, const struct http_headers *from) {
     static const char *const dropped[] = {"host", "expect", "proxy-authorization", NULL};
     const char *key = c->up->settings->key;
     http_headers_init(&c->headers, HEADER_COUNT_MAX, HEADERS_MAX);
     bool whole = true;
     for (size_t i = 0; i < from->count; i++) {
         const char *name = http_headers_name_at(from, i);
+        const char *value = http_headers_value_at(from, i);
         bool drop = http_is_framing(name) || is_one_of(name, dropped) ||
-                    strncasecmp(name, "x-hardy-", 8) == 0 ||
-                    ((key || knows_client) && is_credential(name)) ||
+                    strncasecmp(name, "x-hardy-", 8) == 0 || (key && is_credential(name)) ||
+                    client_of_header(c->set, name, value) ||
                     (c->ask_identity && strcasecmp(name, "accept-encoding") == 0) ||
                     http_headers_has_token(from, "connection", name);
         if (!drop) {
-            const char *value = http_headers_value_at(from, i);
             whole = whole && http_headers_add(&c->headers, name, value) == HARDY_OK;
         }
     }
@@ -551,7 +548,7 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
     http_request_read(request, &events, c);
     bool good = read_wishes(c, http_request_headers(request), why, sizeof why);
     bool made = good && make_target(c, rest, http_request_query(request)) &&
-                make_headers(c, http_request_headers(request), client[0] != '\0');
+                make_headers(c, http_request_headers(request));
     if (!made) {
         struct refusal refusal = {.status = good ? 503 : 400,
                                   .trouble = good ? TROUBLE_OVERLOADED : TROUBLE_INVALID,

@@ -118,8 +118,7 @@ void figures_add_request(struct figures *f, const struct request_record *r) {
     }
 }
 
-/* --- exposition
- * --------------------------------------------------------------------------------------- */
+/* --- exposition ------------------------------------------------------------------------------- */
 
 static void write_upstreams(const struct figures *f, struct exposition *x) {
     exposition_family(x, "hardy_gateway_requests_total", "counter",

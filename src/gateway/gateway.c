@@ -30,34 +30,34 @@ void make_request_id(struct gateway *g, char out[20]) {
     snprintf(out, 20, "hr-%016llx", (unsigned long long)loop_random(g->loop));
 }
 
-/* --- who may
- * ---------------------------------------------------------------------------------------- */
+/* --- who may ---------------------------------------------------------------------------------- */
 
-static const char *token_of(const struct http_headers *h) {
-    const char *key = http_headers_get(h, "x-api-key");
-    const char *bearer = http_headers_get(h, "authorization");
-    if (key) {
-        return key;
+const char *client_of_header(const struct upstream_set *set, const char *name, const char *value) {
+    const struct gateway_client_settings *items = set->settings.clients.items;
+    const char *found = NULL;
+    if (strcasecmp(name, "authorization") == 0) {
+        value = strncasecmp(value, "bearer ", 7) == 0 ? value + 7 : "";
+    } else if (strcasecmp(name, "x-api-key") != 0) {
+        return NULL;
     }
-    return bearer && strncasecmp(bearer, "bearer ", 7) == 0 ? bearer + 7 : NULL;
-}
-
-/* The name of the client; "" = nobody is asked; NULL = not known. */
-static const char *recognise(const struct gateway *g, const struct http_headers *h) {
-    const struct schema_list *clients = &g->set->settings.clients;
-    const struct gateway_client_settings *items = clients->items;
-    const char *token = token_of(h);
-    const char *found = clients->count == 0 ? "" : NULL;
-    for (size_t i = 0; token && i < clients->count; i++) {
-        if (secret_same(token, items[i].token)) {
+    for (size_t i = 0; i < set->settings.clients.count; i++) {
+        if (secret_same(value, items[i].token)) {
             found = items[i].name;
         }
     }
     return found;
 }
 
-/* --- requests
- * ----------------------------------------------------------------------------------------- */
+/* The name of the client; "" = nobody is asked; NULL = not known. */
+static const char *recognise(const struct gateway *g, const struct http_headers *h) {
+    const char *found = g->set->settings.clients.count == 0 ? "" : NULL;
+    for (size_t i = 0; i < h->count && !found; i++) {
+        found = client_of_header(g->set, http_headers_name_at(h, i), http_headers_value_at(h, i));
+    }
+    return found;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void refuse_unknown(struct gateway *g, struct http_request *r, const char *id) {
     struct buf text;
@@ -161,8 +161,7 @@ static void on_closed(void *ctx, const char *peer, enum close_reason reason, con
     g->figures.connections_closed[reason]++;
 }
 
-/* --- opening and loading
- * ---------------------------------------------------------------------------------- */
+/* --- opening and loading ---------------------------------------------------------------------- */
 
 static hardy_status listen(struct gateway_at *at, hardy_error *error) {
     struct gateway *g = &at->gateway;

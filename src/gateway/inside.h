@@ -49,5 +49,7 @@ struct refusal {
 };
 void refuse_request(struct gateway *g, enum upstream_protocol speaks, struct http_request *request,
                     const char *request_id, const struct refusal *refusal);
+/* The name of the client whose token this header carries; NULL. */
+const char *client_of_header(const struct upstream_set *set, const char *name, const char *value);
 void make_request_id(struct gateway *g, char out[20]);
 #endif

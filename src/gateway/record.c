@@ -103,8 +103,7 @@ void records_unfollow(struct records *r, struct record_follower *follower) {
     }
 }
 
-/* --- as JSON
- * -------------------------------------------------------------------------------------- */
+/* --- as JSON ---------------------------------------------------------------------------------- */
 
 static void put_text(struct json_out *j, const char *key, const char *text) {
     if (text[0]) {

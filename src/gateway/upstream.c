@@ -32,8 +32,7 @@ static struct standing *find_standing(struct standings *s, const char *name) {
     return one;
 }
 
-/* --- guards
- * --------------------------------------------------------------------------------------- */
+/* --- guards ----------------------------------------------------------------------------------- */
 
 /* The host's words under this name. Other settings may be stored there, from before the
  * configuration was changed: the daemon's are the ones that count, and what was learned stays. */
@@ -116,8 +115,7 @@ static hardy_status find_guard(struct loop *loop, const struct config *config,
     return status;
 }
 
-/* --- the set
- * --------------------------------------------------------------------------------------- */
+/* --- the set ---------------------------------------------------------------------------------- */
 
 static hardy_status fill(struct loop *loop, const struct config *config,
                          struct standings *standings, struct upstream_set *set,

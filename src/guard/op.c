@@ -57,7 +57,7 @@ struct op {
     enum phase phase;
     hardy_status status;
     hardy_reason reason;
-    bool repeatable, committed, until_content;
+    bool repeatable, committed, until_content, content_at_end;
     bool reserved, queued, slot, token; /* taken and not used yet: rate, queue, slot, budget */
     bool running, stopped, timed_out, told;
 };
@@ -143,6 +143,7 @@ hardy_status hardy_op_begin(hardy_op *storage, size_t size, hardy_guard *guard,
     op->repeatable =
         given.repeatable || (guard->config.retry != NULL && guard->config.retry->repeatable);
     op->until_content = given.deadline_until_content;
+    op->content_at_end = given.content_at_end;
     op->phase = PHASE_ADMIT;
     op->retry_after = -1;
     return HARDY_OK;
@@ -311,7 +312,7 @@ static bool start(struct op *op, int64_t now) {
     op->reserved = op->token = false; /* used */
     op->called = now;
     op->attempt_end = end;
-    op->content_end = time_add(now, c->timeout_first_content);
+    op->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
     op->idle_end = HARDY_NEVER;
     if (op->attempt++ == 0) {
         word_count(&guard_shard(g)->started);

@@ -10,8 +10,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-/* --- the table: what is read
- * ---------------------------------------------------------------------- */
+/* --- the table: what is read ------------------------------------------------------------------ */
 
 struct raw_timeout {
     int64_t attempt, connect, first_content, idle;
@@ -224,8 +223,7 @@ static const struct schema_key guard_keys[] = {
 const struct schema_section guard_section = {"a guard", guard_keys, COUNT(guard_keys),
                                              sizeof(struct raw)};
 
-/* --- presets
- * ----------------------------------------------------------------------------------------- */
+/* --- presets ---------------------------------------------------------------------------------- */
 
 struct row {
     const char *path, *text;
@@ -304,8 +302,7 @@ static bool preset_sets(int preset, const char *prefix) {
     return false;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Everything in its order; `preset` < 0: without one. */
 static hardy_status read_raw(const struct guard_source *source, int preset, struct raw *raw,
@@ -378,8 +375,7 @@ static hardy_status refuse(const struct guard_source *source, const char *flag, 
     return status;
 }
 
-/* --- from what was read to libhardy's structures
- * --------------------------------------------------------- */
+/* --- from what was read to libhardy's structures ---------------------------------------------- */
 
 static bool read_code(const char *text, size_t len, int64_t least, int64_t *out) {
     char code[8];

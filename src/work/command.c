@@ -18,8 +18,7 @@ static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 100 * HARDY_MI
 
 static void begin(struct command *c);
 
-/* --- waiting for another process
- * ----------------------------------------------------------------- */
+/* --- waiting for another process -------------------------------------------------------------- */
 
 static void note_waiting(struct command *c) {
     const struct record *r = &c->record;
@@ -95,8 +94,7 @@ static void wait_for_other(struct command *c) {
     loop_timer_start(c->loop, &c->timer, at < c->spec->deadline ? at : c->spec->deadline);
 }
 
-/* --- beginning: what is known, what is there, what next
- * ------------------------------------------------------- */
+/* --- beginning: what is known, what is there, what next --------------------------------------- */
 
 /* It failed while nobody watched: whether whoever started it would have tried again. */
 static bool retries_left(const struct command *c, enum ending ending) {

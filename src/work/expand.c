@@ -66,8 +66,7 @@ static json_t *build_root(const struct run *run, size_t until, const char *const
                      "steps", steps, "env", env_object(env));
 }
 
-/* --- commands
- * -------------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 /* What is being filled in: a step's command, its probe. */
 struct filling {
@@ -195,8 +194,7 @@ char *step_params(const struct step_settings *s) {
     return out;
 }
 
-/* --- with the input, before anything runs
- * --------------------------------------------------------------------------------------------- */
+/* --- with the input, before anything runs ----------------------------------------------------- */
 
 struct given {
     json_t *root; /* {"input": ..., "env": ...} */
@@ -234,8 +232,7 @@ hardy_status workflow_check_input(const struct workflow *w, const char *input,
     return status;
 }
 
-/* --- before anything runs
- * ------------------------------------------------------------------------------------ */
+/* --- before anything runs --------------------------------------------------------------------- */
 
 struct known {
     const struct workflow *w;

@@ -182,8 +182,7 @@ static void finish(struct runner *r, enum run_state state) {
     submit(r, pending_ops(r, true, r->run.fence), after_finished);
 }
 
-/* --- one step after another
- * ------------------------------------------------------------------------- */
+/* --- one step after another ------------------------------------------------------------------- */
 
 static void on_event(void *ctx, enum command_event what, const struct record *record,
                      const char *detail) {
@@ -368,8 +367,7 @@ static void drive_on(struct runner *r) {
     }
 }
 
-/* --- finding or making the run
- * -------------------------------------------------------------------------- */
+/* --- finding or making the run ---------------------------------------------------------------- */
 
 struct search {
     struct runner *r;
@@ -546,8 +544,7 @@ static hardy_status adopt_definition(struct runner *r) {
     return status;
 }
 
-/* --- taking it over
- * ----------------------------------------------------------------------------------- */
+/* --- taking it over --------------------------------------------------------------------------- */
 
 /* The step that failed is to run again: its record, taken. False: there is none. */
 static bool reopen(struct runner *r, struct record *out) {

@@ -11,8 +11,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-/* --- a section with a key of every kind
- * ------------------------------------------------------------ */
+/* --- a section with a key of every kind ------------------------------------------------------- */
 
 struct pause {
     int64_t base;

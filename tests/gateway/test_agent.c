@@ -179,8 +179,7 @@ static void send_request(struct agent *a) {
     http_headers_free(&h);
 }
 
-/* --- one session
- * ------------------------------------------------------------------------------------------ */
+/* --- one session ------------------------------------------------------------------------------ */
 
 static void set_true(void *ctx) {
     *(bool *)ctx = true;

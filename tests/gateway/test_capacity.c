@@ -58,8 +58,7 @@ static bool in_trouble(const struct shop *s) {
     return at >= s->from && at < s->until;
 }
 
-/* --- the server
- * ------------------------------------------------------------------------------------------ */
+/* --- the server ------------------------------------------------------------------------------- */
 
 static void work_next(struct shop *s) {
     if (s->serving || list_empty(&s->queue)) {
@@ -110,8 +109,7 @@ static void handle(void *ctx, struct http_request *r) {
     work_next(s);
 }
 
-/* --- clients
- * ---------------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 struct asking {
     struct shop *shop;
@@ -170,8 +168,7 @@ static void on_arrival(struct loop_timer *timer) {
     }
 }
 
-/* --- the whole
- * ---------------------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void shop_open(struct shop *s, const char *guard) {
     struct sim_options sim;

@@ -39,8 +39,7 @@ static const char *open_stream(const char *events) {
     return out;
 }
 
-/* --- streams that are over
- * ----------------------------------------------------------------------------------- */
+/* --- streams that are over -------------------------------------------------------------------- */
 
 /* The terminal event is the end, whatever the connection does: no error behind a whole answer. */
 static void a_whole_stream_that_stays_open(void **state) {
@@ -164,8 +163,7 @@ static void reasoning_is_handed_on(void **state) {
     bench_end(&b);
 }
 
-/* --- slow readers
- * -------------------------------------------------------------------------------------------- */
+/* --- slow readers ----------------------------------------------------------------------------- */
 
 /* While the client does not read, the upstream's silence is ours: no idle time-out counts it. */
 static void a_slow_reader_is_not_the_upstreams_silence(void **state) {
@@ -197,8 +195,7 @@ static void a_slow_reader_is_not_the_upstreams_silence(void **state) {
     buf_free(&events);
 }
 
-/* --- answers that are not streamed
- * --------------------------------------------------------------------------- */
+/* --- answers that are not streamed ------------------------------------------------------------ */
 
 /* Other paths of a model's provider are ordinary HTTP: what it says itself is told, not hidden. */
 static void other_paths_keep_their_answer(void **state) {
@@ -627,8 +624,7 @@ static void the_pace_after_a_refusal(void **state) {
     }
 }
 
-/* --- who leaves, at every moment
- * ------------------------------------------------------------------------------ */
+/* --- who leaves, at every moment -------------------------------------------------------------- */
 
 static void leaving_at_every_moment(void **state) {
     (void)state;

@@ -11,8 +11,7 @@
 #define OVERLOADED                                                                                 \
     "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"
 
-/* --- bytes pass untouched
- * ----------------------------------------------------------------------------- */
+/* --- bytes pass untouched --------------------------------------------------------------------- */
 
 static void passes_untouched(void **state) {
     (void)state;
@@ -105,8 +104,7 @@ static void a_doubled_version_is_folded(void **state) {
     bench_end(&b);
 }
 
-/* --- what is tried again
- * ---------------------------------------------------------------------------------- */
+/* --- what is tried again ---------------------------------------------------------------------- */
 
 struct retry_case {
     const char *name;
@@ -574,6 +572,23 @@ static void long_streams_live(void **state) {
     bench_end(&b);
 }
 
+/* An answer that is not streamed may take minutes before its first byte: it is waited for, not paid
+ * for again and again. */
+static void whole_answers_may_take_long(void **state) {
+    (void)state;
+    const char *answers[] = {json_answer(200, "", GOOD)};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b, &(struct bench_options){.answers = answers, .count = 1});
+    b.upstream.delay = 200 * HARDY_SECOND;
+    ask(&b, &a, "POST", MESSAGES, BODY, NULL);
+    assert_int_equal(a.log.status, 200);
+    assert_int_equal(b.upstream.next, 1);
+    expect_between(took(&a), 200 * HARDY_SECOND, 201 * HARDY_SECOND);
+    asked_free(&a);
+    bench_end(&b);
+}
+
 static void who_leaves_cancels_the_upstream(void **state) {
     (void)state;
     const char *answers[] = {NULL};
@@ -592,8 +607,7 @@ static void who_leaves_cancels_the_upstream(void **state) {
     bench_end(&b);
 }
 
-/* --- other services
- * ---------------------------------------------------------------------------------------------- */
+/* --- other services --------------------------------------------------------------------------- */
 
 static void plain_http_repeats_what_may_be(void **state) {
     (void)state;
@@ -681,6 +695,7 @@ int main(void) {
         cmocka_unit_test(errors_inside_a_200),
         cmocka_unit_test(silence),
         cmocka_unit_test(long_streams_live),
+        cmocka_unit_test(whole_answers_may_take_long),
         cmocka_unit_test(who_leaves_cancels_the_upstream),
         cmocka_unit_test(plain_http_repeats_what_may_be),
         cmocka_unit_test(plain_post_in_doubt),

@@ -26,8 +26,7 @@ static void free_all(struct asked *a, size_t count) {
     }
 }
 
-/* --- limits learned
- * ------------------------------------------------------------------------------------ */
+/* --- limits learned --------------------------------------------------------------------------- */
 
 static void headers_of(struct http_headers *h, const char *limit, const char *left,
                        const char *reset) {
@@ -198,8 +197,7 @@ static void tokens_are_paid_and_settled(void **state) {
     free_all(a, 2);
 }
 
-/* --- breaker and queue
- * ------------------------------------------------------------------------------------ */
+/* --- breaker and queue ------------------------------------------------------------------------ */
 
 /* The breaker of a model's upstream is waited for: callers are parked, and served when it closes.
  */
@@ -345,6 +343,23 @@ static void keys_and_clients(void **state) {
     assert_null(strstr(b.upstream.heard.data, "tok-laptop"));
     assert_string_equal(last_record(&b)->client, "laptop");
     asked_free(&a);
+
+    /* Without a key of hardy's, what is not the token passes on. */
+    snprintf(sections, sizeof sections,
+             "gateway: {clients: [{name: laptop, token_file: \"%s\"}]}\n"
+             "upstreams: {up: {url: \"http://127.0.0.1:%u\", protocol: anthropic}}\n",
+             token, b.upstream.port);
+    assert_int_equal(config_load_bytes("t.yaml", sections, strlen(sections), &config, NULL),
+                     HARDY_OK);
+    assert_int_equal(gateway_settings_read(config, &settings, NULL), HARDY_OK);
+    assert_int_equal(gateway_reload(b.gateway, config, &settings, NULL), HARDY_OK);
+    config_free(config);
+    ask(&b, &a, "POST", MESSAGES, BODY, "authorization", "Bearer tok-laptop", "x-api-key",
+        "sk-own-key", NULL);
+    assert_int_equal(a.log.status, 200);
+    assert_non_null(strstr(b.upstream.heard.data, "x-api-key: sk-own-key\r\n"));
+    assert_null(strstr(b.upstream.heard.data, "tok-laptop"));
+    asked_free(&a);
     bench_end(&b);
     unlink(key);
     unlink(token);
@@ -383,8 +398,7 @@ static void keys_are_not_offered_to_everybody(void **state) {
     unlink(key);
 }
 
-/* --- reload and end
- * ------------------------------------------------------------------------------------------ */
+/* --- reload and end --------------------------------------------------------------------------- */
 
 #define START "event: message_start\ndata: {}\n\nevent: content_block_delta\ndata: {\"n\":1}\n\n"
 #define REST "event: content_block_delta\ndata: {\"n\":2}\n\nevent: message_stop\ndata: {}\n\n"

@@ -81,8 +81,7 @@ static void wrong(struct town *t, const char *format, ...) {
     loop_stop(t->loop);
 }
 
-/* --- what an answer says
- * ---------------------------------------------------------------------------------- */
+/* --- what an answer says ---------------------------------------------------------------------- */
 
 struct reading {
     enum api api;

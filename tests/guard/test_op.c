@@ -220,6 +220,31 @@ static void content_lifts_the_deadline(void **state) {
     assert_int_equal(plain->done_at, 100 * MS);
 }
 
+/* Who says nothing until the whole is there is not given up for it; nor is it alive for ever. */
+static void a_whole_answer_takes_its_time(void **state) {
+    (void)state;
+    b.config.deadline = 300 * MS;
+    b.config.timeout_first_content = 50 * MS;
+    b.config.timeout_idle = 60 * MS;
+    make();
+    struct client *c = client(0, 0), *hangs = client(1, 0), *breaks_off = client(2, 0);
+    c->options.content_at_end = hangs->options.content_at_end = true;
+    breaks_off->options.content_at_end = true;
+    client_plan(c, 250 * MS, (hardy_outcome)SUCCEEDS);
+    client_plan(hangs, HANGS, (hardy_outcome)SUCCEEDS);
+    client_plan(breaks_off, HANGS, (hardy_outcome)SUCCEEDS);
+    world_run(&b.world, 100 * MS);
+    hardy_op_report_progress(&breaks_off->op, 1, HARDY_BYTES, b.world.now);
+    breaks_off->woken = true;
+    world_run(&b.world, HARDY_NEVER);
+    assert_int_equal(c->result.status, HARDY_OK);
+    assert_int_equal(c->done_at, 250 * MS);
+    assert_int_equal(hangs->result.status, HARDY_E_DEADLINE);
+    assert_int_equal(hangs->done_at, 300 * MS);
+    assert_int_equal(breaks_off->result.status, HARDY_E_TIMEOUT);
+    assert_int_equal(breaks_off->done_at, 160 * MS);
+}
+
 /* A trial has its answer at the first content: whoever waits for the breaker does not wait for the
  * end of a long stream. */
 static void a_trial_counts_at_its_first_content(void **state) {
@@ -1099,6 +1124,7 @@ int main(void) {
         TEST(first_content_and_idle),
         TEST(content_lifts_the_deadline),
         TEST(a_trial_counts_at_its_first_content),
+        TEST(a_whole_answer_takes_its_time),
         TEST(late_success_is_a_success_and_slow),
         TEST(a_success_that_meets_the_stop),
         TEST(connecting_is_not_content),

@@ -183,8 +183,7 @@ static void disk_and_memory_are_read(void **state) {
     probe(&c, CHECK_FAIL, "in use");
 }
 
-/* --- the report
- * -------------------------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------------------------------- */
 
 struct watching {
     struct loop *loop;

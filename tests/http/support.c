@@ -208,7 +208,11 @@ static void server_data(void *ctx, struct stream *stream, const char *data, size
     }
     p->answer = s->answers[at];
     p->at = 0;
-    answer_more(p);
+    if (s->delay > 0) {
+        loop_timer_start(s->w->loop, &p->timer, time_add(loop_now(s->w->loop), s->delay));
+    } else {
+        answer_more(p);
+    }
 }
 
 static void server_closed(void *ctx, struct stream *stream, enum close_reason reason,

@@ -69,6 +69,7 @@ struct raw_server {
     size_t count, next;
     size_t step;              /* bytes at a time; 0 = all at once */
     int64_t pause;            /* between two steps */
+    int64_t delay;            /* before an answer */
     bool close_after;         /* closes behind each answer */
     bool at_head;             /* answers at the blank line, and reads no body */
     const bool *reset_before; /* one flag per answer: resets instead of answering */

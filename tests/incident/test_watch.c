@@ -586,8 +586,7 @@ static void who_was_taken_over_does_nothing_any_more(void **state) {
     assert_int_equal(town.restarts, 1);
 }
 
-/* --- a configuration that changes while it is open
- * ------------------------------------------------ */
+/* --- a configuration that changes while it is open -------------------------------------------- */
 
 static void an_action_that_is_gone_goes_to_a_person(void **state) {
     (void)state;

@@ -53,8 +53,7 @@ static void read_good(enum guard_base base, const char *name, const char *yaml,
     hardy_guard_free(guard);
 }
 
-/* --- every key
- * -------------------------------------------------------------------------------------- */
+/* --- every key -------------------------------------------------------------------------------- */
 
 /* A key's path, a map that gives it, and what is then so, and is not so without it. A key of the
  * table that is not named here fails the test below. */
@@ -227,8 +226,7 @@ static void ranges(void **state) {
     assert_true(tried > 50);
 }
 
-/* --- defaults and presets
- * --------------------------------------------------------------------------- */
+/* --- defaults and presets --------------------------------------------------------------------- */
 
 /* The table's defaults are the library's. */
 static void defaults(void **state) {
@@ -401,8 +399,7 @@ static void llm(void **state) {
     guard_settings_free(&s);
 }
 
-/* --- exec and steps: nothing unless given
- * ------------------------------------------------------------- */
+/* --- exec and steps: nothing unless given ----------------------------------------------------- */
 
 static void empty_base(void **state) {
     (void)state;

@@ -423,8 +423,7 @@ static int leave(int rc) {
     return rc;
 }
 
-/* --- sqlite3_io_methods
- * ---------------------------------------------------------------------------- */
+/* --- sqlite3_io_methods ----------------------------------------------------------------------- */
 
 static void release_shm(struct handle *h) {
     struct inode *inode = h->inode;
@@ -718,8 +717,7 @@ static const sqlite3_io_methods methods = {.iVersion = 2,
                                            .xShmBarrier = shm_barrier,
                                            .xShmUnmap = shm_unmap};
 
-/* --- sqlite3_vfs
- * ------------------------------------------------------------------------------------ */
+/* --- sqlite3_vfs ------------------------------------------------------------------------------ */
 
 /* Every file lies in one directory; what stands before the last slash is for the lock file. */
 static const char *base_name(const char *path) {
@@ -838,8 +836,7 @@ static sqlite3_vfs vfs_methods = {.iVersion = 1,
                                   .xCurrentTime = disk_time,
                                   .xGetLastError = disk_last_error};
 
-/* --- the tests' side
- * --------------------------------------------------------------------------------- */
+/* --- the tests' side -------------------------------------------------------------------------- */
 
 void disk_free(void) {
     pthread_mutex_lock(&disk.mutex);

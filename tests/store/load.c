@@ -40,8 +40,7 @@ static bool wrong(struct load *l, const char *format, ...) {
     return false;
 }
 
-/* --- what the rows hold: a function of seed, run, step and state
- * ----------------------------------- */
+/* --- what the rows hold: a function of seed, run, step and state ------------------------------ */
 
 static size_t value_of(const struct load *l, int run, int step, int state, char *out) {
     uint64_t mark =
@@ -58,8 +57,7 @@ static size_t value_of(const struct load *l, int run, int step, int state, char 
     return len;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 #define OPS (LOAD_STEPS + 8)
 
@@ -205,8 +203,7 @@ hardy_status load_go(struct load *l, struct store *store, int batches) {
     return l->stopped_by;
 }
 
-/* --- looking
- * --------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 struct look {
     struct load *l;

@@ -193,8 +193,7 @@ static void test_one_name(void **state) {
     assert_int_equal(open_as(beside(".link"), true, false, &other), HARDY_E_NOT_FOUND);
 }
 
-/* --- whose it is
- * ------------------------------------------------------------------------------------ */
+/* --- whose it is ------------------------------------------------------------------------------ */
 
 static char *read_all(const char *name, size_t *len) {
     int fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -341,8 +340,7 @@ static void test_replaced_meanwhile(void **state) {
     store_close(store);
 }
 
-/* --- read-only
- * ---------------------------------------------------------------------------------------- */
+/* --- read-only -------------------------------------------------------------------------------- */
 
 static void test_reader(void **state) {
     (void)state;
@@ -405,8 +403,7 @@ static void test_not_writable(void **state) {
     assert_int_equal(as_nobody(open_status), -HARDY_E_READONLY);
 }
 
-/* --- other processes
- * ---------------------------------------------------------------------------------- */
+/* --- other processes -------------------------------------------------------------------------- */
 
 /* A child that takes the lease and keeps it until it is killed. */
 static pid_t hold_lease(const char *purpose) {
@@ -520,8 +517,7 @@ static void test_locked_by_others(void **state) {
     store_close(store);
 }
 
-/* --- the log
- * --------------------------------------------------------------------------------------------- */
+/* --- the log ---------------------------------------------------------------------------------- */
 
 static void put_many(struct store *store, int count) {
     for (int i = 0; i < count; i++) {
@@ -576,8 +572,7 @@ static void test_expired_at_opening(void **state) {
     store_close(store);
 }
 
-/* --- a full disk
- * ------------------------------------------------------------------------------------------ */
+/* --- a full disk ------------------------------------------------------------------------------ */
 
 /* In a namespace of its own, on a file system of one megabyte: 0 as it should be, 77 not possible
  * here. */

@@ -334,8 +334,7 @@ static void test_scan_large(void **state) {
     free(value);
 }
 
-/* --- order, chains, threads
- * ------------------------------------------------------------------------ */
+/* --- order, chains, threads ------------------------------------------------------------------- */
 
 struct chain {
     struct store *store;
@@ -490,8 +489,7 @@ static void test_threads(void **state) {
     assert_int_equal(strncmp(show(s, "shared"), "200 ", 4), 0);
 }
 
-/* --- retention
- * -------------------------------------------------------------------------------------- */
+/* --- retention -------------------------------------------------------------------------------- */
 
 static void test_expiry(void **state) {
     struct store *s = ((struct place *)*state)->store;

@@ -4,7 +4,7 @@
 # provider is `hardy chaos llm`, which speaks Anthropic's protocol and fails as its file says; the agent
 # behaves as coding agents were seen to. Ends by itself, leaves nothing running.
 . "$(dirname "$0")/common.sh"
-agent=$root/tests/clients/coding_agent.py
+agent=$root/examples/agent.py
 demo=$build/demo/gateway
 
 provider='' gateway=''
@@ -25,10 +25,9 @@ provider_start() { # provider_start FAULT: a new one, on the same port
 
 ask() { # ask BASE QUESTION: what the agent says; its exit code into `code`
     code=0
-    ANTHROPIC_BASE_URL=$1 timeout 60 python3 "$agent" "$2" >"$demo/answer" 2>"$demo/trouble" || code=$?
+    ANTHROPIC_BASE_URL=$1 timeout 60 python3 "$agent" "$2" >"$demo/answer" 2>&1 || code=$?
     answer=$(cat "$demo/answer")
-    sed "s/^/      $dim/; s/\$/$off/" "$demo/answer"
-    sed "s/^/      $dim/; s/\$/$off/" "$demo/trouble"
+    fold -s -w 100 "$demo/answer" | sed "s/^/      $dim/; s/\$/$off/"
 }
 ends_well() { [ "$code" -eq 0 ] && [[ $answer == *END.* ]]; }
 dead() { [ "$code" -ne 0 ]; }

@@ -53,7 +53,7 @@ export PAYMENT_API_PORT
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-title "The service"
+title "An incident: a service, watched"
 "$receiver" --listen 127.0.0.1:0 --out "$demo/pages.jsonl" >"$demo/pager.log" 2>&1 &
 pager=$!
 wait_for 127.0.0.1 "$demo/pager.log"
