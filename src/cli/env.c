@@ -7,6 +7,8 @@
 #include "cli/variables.h"
 #include <stdio.h>
 
+#define TEXT_MAX ((size_t)1 << 16)
+
 enum { OPT_SHELL = 1 };
 
 static const struct option_row rows[] = {
@@ -27,6 +29,16 @@ static void print_others(const struct gateway_settings *s, const char *origin) {
     if (s->clients.count > 0) {
         printf("# agents send the token of a client as their API key\n");
     }
+}
+
+static void print_json(const struct variables *v) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&j, &text, 2);
+    variables_to_json(v, &j);
+    puts(text.data ? text.data : "{}");
+    buf_free(&text);
 }
 
 static int print_variables(const struct options *o, bool fish) {
@@ -52,8 +64,12 @@ static int print_variables(const struct options *o, bool fish) {
     } else {
         origin_text(&settings.address, origin);
         variables_of(&variables, origin, &settings);
-        variables_print(&variables, fish);
-        print_others(&settings, origin);
+        if (o->globals.json) {
+            print_json(&variables);
+        } else {
+            variables_print(&variables, fish);
+            print_others(&settings, origin);
+        }
     }
     gateway_settings_free(&settings);
     config_free(config);

@@ -11,6 +11,7 @@
 #include "cli/guards.h"
 #include "cli/say.h"
 #include "cli/state.h"
+#include "gateway/settings.h"
 #include "shared/host.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,13 +357,30 @@ static void print_state(const struct row *row) {
            (unsigned long long)s->times_opened);
 }
 
+/* As the gateway uses it, or as `guards:` says; false: neither knows it. */
+static bool find_settings(const struct config *config, const char *name,
+                          struct guard_settings *out) {
+    struct gateway_settings gateway = {0};
+    struct guard_source source = {.base = GUARD_DEFAULTS, .name = name};
+    bool used = gateway_settings_look(config, &gateway, NULL) == HARDY_OK &&
+                gateway_guard_base(&gateway, name, &source.base);
+    hardy_status status = guard_settings_find(config, name, source.base, out, NULL);
+    if (status == HARDY_E_NOT_FOUND && used) {
+        status = guard_settings_read(&source, out, NULL);
+    }
+    if (used && source.base == GUARD_LLM) {
+        out->retry.repeatable = true; /* as the gateway declares each call of a model */
+    }
+    gateway_settings_free(&gateway);
+    return status == HARDY_OK;
+}
+
 /* What the guard will do, with the stored settings where there are any. */
 static void print_settings(struct call *c, struct row *row) {
     struct guard_settings settings = {0};
     hardy_guard_config config;
     hardy_guard_config_init(&config, sizeof config);
-    bool named = guard_settings_find(c->state.config, row->name, GUARD_DEFAULTS, &settings, NULL) ==
-                 HARDY_OK;
+    bool named = find_settings(c->state.config, row->name, &settings);
     if (named) {
         config = settings.config;
     }
@@ -374,7 +392,7 @@ static void print_settings(struct call *c, struct row *row) {
     config.breaker = e->has_breaker ? &e->breaker : NULL;
     config.rate = e->has_rate ? &e->rate : NULL;
     config.budget = e->has_budget ? &e->budget : NULL;
-    config.bulkhead = e->max_concurrent ? &slots : NULL;
+    config.bulkhead = e->max_concurrent ? &slots : config.bulkhead;
     hardy_guard *guard = NULL;
     if (hardy_guard_new(&config, NULL, &guard, &c->error) == HARDY_OK) {
         size_t len = hardy_guard_explain(guard, NULL, 0);

@@ -78,14 +78,7 @@ static void print_json(const struct daemon_run *run, const char *origin, const c
     }
     json_out_object_end(&j);
     json_out_key(&j, "variables");
-    json_out_object(&j);
-    for (size_t i = 0; i < VARIABLE_COUNT; i++) {
-        if (variables->values[i][0]) {
-            json_out_key(&j, variable_name(i));
-            json_out_string(&j, variables->values[i]);
-        }
-    }
-    json_out_object_end(&j);
+    variables_to_json(variables, &j);
     json_out_object_end(&j);
     puts(text.data ? text.data : "{}");
     buf_free(&text);

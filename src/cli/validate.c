@@ -147,17 +147,6 @@ static void warn_of_guard(struct validate *v, const struct yaml_node *key,
     free(text);
 }
 
-/* What the guard is before its map is read: that of the upstream which uses it. */
-static enum guard_base base_of(const struct gateway_settings *gateway, const char *guard) {
-    for (size_t i = 0; i < gateway->upstream_count; i++) {
-        const struct upstream_settings *u = &gateway->upstreams[i];
-        if (str_eq(u->guard ? u->guard : u->name, guard)) {
-            return u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM;
-        }
-    }
-    return GUARD_DEFAULTS;
-}
-
 static void look_at_guards(struct validate *v, const struct config *config) {
     const struct yaml_node *guards = config_section(config, "guards");
     struct gateway_settings gateway = {0};
@@ -167,7 +156,9 @@ static void look_at_guards(struct validate *v, const struct config *config) {
         hardy_error error;
         hardy_error_init(&error, sizeof error);
         const char *name = guards->keys[i]->text;
-        if (guard_settings_find(config, name, base_of(&gateway, name), &s, &error) == HARDY_OK) {
+        enum guard_base base = GUARD_DEFAULTS;
+        (void)gateway_guard_base(&gateway, name, &base);
+        if (guard_settings_find(config, name, base, &s, &error) == HARDY_OK) {
             warn_of_guard(v, guards->keys[i], &s);
         } else {
             tell(v, "error", &error);

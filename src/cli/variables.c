@@ -55,3 +55,14 @@ void variables_print(const struct variables *v, bool fish) {
         }
     }
 }
+
+void variables_to_json(const struct variables *v, struct json_out *j) {
+    json_out_object(j);
+    for (size_t i = 0; i < VARIABLE_COUNT; i++) {
+        if (v->values[i][0]) {
+            json_out_key(j, known[i].name);
+            json_out_string(j, v->values[i]);
+        }
+    }
+    json_out_object_end(j);
+}

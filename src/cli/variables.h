@@ -2,6 +2,7 @@
 #ifndef CLI_VARIABLES_H
 #define CLI_VARIABLES_H
 /* The environment variables that point agents at the gateway. */
+#include "base/json.h"
 #include "gateway/settings.h"
 
 #define ORIGIN_SIZE (HTTP_AUTHORITY_SIZE + 8)
@@ -20,4 +21,6 @@ bool variables_add(struct variables *v, const char *origin, const char *name, co
 void variables_of(struct variables *v, const char *origin, const struct gateway_settings *settings);
 /* "export NAME=VALUE" lines, for fish "set -gx NAME VALUE", on standard output. */
 void variables_print(const struct variables *v, bool fish);
+/* One object of names and values. */
+void variables_to_json(const struct variables *v, struct json_out *j);
 #endif

@@ -3,7 +3,6 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "gateway/secret.h"
-#include "settings/guards.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +132,21 @@ bool listens_on_loopback(const struct http_authority *address) {
            (address->ip && str_starts(address->host, "127."));
 }
 
+static enum guard_base base_of(const struct upstream_settings *u) {
+    return u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM;
+}
+
+bool gateway_guard_base(const struct gateway_settings *s, const char *guard, enum guard_base *out) {
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        const struct upstream_settings *u = &s->upstreams[i];
+        if (str_eq(u->guard ? u->guard : u->name, guard)) {
+            *out = base_of(u);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* That there is one of this name, and that it can be read over what its protocol starts from. */
 static hardy_status check_guard(const struct config *config, const struct yaml_node *node,
                                 const struct upstream_settings *u, hardy_error *error) {
@@ -142,8 +156,7 @@ static hardy_status check_guard(const struct config *config, const struct yaml_n
     if (!u->guard) {
         return HARDY_OK;
     }
-    hardy_status status = guard_settings_find(
-        config, u->guard, u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM, &guard, &why);
+    hardy_status status = guard_settings_find(config, u->guard, base_of(u), &guard, &why);
     guard_settings_free(&guard);
     if (status == HARDY_E_NOT_FOUND) {
         return yaml_fail(yaml_get(node, "guard"), error, "upstream `%s`: %s", u->name, why.message);

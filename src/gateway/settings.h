@@ -5,6 +5,7 @@
  * on 127.0.0.1:4273. */
 #include "config/config.h"
 #include "http/url.h"
+#include "settings/guards.h"
 
 /* What an upstream speaks. */
 enum upstream_protocol { UPSTREAM_HTTP, UPSTREAM_ANTHROPIC, UPSTREAM_OPENAI };
@@ -52,6 +53,9 @@ hardy_status gateway_settings_look(const struct config *config, struct gateway_s
 hardy_status gateway_settings_listen(struct gateway_settings *s, const char *listen,
                                      hardy_error *error);
 void gateway_settings_free(struct gateway_settings *s);
+/* What the guard of this name is before its own map is read: as the first upstream that uses it
+ * says; false: none does. */
+bool gateway_guard_base(const struct gateway_settings *s, const char *guard, enum guard_base *out);
 /* "HOST:PORT"; port 0 = a free one. */
 bool listen_parse(const char *text, struct http_authority *out);
 /* The loopback: others cannot connect. */

@@ -134,3 +134,35 @@ code 'standard input' 2 "$HARDY" validate - <flat.yaml
 like 'standard input has a name' "$out" '^standard input:1:23: `attempt`: expected a duration'
 code 'a workflow from standard input' 2 "$HARDY" validate - <flow.yaml
 like 'a workflow needs its folder' "$out" 'its folder: give its file'
+
+# The gateway: what hardy serve would refuse.
+mkdir gateway
+cat >gateway/hardy.yaml <<'END'
+gateway: {listen: "0.0.0.0:4273"}
+upstreams:
+  anthropic: {url: "https://api.example.com", protocol: anthropic, key_file: key}
+admin: {listen: "0.0.0.0:4274"}
+END
+code 'a gateway for everybody with a key' 2 "$HARDY" validate gateway/hardy.yaml
+like 'is refused' "$out" '^gateway/hardy\.yaml:1:19: gateway: `0\.0\.0\.0:4273` lets others connect, and upstream `anthropic` has a key_file'
+like 'so is an admin address for everybody' "$out" '^gateway/hardy\.yaml:4:17: admin: `0\.0\.0\.0:4274` lets others connect: give token_file'
+sed -i '1d; $d' gateway/hardy.yaml
+code 'a key file that is not there' 2 "$HARDY" validate gateway/hardy.yaml
+like 'has a place' "$out" '^gateway/hardy\.yaml:2:78: key: .*No such file'
+echo secret >gateway/key
+code 'beside the file' 0 "$HARDY" validate gateway/hardy.yaml
+printf 'sk-first\nsk-second\n' >gateway/key
+code 'two lines are no key' 2 "$HARDY" validate gateway/hardy.yaml
+unlike 'which are not shown' "$out" 'sk-'
+cat >gateway/hardy.yaml <<'END'
+guards: {llm: {}, other: {}}
+upstreams:
+  a: {url: "https://api.example.com", protocol: anthropic, guard: llm}
+  b: {url: "https://api.example.com", guard: lllm}
+END
+code 'a guard that is not there' 2 "$HARDY" validate gateway/hardy.yaml
+like 'the nearest' "$out" '^gateway/hardy\.yaml:4:46: upstream `b`: no guard is called "lllm"; did you mean "llm"\?'
+sed -i 's/lllm/llm/' gateway/hardy.yaml
+code 'the guard of a model' 0 "$HARDY" validate gateway/hardy.yaml
+like 'has its deadlines, another has none' "$out" 'warning: guard `other`: no timeout and no deadline'
+unlike 'so there is nothing to warn of' "$out" 'guard `llm`'

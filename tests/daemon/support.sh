@@ -43,7 +43,7 @@ serve_begin() {
 }
 
 serve_ready() {
-    wait_for grep -q '^admin on ' "out.$served" || {
+    wait_for grep -qs '^admin on ' "out.$served" || {
         tap_note "$(cat "log.$served")"
         exit 1
     }

@@ -26,6 +26,9 @@ is 'eval understands it' "$(eval "$("$HARDY" env)"; echo "$ANTHROPIC_BASE_URL")"
 is 'without quotes too' "$(eval $("$HARDY" env); echo "$OPENAI_BASE_URL")" "$configured/gpt"
 code 'env for fish' 0 "$HARDY" env --shell fish
 like 'its words' "$out" "^set -gx ANTHROPIC_BASE_URL $configured/claude\$"
+code 'env as JSON' 0 "$HARDY" env --json
+body=$out
+is 'is one object' "$(json 'sorted(d.items())')" "[('ANTHROPIC_BASE_URL', '$configured/claude'), ('OPENAI_BASE_URL', '$configured/gpt')]"
 code 'no such shell' 2 "$HARDY" env --shell csh
 (cd / && HARDY_CONFIG= "$HARDY" env) >env.out 2>&1
 is 'without a file' "$(cat env.out)" 'export ANTHROPIC_BASE_URL=http://127.0.0.1:4273/anthropic
@@ -214,3 +217,20 @@ code 'an operand' 2 "$HARDY" status nonsense
 code 'another address' 1 "$HARDY" status --admin 127.0.0.1:1
 code 'an address that is none' 2 "$HARDY" requests --admin nonsense
 end
+
+# --- the guide: its examples are good ones
+mkdir guide
+echo secret | tee guide/laptop.token >guide/anthropic.key
+awk '/^```yaml/ { n++; in_block = 1; next } /^```/ { in_block = 0 } in_block { print > ("guide/block" n ".yaml") }' \
+    "$here/../../docs/gateway.md"
+for block in guide/block*.yaml; do
+    code "the guide's example $block" 0 "$HARDY" validate "$block"
+    is "the guide's example $block has no warnings" "$out" "$block: a configuration, nothing wrong"
+done
+printed=$(awk '/^```text/ { n++; in_block = n == 1; next } /^```/ { in_block = 0 } in_block' "$here/../../docs/gateway.md")
+is 'the guide shows what is printed' "$(grep -v '^admin on' <<<"$printed" | sed 's|http://127.0.0.1:4273|GATEWAY|')" \
+    "$("$HARDY" serve -c /dev/null --listen 127.0.0.1:0 --admin 127.0.0.1:0 2>/dev/null >guide/out & pid=$!
+    wait_for grep -q OPENAI guide/out
+    kill $pid
+    wait $pid
+    grep -v '^admin on' guide/out | sed 's|http://127.0.0.1:[0-9]*|GATEWAY|')"

@@ -62,10 +62,14 @@ like 'the log tells the end' "$end_log" '^info ended$'
 
 # --- with a file
 cat >c.yaml <<END
+gateway: {heartbeat: 1s}
 upstreams:
   anthropic: {url: "$upstream/ok", protocol: anthropic}
   stream:    {url: "$upstream/sse", protocol: anthropic}
+  pause:     {url: "$upstream/pause", protocol: anthropic}
   busy:      {url: "$upstream/busy-2", protocol: anthropic}
+  down:      {url: "$upstream/busy-1000", protocol: anthropic}
+  used-up:   {url: "$upstream/used-up", protocol: anthropic}
   plain:     {url: "$upstream/ok/base"}
   keyed:     {url: "$upstream/ok", protocol: anthropic, key_file: key}
 END
@@ -82,14 +86,25 @@ is 'the credential, the path and the body are the client'\''s' \
 message "$gateway/stream" -N
 is 'a stream passes' "$status $(grep -c '^event: content_block_delta' body) $(tail -n 2 body | head -n 1 | cut -d'"' -f4)" \
     '200 3 message_stop'
+message "$gateway/pause"
+is 'a silent stream is kept alive' "$status $(grep -c '^: keepalive' body) $(grep -c '^event: message_stop' body)" '200 2 1'
 message "$gateway/busy"
 is 'overload does not reach the client' "$status $(header x-hardy-attempts)" '200 3'
+from=$(milliseconds)
+message "$gateway/down" -H 'x-stainless-timeout: 2'
+took=$(($(milliseconds) - from))
+is 'before the client gives up it is told to come again' "$status $(header x-should-retry)" '529 '
+ok "in time ($took ms)" test "$took" -lt 2000
+message "$gateway/used-up"
+message "$gateway/used-up"
+ask "$admin/api/v1/requests?n=1"
+is 'where nothing is left, the next one waits here' "$(json '(d["requests"][0]["outcome"], d["requests"][0]["waited_ms"] > 500)')" "('ok', True)"
 ask "$gateway/plain/x/y?a=b" -X PUT -d 1
 is 'another service' "$status $(tail -n 1 upstream/asked | python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["method"], d["path"])')" \
     '200 PUT /ok/base/x/y?a=b'
 message "$gateway/keyed"
 is "the gateway's own key" "$(tail -n 1 upstream/asked | python3 -c 'import json,sys; print(json.load(sys.stdin)["headers"]["x-api-key"])')" of-hardy
-line=$(grep '"message":"request"' log.2 | sed -n 3p)
+line=$(grep '"message":"request"' log.2 | sed -n 4p)
 is 'a line of JSON for each request' \
     "$(python3 -c 'import json,sys; d=json.loads(sys.argv[1]); print(d["level"], d["outcome"], d["status"], d["upstream"], d["attempts"], d["model"], d["input_tokens"], d["output_tokens"])' "$line")" \
     'info ok 200 busy 3 claude-test 11 7'

@@ -6,9 +6,12 @@ path (so: the upstream's url ends in it):
   /ok       a JSON message            /sse      a short stream
   /slow     a stream of 1.5 s         /endless  a stream until the client leaves
   /busy-N   N times 529, then /ok     /mute     no answer
+  /pause    a stream that says nothing for 2.5 s in its middle
   /limits   /ok with headers about rate limits
+  /used-up  the same: nothing is left, there will be one each second
 
 Each request is a line of JSON in FOLDER/asked; FOLDER/left counts streams that the client left."""
+import datetime
 import http.server
 import json
 import os
@@ -97,8 +100,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.stream(15, 0.1)
         elif what == 'endless':
             self.stream(-1, 0.05)
+        elif what == 'pause':
+            self.stream(1, 2.5)
         elif what == 'mute':
             time.sleep(60)
+        elif what == 'used-up':
+            until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=4)
+            self.message({'anthropic-ratelimit-requests-limit': '4',
+                          'anthropic-ratelimit-requests-remaining': '0',
+                          'anthropic-ratelimit-requests-reset': until.strftime('%Y-%m-%dT%H:%M:%SZ')})
         elif what == 'limits':
             self.message({'anthropic-ratelimit-requests-limit': '50',
                           'anthropic-ratelimit-requests-remaining': '48',
