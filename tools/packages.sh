@@ -41,6 +41,8 @@ test    command:strace                                                    strace
 test    command:openssl                                                   openssl
 test    command:sqlite3                                                   sqlite3
 test    command:openssl                                                   openssl
+test    command:node                                                      nodejs
+test    command:npm                                                       npm
 test    command:python3                                                   python3
 bench   command:nginx                                                     nginx
 bench   command:haproxy                                                   haproxy
