@@ -16,13 +16,13 @@ fi
 export XDG_RUNTIME_DIR=$work/run
 unset RUNTIME_DIRECTORY ANTHROPIC_BASE_URL OPENAI_BASE_URL http_proxy https_proxy all_proxy
 mkdir upstream
-started=()
+to_end=()
 served=0
 
 daemon_end() {
     tap_status=$?
     local pid
-    for pid in "${started[@]}"; do
+    for pid in "${to_end[@]}"; do
         kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
     done
     (exit $tap_status)
@@ -31,7 +31,7 @@ daemon_end() {
 trap daemon_end EXIT
 
 python3 "$here/upstream.py" upstream >upstream/port 2>upstream/errors &
-started+=($!)
+to_end+=($!)
 wait_for test -s upstream/port || exit 1
 upstream=http://127.0.0.1:$(cat upstream/port)
 
@@ -39,7 +39,7 @@ serve_begin() {
     served=$((served + 1))
     "$HARDY" serve "$@" >"out.$served" 2>"log.$served" &
     daemon=$!
-    started+=("$daemon")
+    to_end+=("$daemon")
 }
 
 serve_ready() {

@@ -124,8 +124,8 @@ like 'requests by outcome' "$body" '^hardy_gateway_requests_total\{upstream="ant
 like 'refused by hand' "$body" '^hardy_gateway_requests_total\{upstream="anthropic",outcome="policy"\} 1$'
 like 'the version' "$body" '^hardy_build_info\{version="[0-9.]+"\} 1$'
 like 'memory' "$body" '^process_resident_memory_bytes [1-9][0-9]{6,8}$'
-started=$(sed -n 's/^process_start_time_seconds \([0-9]*\).*/\1/p' body)
-ok 'when it was started' test $(($(date +%s) - started)) -lt 120
+began=$(sed -n 's/^process_start_time_seconds \([0-9]*\).*/\1/p' body)
+ok 'when it was started' test $(($(date +%s) - began)) -lt 120
 end
 
 # --- a token that is there already
