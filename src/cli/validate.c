@@ -218,7 +218,7 @@ static void look_at_rest(struct validate *v, const struct config *config) {
     checks_free(&checks);
 }
 
-/* Who uses the gateway by a token of its own brings no credential for the upstream. */
+/* Who uses the gateway by a token of its own may forget that the upstream wants a credential too. */
 static void warn_of_upstreams(struct validate *v, const struct config *config,
                               const struct gateway_settings *s) {
     const struct yaml_node *nodes = config_section(config, "upstreams");
@@ -226,7 +226,8 @@ static void warn_of_upstreams(struct validate *v, const struct config *config,
         if (!s->upstreams[i].key_file) {
             warn(v, yaml_get(nodes, s->upstreams[i].name),
                  "upstream `%s` has no key_file, and the gateway has clients: their tokens are not "
-                 "passed on, so it is asked without a credential",
+                 "passed on, so each has to send its own credential besides, one as x-api-key, the "
+                 "other as Authorization",
                  s->upstreams[i].name);
         }
     }
