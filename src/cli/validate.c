@@ -218,7 +218,8 @@ static void look_at_rest(struct validate *v, const struct config *config) {
     checks_free(&checks);
 }
 
-/* Who uses the gateway by a token of its own may forget that the upstream wants a credential too. */
+/* Who uses the gateway by a token of its own may forget that the upstream wants a credential too.
+ */
 static void warn_of_upstreams(struct validate *v, const struct config *config,
                               const struct gateway_settings *s) {
     const struct yaml_node *nodes = config_section(config, "upstreams");
