@@ -314,6 +314,14 @@ static void outages(void **state) {
     }
 }
 
+/* Longer than the agent would wait. */
+static void told_to_wait_long(void **state) {
+    (void)state;
+    expect_full("{fail: rate_limit, retry_after: 61s, first: 1}");
+    expect_full("{fail: rate_limit, retry_after: 4m, first: 1}");
+    expect_full("{fail: rate_limit, retry_after: 6m, first: 1}");
+}
+
 /* Nobody is there at all. */
 static void hanging(void **state) {
     (void)state;
@@ -374,7 +382,8 @@ static void alone(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(alone),   cmocka_unit_test(outages),        cmocka_unit_test(hanging),
+        cmocka_unit_test(alone),   cmocka_unit_test(outages),
+        cmocka_unit_test(hanging), cmocka_unit_test(told_to_wait_long),
         cmocka_unit_test(silence), cmocka_unit_test(every_boundary),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
