@@ -75,7 +75,10 @@ error-late|{fail: error_event, after_events: 6, first: 1}|full
 silence-early|{fail: silence, delay: 3s, first: 1}|full
 silence-late|{fail: silence, delay: 10s, after_events: 6, first: 1}|full'
 while IFS='|' read -r name faults alone; do
-    provider "$name-alone" "$faults"
+    # However slowly it starts: what kills it alone lasts.
+    lasting=$faults
+    [ "$alone" = dead ] && lasting=$(sed 's/for: [0-9]*s/for: 1h/' <<<"$faults")
+    provider "$name-alone" "$lasting"
     agent "$name-alone" &
     provider "$name" "$faults"
     gateway "$name"

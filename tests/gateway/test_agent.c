@@ -188,7 +188,7 @@ static void set_true(void *ctx) {
 static struct gateway *open_gateway(struct loop *loop, unsigned port) {
     struct config *config;
     struct gateway_settings settings;
-    struct gateway *gateway;
+    struct gateway *gateway = NULL;
     hardy_error error;
     char text[300];
     hardy_error_init(&error, sizeof error);
