@@ -33,8 +33,7 @@ static void die(const char *what, const char *why) {
     exit(1);
 }
 
-/* --- a VFS that counts syncs --------------------------------------------------------------------
- */
+/* --- a VFS that counts syncs ------------------------------------------------------------------ */
 
 static atomic_word syncs;
 static sqlite3_vfs counting;

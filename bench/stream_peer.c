@@ -22,8 +22,7 @@
 
 static struct loop *loop;
 
-/* --- the upstream --------------------------------------------------------------------------------
- */
+/* --- the upstream ----------------------------------------------------------------------------- */
 
 static long event_count = 100;
 static int64_t spacing = 20 * HARDY_MILLISECOND;

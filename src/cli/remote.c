@@ -13,8 +13,7 @@
 
 #define CONNECT_LIMIT (2 * HARDY_SECOND)
 
-/* --- where, and with what ----------------------------------------------------------------------
- */
+/* --- where, and with what --------------------------------------------------------------------- */
 
 /* The token is only needed for some things: without one, those are refused. */
 static void find_token(struct remote *r, const struct config *config,
@@ -79,8 +78,7 @@ void remote_close(struct remote *r) {
     *r = (struct remote){0};
 }
 
-/* --- calls -------------------------------------------------------------------------------------
- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 struct call {
     struct http_url url;
@@ -178,8 +176,7 @@ hardy_status remote_stream(struct remote *r, const char *path,
     return status;
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 const char *remote_text(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));

@@ -33,8 +33,7 @@ static const struct option_row rows[] = {
     {0},
 };
 
-/* --- the table ---------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 /* "1.2s"; "-" when it is not known. */
 static void span_of(const json_t *r, const char *key, char out[48]) {
@@ -117,8 +116,7 @@ static int print_list(struct remote *remote, unsigned count, hardy_error *error)
     return EXIT_DONE;
 }
 
-/* --- following ---------------------------------------------------------------------------------
- */
+/* --- following -------------------------------------------------------------------------------- */
 
 struct following {
     struct remote *remote;
@@ -239,8 +237,7 @@ static int follow(struct remote *remote, unsigned count, hardy_error *error) {
     return f.broken ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* --- one request: where its time went ----------------------------------------------------------
- */
+/* --- one request: where its time went --------------------------------------------------------- */
 
 #define MARKS_MAX 64 /* 8 attempts are kept, with 5 moments each at most */
 
@@ -386,8 +383,7 @@ static int show(struct remote *remote, const char *id, hardy_error *error) {
     return EXIT_DONE;
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 struct wish {
     bool follow;

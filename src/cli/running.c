@@ -84,8 +84,7 @@ void print_in_doubt(FILE *to, const char *state, const struct run *run) {
     }
 }
 
-/* --- guards of steps -----------------------------------------------------------------------------
- */
+/* --- guards of steps -------------------------------------------------------------------------- */
 
 static bool is_passing(void *ctx, int code) {
     const struct step_guard *g = ctx;
@@ -180,8 +179,7 @@ static void say_changes(const struct driving *d) {
     }
 }
 
-/* --- telling -------------------------------------------------------------------------------------
- */
+/* --- telling ---------------------------------------------------------------------------------- */
 
 static void on_begun(void *ctx, const struct run *run, bool resumed, const char *failed) {
     struct driving *d = ctx;

@@ -33,8 +33,7 @@ struct daemon_run {
     bool ending;
 };
 
-/* --- what is printed when it is ready ----------------------------------------------------------
- */
+/* --- what is printed when it is ready --------------------------------------------------------- */
 
 static const char *credential_text(const struct gateway_settings *s,
                                    const struct upstream_settings *u) {
@@ -106,8 +105,7 @@ static void tell_ready(const struct daemon_run *run) {
               run->serving.state ? run->serving.state : "-", NULL);
 }
 
-/* --- signals -----------------------------------------------------------------------------------
- */
+/* --- signals ---------------------------------------------------------------------------------- */
 
 static void on_ended(void *ctx) {
     const struct daemon_run *run = ctx;

@@ -25,8 +25,7 @@ char *token_path(const char *state) {
     return slash ? str_format("%.*s/token", (int)(slash - state), state) : str_dup("token");
 }
 
-/* --- configuration and state -------------------------------------------------------------------
- */
+/* --- configuration and state ------------------------------------------------------------------ */
 
 struct config *serving_config(const struct options *o, int *code) {
     struct config *config = NULL;
@@ -87,8 +86,7 @@ static hardy_status find_state(struct serving *s, const struct config *config, h
     return HARDY_OK;
 }
 
-/* --- the daemon --------------------------------------------------------------------------------
- */
+/* --- the daemon ------------------------------------------------------------------------------- */
 
 static int failed(const struct serving *s, hardy_status status, const hardy_error *error) {
     int usage = s->o->self->usage_exit;

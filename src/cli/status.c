@@ -50,8 +50,7 @@ struct screen {
     const char *state_path;
 };
 
-/* --- what needs a person -----------------------------------------------------------------------
- */
+/* --- what needs a person ---------------------------------------------------------------------- */
 
 static void need(struct screen *s, const char *kind, const char *name, const char *what,
                  const char *line) {
@@ -117,8 +116,7 @@ static void look_at_state(struct screen *s, struct session *session) {
     }
 }
 
-/* --- asking the daemon -------------------------------------------------------------------------
- */
+/* --- asking the daemon ------------------------------------------------------------------------ */
 
 static void ask_daemon(struct screen *s, const struct config *config) {
     struct remote remote = {0};
@@ -177,8 +175,7 @@ static json_t *failed_lately(const struct screen *s) {
     return failed;
 }
 
-/* --- for a person ------------------------------------------------------------------------------
- */
+/* --- for a person ----------------------------------------------------------------------------- */
 
 static void span_text(double seconds, char out[48]) {
     format_duration_short(time_scale(HARDY_SECOND, seconds), out);
@@ -337,8 +334,7 @@ static void print_screen(const struct screen *s) {
     print_needs(s);
 }
 
-/* --- as JSON -----------------------------------------------------------------------------------
- */
+/* --- as JSON ---------------------------------------------------------------------------------- */
 
 static json_t *shared_guards(const struct screen *s) {
     struct buf text;
@@ -368,8 +364,7 @@ static void print_json(const struct screen *s) {
     json_decref(all);
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 /* Without a daemon: what this host's processes share, and how to start one. */
 static void look_without(struct screen *s, const struct state *state) {

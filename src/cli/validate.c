@@ -115,8 +115,7 @@ static void refuse(struct validate *v, const struct yaml_node *node, const char 
     va_end(args);
 }
 
-/* --- a configuration ---------------------------------------------------------------------------
- */
+/* --- a configuration -------------------------------------------------------------------------- */
 
 /* What hardy says about settings that cannot hold together. */
 static void warn_of_guard(struct validate *v, const struct yaml_node *key,
@@ -268,8 +267,7 @@ static void look_at_configuration(struct validate *v, const struct yaml_file *fi
     config_free(config);
 }
 
-/* --- a workflow ----------------------------------------------------------------------------------
- */
+/* --- a workflow ------------------------------------------------------------------------------- */
 
 /* The guards that its steps name, in the configuration that would be used. */
 static void look_at_steps(struct validate *v, const struct workflow *w,
@@ -325,9 +323,7 @@ static void look_at_workflow(struct validate *v, const struct yaml_file *file) {
     workflow_free(w);
 }
 
-/* --- a fault file
- * -----------------------------------------------------------------------------------------------
- */
+/* --- a fault file ----------------------------------------------------------------------------- */
 
 static void look_at_faults(struct validate *v, const struct yaml_file *file) {
     struct faults f;

@@ -39,8 +39,7 @@ struct wrap {
     int exit;
 };
 
-/* --- the gateway -------------------------------------------------------------------------------
- */
+/* --- the gateway ------------------------------------------------------------------------------ */
 
 /* What a daemon tells that others may rely on; one that wraps a command goes with it. */
 static bool is_for_others(const json_t *status) {
@@ -105,8 +104,7 @@ static int start_here(struct wrap *w, struct config *config) {
     return code;
 }
 
-/* --- the command -------------------------------------------------------------------------------
- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 /* Ours, with the variables; what they were before is no use behind a gateway. */
 static bool make_environment(struct wrap *w) {

@@ -19,8 +19,7 @@ static const char *variable(const char *name) {
     return value && *value ? value : NULL;
 }
 
-/* --- the environment in values -----------------------------------------------------------------
- */
+/* --- the environment in values ---------------------------------------------------------------- */
 
 static size_t name_length(const char *text) {
     size_t len = 0;

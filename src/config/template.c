@@ -247,9 +247,7 @@ static bool advance(struct parser *p) {
     return scan_operator(p);
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static bool truth(const json_t *value) {
     return !(json_is_null(value) || json_is_false(value) ||
@@ -332,9 +330,7 @@ static bool compute(struct parser *p, enum token op, const json_t *a, const json
     return true;
 }
 
-/* --- paths
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- paths ------------------------------------------------------------------------------------ */
 
 /* The token's path with [0] written as .0 */
 static bool copy_path(struct parser *p, char *out) {
@@ -431,9 +427,7 @@ json_t *template_walk(json_t *root, const char *path) {
     return at;
 }
 
-/* --- expressions
- * ------------------------------------------------------------------------------------------------
- */
+/* --- expressions ------------------------------------------------------------------------------ */
 
 static bool read_expression(struct parser *p, int least, bool live, json_t **out);
 
@@ -587,9 +581,7 @@ static bool read_whole(struct parser *p, bool live, json_t **out) {
     return ok;
 }
 
-/* --- texts
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static void put_json(struct json_out *j, const json_t *value) {
     const char *key;

@@ -68,8 +68,7 @@ void yaml_close(struct yaml_file *file) {
     free(file);
 }
 
-/* --- places ------------------------------------------------------------------------------------
- */
+/* --- places ----------------------------------------------------------------------------------- */
 
 /* "path:line:column"; of a path that does not fit the end is kept. */
 static void format_place(const char *path, size_t line, size_t column, char *out, size_t size) {
@@ -134,8 +133,7 @@ const char *yaml_kind_text(const struct yaml_node *node) {
     return texts[node->kind];
 }
 
-/* --- composing ---------------------------------------------------------------------------------
- */
+/* --- composing -------------------------------------------------------------------------------- */
 
 struct anchor {
     const char *name;
@@ -681,8 +679,7 @@ static bool compose_file(struct loader *l) {
     return true;
 }
 
-/* --- bytes ---------------------------------------------------------------------------------------
- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 static bool check_bytes(struct loader *l) {
     const char *bytes = l->text;

@@ -32,8 +32,7 @@ void admin_answer(struct http_request *r, int status, const char *content_type,
     http_headers_free(&headers);
 }
 
-/* --- who may -----------------------------------------------------------------------------------
- */
+/* --- who may ---------------------------------------------------------------------------------- */
 
 static bool has_token(const struct daemon *d, const struct http_request *r) {
     const char *given = http_headers_get(http_request_headers(r), "authorization");
@@ -78,8 +77,7 @@ static bool may_write(struct daemon *d, struct http_request *r) {
     return true;
 }
 
-/* --- telling -----------------------------------------------------------------------------------
- */
+/* --- telling ---------------------------------------------------------------------------------- */
 
 static void put_text(struct json_out *j, const char *key, const char *text) {
     json_out_key(j, key);
@@ -205,8 +203,7 @@ static void answer_ready(void *ctx, struct http_request *r) {
     health_answer_ready(&d->view, r);
 }
 
-/* --- changing things ---------------------------------------------------------------------------
- */
+/* --- changing things -------------------------------------------------------------------------- */
 
 struct change {
     char name[64];
@@ -295,8 +292,7 @@ static void change_guard(void *ctx, struct http_request *r) {
     buf_free(&text);
 }
 
-/* --- the listener ------------------------------------------------------------------------------
- */
+/* --- the listener ----------------------------------------------------------------------------- */
 
 static const struct http_route routes[] = {
     {.method = "GET", .path = "/", .handle = answer_index},

@@ -31,8 +31,7 @@ const char *daemon_objection(void *ctx) {
     return d->draining ? "hardy is shutting down" : NULL;
 }
 
-/* --- the state ---------------------------------------------------------------------------------
- */
+/* --- the state -------------------------------------------------------------------------------- */
 
 static hardy_status open_host(const char *state, struct host **out, hardy_error *error) {
     const char *slash = strrchr(state, '/');
@@ -87,8 +86,7 @@ static void take_token(struct daemon *d) {
     d->token = token;
 }
 
-/* --- checks ------------------------------------------------------------------------------------
- */
+/* --- checks ----------------------------------------------------------------------------------- */
 
 static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *s,
                        bool changed) {
@@ -118,8 +116,7 @@ static hardy_status start_checks(struct daemon *d, struct schema_list *checks, h
     return HARDY_OK;
 }
 
-/* --- opening -----------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* What to do about an address that is taken. */
 static hardy_status listening(hardy_status status, const char *what, const char *how,
@@ -233,8 +230,7 @@ hardy_status daemon_open(const struct daemon_options *options, struct config *co
     return HARDY_OK;
 }
 
-/* --- loading again -----------------------------------------------------------------------------
- */
+/* --- loading again ---------------------------------------------------------------------------- */
 
 static bool same_section(const struct config *a, const struct config *b, const char *section,
                          const char *key) {
@@ -323,8 +319,7 @@ void daemon_reload(struct daemon *d) {
     }
 }
 
-/* --- following the file ------------------------------------------------------------------------
- */
+/* --- following the file ----------------------------------------------------------------------- */
 
 static struct file_mark mark_of(const char *path) {
     struct stat st;
@@ -374,8 +369,7 @@ static void follow_file(struct daemon *d) {
     loop_timer_start(d->loop, &d->look, time_add(loop_now(d->loop), LOOK_EVERY));
 }
 
-/* --- the end -----------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void tell_ended(struct daemon *d) {
     void (*ended)(void *ctx) = d->ended;

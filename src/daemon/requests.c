@@ -17,8 +17,7 @@
 #define LINE_MAX_BYTES ((size_t)64 << 10)
 #define LINES_TYPE "application/x-ndjson"
 
-/* --- the stream --------------------------------------------------------------------------------
- */
+/* --- the stream ------------------------------------------------------------------------------- */
 
 struct follower {
     struct list link;
@@ -98,8 +97,7 @@ void requests_end_followers(struct daemon *d) {
     }
 }
 
-/* --- lists -------------------------------------------------------------------------------------
- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 /* The number ?n= asks for; false: answered, it is none. */
 static bool read_count(struct http_request *r, size_t absent, size_t *out) {

@@ -31,8 +31,7 @@ const struct schema_section admin_section = {"admin", admin_keys, COUNT(admin_ke
 
 const char *const state_error_words[] = {"serve", "refuse", NULL};
 
-/* --- admin: ------------------------------------------------------------------------------------
- */
+/* --- admin: ----------------------------------------------------------------------------------- */
 
 /* Whether it may listen there; `why` says why not. */
 static bool may_listen(struct admin_settings *s, char *why, size_t size) {
@@ -90,8 +89,7 @@ void admin_settings_free(struct admin_settings *s) {
     memset(s, 0, sizeof *s);
 }
 
-/* --- all of it ---------------------------------------------------------------------------------
- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static hardy_status read_on_state_error(const struct config *config, enum on_state_error *out,
                                         hardy_error *error) {

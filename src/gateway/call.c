@@ -564,9 +564,7 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
     queue_for_limits(c);
 }
 
-/* --- all calls
- * -------------------------------------------------------------------------------------------------
- */
+/* --- all calls -------------------------------------------------------------------------------- */
 
 static void refuse_waiting(struct call *c) {
     if (c->drive) {

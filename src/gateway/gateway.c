@@ -268,9 +268,7 @@ void gateway_free(struct gateway *g) {
     free(g);
 }
 
-/* --- the end
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void on_server_gone(void *ctx) {
     struct gateway *g = ctx;
@@ -317,9 +315,7 @@ bool gateway_is_draining(const struct gateway *g) {
     return g->draining;
 }
 
-/* --- telling
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- telling ---------------------------------------------------------------------------------- */
 
 size_t gateway_active(const struct gateway *g) {
     return g->active;

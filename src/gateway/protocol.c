@@ -138,8 +138,7 @@ void protocol_read_usage(enum protocol p, const char *body, size_t len, struct u
     }
 }
 
-/* --- errors of the upstream --------------------------------------------------------------------
- */
+/* --- errors of the upstream ------------------------------------------------------------------- */
 
 static bool read_error(const char *body, size_t len, const char *const paths[5],
                        struct told_error *out) {
@@ -164,8 +163,7 @@ bool protocol_read_error(enum upstream_protocol upstream, const char *body, size
     return upstream != UPSTREAM_HTTP && read_error(body, len, plain_error, out);
 }
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 void stream_reader_init(struct stream_reader *r, enum protocol p) {
     *r = (struct stream_reader){.protocol = p, .sequence = -1};
@@ -282,8 +280,7 @@ enum event_meaning stream_reader_take(struct stream_reader *r, const struct sse_
     return EVENT_CONTENT;
 }
 
-/* --- errors of ours -----------------------------------------------------------------------------
- */
+/* --- errors of ours --------------------------------------------------------------------------- */
 
 int protocol_passing_status(enum upstream_protocol upstream) {
     return upstream == UPSTREAM_ANTHROPIC ? 529 : 503;

@@ -64,8 +64,7 @@ enum event_meaning stream_reader_take(struct stream_reader *r, const struct sse_
 /* The usage in the body of an answer that is not streamed. */
 void protocol_read_usage(enum protocol p, const char *body, size_t len, struct usage *out);
 
-/* --- errors of ours, in the client's protocol --------------------------------------------------
- */
+/* --- errors of ours, in the client's protocol ------------------------------------------------- */
 enum trouble {
     TROUBLE_OVERLOADED, /* passing: the same request may succeed later */
     TROUBLE_INVALID,    /* 400 */

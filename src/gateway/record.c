@@ -20,8 +20,7 @@ struct attempt_record *record_attempt(struct request_record *r, uint32_t attempt
     return &r->tries[(attempt > 0 ? attempt - 1 : 0) % RECORD_ATTEMPTS];
 }
 
-/* --- the ring -----------------------------------------------------------------------------------
- */
+/* --- the ring --------------------------------------------------------------------------------- */
 
 bool records_init(struct records *r, size_t max) {
     *r = (struct records){.max = max};

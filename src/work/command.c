@@ -335,8 +335,7 @@ static void begin(struct command *c) {
     shim_result_free(&result);
 }
 
-/* --- from the outside ----------------------------------------------------------------------------
- */
+/* --- from the outside ------------------------------------------------------------------------- */
 
 /* The argv as a JSON array: what is done, when the caller gives nothing else. */
 static char *argv_json(const char *const *argv) {

@@ -89,8 +89,7 @@ static void end(struct runner *r, hardy_status status) {
     free_runner(r);
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* What was sent is durable. */
 static void written(struct runner *r) {

@@ -306,9 +306,7 @@ static void an_early_answer(void **state) {
     free(body);
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* Who may use an upstream's path, with hardy's key even, may not climb out of it. */
 static void nobody_climbs_out_of_an_upstreams_path(void **state) {
@@ -386,9 +384,7 @@ static void the_largest_body(void **state) {
     }
 }
 
-/* --- limits
- * --------------------------------------------------------------------------------------------------
- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 static const char *limited(const char *left, const char *reset) {
     char headers[300];

@@ -276,9 +276,7 @@ static void the_clients_own_limit_holds(void **state) {
     bench_end(&b);
 }
 
-/* --- streams
- * -------------------------------------------------------------------------------------------------
- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static const char *const message_events[] = {
     "event: message_start\ndata: "

@@ -281,9 +281,7 @@ static void the_queue_is_bounded(void **state) {
     bench_end(&b);
 }
 
-/* --- who may
- * ------------------------------------------------------------------------------------------------
- */
+/* --- who may ---------------------------------------------------------------------------------- */
 
 static const char *secret_file(const char *text) {
     static char path[2][64];

@@ -123,9 +123,7 @@ static void read_event(void *ctx, const struct sse_event *e) {
     }
 }
 
-/* --- agents
- * -------------------------------------------------------------------------------------------------
- */
+/* --- agents ----------------------------------------------------------------------------------- */
 
 static void ask_later(struct agent *a, int64_t span);
 
@@ -327,9 +325,7 @@ static void ask_later(struct agent *a, int64_t span) {
     loop_timer_start(a->town->loop, &a->timer, loop_now(a->town->loop) + span);
 }
 
-/* --- the town
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the town --------------------------------------------------------------------------------- */
 
 /* At least five kinds of fault, among them an outage of everything for a while. */
 static void write_faults(struct town *t, struct buf *out) {
@@ -568,9 +564,7 @@ static bool run_seed(uint64_t seed, unsigned agents, bool quiet) {
     return t.wrong[0] == '\0';
 }
 
-/* --- the report
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the report ------------------------------------------------------------------------------- */
 
 static bool reached(const char *what, uint64_t count) {
     printf("#   %-32s %llu\n", what, (unsigned long long)count);

@@ -332,8 +332,7 @@ static void connecting_is_not_content(void **state) {
                     "200 result OK | 200 done");
 }
 
-/* --- the deadline ------------------------------------------------------------------------------
- */
+/* --- the deadline ----------------------------------------------------------------------------- */
 
 static void result_may_precede_done(void **state) {
     (void)state;
@@ -382,8 +381,7 @@ static void an_attempt_ends_at_the_total_deadline(void **state) {
                     "200 result E_DEADLINE deadline | 200 done");
 }
 
-/* --- retry -------------------------------------------------------------------------------------
- */
+/* --- retry ------------------------------------------------------------------------------------ */
 
 static void schedule(void **state) {
     (void)state;
@@ -620,8 +618,7 @@ static void events_tell_what_happened(void **state) {
     assert_int_equal(hardy_guard_take_events(b.guard, e, 8), 0);
 }
 
-/* --- the budget --------------------------------------------------------------------------------
- */
+/* --- the budget ------------------------------------------------------------------------------- */
 
 static void budget_refuses_and_keeps_the_outcome(void **state) {
     (void)state;
@@ -683,8 +680,7 @@ static void budget_is_taken_before_the_wait_and_given_back(void **state) {
     assert_true(stats().budget_left == full);
 }
 
-/* --- the breaker -------------------------------------------------------------------------------
- */
+/* --- the breaker ------------------------------------------------------------------------------ */
 
 static void an_operation_counts_once(void **state) {
     (void)state;
@@ -900,8 +896,7 @@ static void forced_by_hand(void **state) {
     assert_int_equal(world_call(&b.world, b.guard, 0, (hardy_outcome)SUCCEEDS).status, HARDY_OK);
 }
 
-/* --- rate and slots ----------------------------------------------------------------------------
- */
+/* --- rate and slots --------------------------------------------------------------------------- */
 
 static void rate_spaces_attempts(void **state) {
     (void)state;

@@ -62,8 +62,7 @@ static void defaults_are_as_documented(void **state) {
     checks_free(&list);
 }
 
-/* --- probes ------------------------------------------------------------------------------------
- */
+/* --- probes ----------------------------------------------------------------------------------- */
 
 struct answer {
     struct loop *loop;

@@ -111,8 +111,7 @@ static void end(struct fixture *f) {
     world_end(&f->w);
 }
 
-/* --- requests that two readers may take differently --------------------------------------------
- */
+/* --- requests that two readers may take differently ------------------------------------------- */
 
 #define POST "POST /x HTTP/1.1\r\n" HOST
 #define BEHIND "GET /behind HTTP/1.1\r\n" HOST "\r\n"
@@ -247,8 +246,7 @@ static void test_slow(void **state) {
     end(&f);
 }
 
-/* --- what never ends: on the kernel's loop, for its memory is measured --------------------------
- */
+/* --- what never ends: on the kernel's loop, for its memory is measured ------------------------ */
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HEAP_IS_KNOWN false /* the sanitizer's own heap tells nothing */

@@ -44,8 +44,7 @@ static bool count_event(void *ctx, const struct store_row *row) {
     return true;
 }
 
-/* --- the usual ---------------------------------------------------------------------------------
- */
+/* --- the usual -------------------------------------------------------------------------------- */
 
 static void down_restarted_verified_resolved(void **state) {
     (void)state;
@@ -174,8 +173,7 @@ static void observe_tells_what_it_would_have_done(void **state) {
     assert_int_equal(town.restarts, 0);
 }
 
-/* --- never worse than nothing ------------------------------------------------------------------
- */
+/* --- never worse than nothing ----------------------------------------------------------------- */
 
 static void what_recovers_by_itself_is_not_touched(void **state) {
     (void)state;
@@ -250,8 +248,7 @@ static void a_remedy_runs_no_more_often_than_it_may(void **state) {
     assert_int_equal(town.restarts, 3);
 }
 
-/* --- people ------------------------------------------------------------------------------------
- */
+/* --- people ----------------------------------------------------------------------------------- */
 
 static void with_a_person_it_is_left_alone_until_it_has_been_up(void **state) {
     (void)state;
@@ -438,8 +435,7 @@ static void by_hand_one_that_is_with_a_person_is_closed_and_a_new_one_opened(voi
     free(first);
 }
 
-/* --- a store in trouble -------------------------------------------------------------------------
- */
+/* --- a store in trouble ----------------------------------------------------------------------- */
 
 /* Nothing is done that is not recorded; people are told without the store; it goes on by itself. */
 static void a_full_disk_stops_the_hand_and_not_the_mouth(void **state) {
@@ -518,8 +514,7 @@ static void a_store_that_has_failed_is_told_and_ends_it(void **state) {
     assert_int_equal(town.restarts, 1);
 }
 
-/* --- several -----------------------------------------------------------------------------------
- */
+/* --- several ---------------------------------------------------------------------------------- */
 
 static void two_that_watch_handle_it_once(void **state) {
     (void)state;
@@ -660,8 +655,7 @@ static void old_findings_are_looked_at_again(void **state) {
     assert_int_equal(l->state, INCIDENT_RESOLVED);
 }
 
-/* --- kill -9 ------------------------------------------------------------------------------------
- */
+/* --- kill -9 ---------------------------------------------------------------------------------- */
 
 /* At any moment of the whole story, once and twice: it ends resolved, with one restart. */
 static void killed_anywhere_it_is_resolved_with_one_restart(void **state) {

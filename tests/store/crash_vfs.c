@@ -14,8 +14,7 @@
 #define SHM_REGIONS 64
 #define HISTORY 64
 
-/* --- the disk ----------------------------------------------------------------------------------
- */
+/* --- the disk --------------------------------------------------------------------------------- */
 
 /* A write, or (data NULL) a truncation to `at`, since the last sync. */
 struct op {
@@ -211,8 +210,7 @@ static void sweep(void) {
     }
 }
 
-/* --- the power fails -----------------------------------------------------------------------------
- */
+/* --- the power fails -------------------------------------------------------------------------- */
 
 struct mood {      /* of one failure */
     bool in_order; /* a prefix of the operations, the next one torn; else any of them */
@@ -356,8 +354,7 @@ void disk_reboot(void) {
     pthread_mutex_unlock(&disk.mutex);
 }
 
-/* --- what happens at each call -------------------------------------------------------------------
- */
+/* --- what happens at each call ---------------------------------------------------------------- */
 
 enum call { CALL_OPEN, CALL_READ, CALL_WRITE, CALL_TRUNCATE, CALL_SYNC, CALL_NAME, CALL_LOOK };
 
