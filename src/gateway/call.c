@@ -312,7 +312,7 @@ static bool pay_tokens(struct call *c, int64_t *at) {
     double cost = c->cost.of[LEARNED_TOKENS];
     int64_t latest = guard->tokens.reject ? now(c) : c->deadline;
     *at = now(c);
-    if (!guard->limits_tokens || cost <= 0) {
+    if (!guard->limits_tokens || cost <= 0 || c->paid) {
         return true;
     }
     if (!gcra_reserve(guard->token_words, &guard->tokens, 1, now(c), latest, at, NULL)) {

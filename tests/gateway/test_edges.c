@@ -487,6 +487,33 @@ static void a_refusal_holds_those_who_are_parked(void **state) {
     bench_end(&b);
 }
 
+/* Who waits for the guard's tokens and meets a refusal's hold has paid already. */
+static void tokens_are_paid_once(void **state) {
+    (void)state;
+    static const char body[] = "{\"model\":\"m\",\"max_tokens\":1000,\"messages\":[]}";
+    const char *good = json_answer(
+        200, "", "{\"type\":\"message\",\"usage\":{\"input_tokens\":500,\"output_tokens\":510}}");
+    const char *answers[] = {good, json_answer(429, "retry-after: 3\r\n", "{}"), good, good, good};
+    struct bench b;
+    struct asked first, waits, counts;
+    bench_begin(&b, &(struct bench_options){.answers = answers,
+                                            .count = 5,
+                                            .sections = "guards: {up: {rate: {tokens: 100/s}}}\n"});
+    ask(&b, &first, "POST", MESSAGES, body, NULL);
+    ask_begin(&b, &waits, "POST", MESSAGES, body, NULL); /* until about 10 s */
+    world_wait(&b.w, 9 * HARDY_SECOND);
+    assert_int_equal(b.upstream.next, 1);
+    ask_begin(&b, &counts, "POST", MESSAGES "/count_tokens", body, NULL); /* held until 12 s */
+    world_wait(&b.w, 6 * HARDY_SECOND);
+    assert_int_equal(waits.log.status, 200);
+    expect_between(took(&waits), 12 * HARDY_SECOND, 14 * HARDY_SECOND);
+    world_wait(&b.w, 60 * HARDY_SECOND);
+    asked_free(&first);
+    asked_free(&waits);
+    asked_free(&counts);
+    bench_end(&b);
+}
+
 /* What failed at the upstream's own trouble has used up nothing of its limits: when the trouble is
  * over, nobody is kept waiting for it. */
 static void an_outage_does_not_use_up_limits(void **state) {
@@ -719,6 +746,7 @@ int main(void) {
         cmocka_unit_test(limits_are_those_of_the_key_that_is_used),
         cmocka_unit_test(who_leaves_the_queue_gives_his_place_back),
         cmocka_unit_test(a_refusal_holds_those_who_are_parked),
+        cmocka_unit_test(tokens_are_paid_once),
         cmocka_unit_test(an_outage_does_not_use_up_limits),
         cmocka_unit_test(odd_limits),
         cmocka_unit_test(the_pace_after_a_refusal),
