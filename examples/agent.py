@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""agent.py QUESTION: asks a model of Anthropic's protocol, streamed, and prints its answer.
+"""agent.py [--time-scale X] QUESTION: asks a model of Anthropic's protocol, streamed, and prints its answer.
 
 It finds the model at ANTHROPIC_BASE_URL and behaves as coding agents were seen to, with their weaknesses: it
 tries 429 and 529 again by itself (ten times, as long as retry-after says, up to 59 s), makes the call once more
-without streaming when a stream reports an error or breaks, and takes a stream that simply ends for a whole
-answer. Everything else ends its session, with exit code 1.
+without streaming when a stream reports an error, breaks, or is silent for 300 s, and takes a stream that simply
+ends for a whole answer. Everything else ends its session, with exit code 1; so does x-should-retry: false.
+
+--time-scale 0.01 makes a minute of its waiting 0.6 s: to live through a long outage in a short one.
 """
+import argparse
 import http.client
 import json
 import os
@@ -19,11 +22,11 @@ class Lost(Exception):
     """The session cannot go on."""
 
 
-def call(question, stream):
+def call(question, stream, scale):
     base = urllib.parse.urlsplit(os.environ.get("ANTHROPIC_BASE_URL", "https://api.anthropic.com"))
     kind = http.client.HTTPSConnection if base.scheme == "https" else http.client.HTTPConnection
-    connection = kind(base.netloc, timeout=300)
-    body = {"model": "claude-sonnet-4-5", "max_tokens": 1000, "stream": stream,
+    connection = kind(base.netloc, timeout=300 * scale)
+    body = {"model": os.environ.get("ANTHROPIC_MODEL", "claude-sonnet-4-5"), "max_tokens": 1000, "stream": stream,
             "messages": [{"role": "user", "content": question}]}
     headers = {"content-type": "application/json", "anthropic-version": "2023-06-01",
                "x-api-key": os.environ.get("ANTHROPIC_API_KEY", "none")}
@@ -55,16 +58,16 @@ def read_stream(response):
     return "".join(text), None
 
 
-def ask(question):
+def ask(question, scale):
     stream = True
     for attempt in range(11):
-        response = call(question, stream)
-        if response.status in (429, 529):
+        response = call(question, stream, scale)
+        if response.status in (429, 529) and response.headers.get("x-should-retry") != "false":
             after = int(response.headers.get("retry-after", 0)) or min(2 ** attempt, 32)
             if after > 59:
                 raise Lost(f"told to come back in {after} s")
             print(f"[status {response.status}; again in {after} s]", file=sys.stderr)
-            time.sleep(after)
+            time.sleep(after * scale)
             continue
         if response.status != 200:
             raise Lost(f"status {response.status}: {response.read(200).decode(errors='replace')}")
@@ -85,10 +88,12 @@ def ask(question):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--time-scale", type=float, default=1, metavar="X")
+    parser.add_argument("question", metavar="QUESTION")
+    options = parser.parse_args()
     try:
-        ask(sys.argv[1])
+        ask(options.question, options.time_scale)
         print()
     except Lost as error:
         print(f"session lost: {error}", file=sys.stderr)

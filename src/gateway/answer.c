@@ -147,7 +147,7 @@ static void write_refusal(struct gateway *g, enum upstream_protocol speaks,
     if (refusal->passing) {
         snprintf(number, sizeof number, "%lld", (long long)seconds_after(g, refusal->after));
         put_header(h, "retry-after", number);
-    } else {
+    } else if (!refusal->in_doubt) {
         put_header(h, "x-should-retry", "false");
     }
     protocol_write_error(speaks, refusal->trouble, refusal->status, refusal->text, request_id,

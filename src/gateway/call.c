@@ -120,7 +120,11 @@ static void answer_failure(struct call *c, const hardy_step *step) {
                               .after = step->retry_after,
                               .text = text};
     if (unknown) {
-        refusal = (struct refusal){.status = 502, .trouble = TROUBLE_UPSTREAM, .text = text};
+        /* Clients of an API of models know which of its calls may be repeated. */
+        refusal = (struct refusal){.status = 502,
+                                   .trouble = TROUBLE_UPSTREAM,
+                                   .in_doubt = c->up->protocol != UPSTREAM_HTTP,
+                                   .text = text};
     }
     answer_refuse(
         c, refused_here(step) || c->record->attempts == 0 ? REQUEST_POLICY : REQUEST_PROVIDER,

@@ -44,6 +44,7 @@ struct refusal {
     int status;
     enum trouble trouble;
     bool passing;     /* with retry-after; else x-should-retry: false */
+    bool in_doubt;    /* neither: the client decides, as when its connection breaks */
     int64_t after;    /* ns; < 0 = not known */
     const char *text; /* for a person */
 };

@@ -652,6 +652,33 @@ static void plain_post_in_doubt(void **state) {
     bench_end(&b);
 }
 
+/* Who speaks an API of models knows which of its calls may be repeated, and does so when its
+ * connection breaks: it is not kept from that. */
+static void other_calls_of_an_api_in_doubt(void **state) {
+    (void)state;
+    const struct {
+        const char *protocol, *path, *in_body;
+    } cases[] = {{"anthropic", "/up/v1/messages/count_tokens", "\"type\":\"api_error\""},
+                 {"openai", "/up/v1/embeddings", "\"type\":\"server_error\""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *answers[] = {""};
+        const bool resets[] = {true};
+        struct bench b;
+        struct asked a;
+        bench_begin(&b, &(struct bench_options){
+                            .answers = answers, .count = 1, .protocol = cases[i].protocol});
+        b.upstream.reset_before = resets;
+        ask(&b, &a, "POST", cases[i].path, "{}", NULL);
+        assert_int_equal(a.log.status, 502);
+        assert_int_equal(b.upstream.next, 1);
+        assert_non_null(strstr(a.log.body.data, cases[i].in_body));
+        assert_null(strcasestr(a.log.headers.data, "x-should-retry"));
+        assert_null(strcasestr(a.log.headers.data, "retry-after"));
+        asked_free(&a);
+        bench_end(&b);
+    }
+}
+
 static void large_answers_flow(void **state) {
     (void)state;
     enum { LEN = 3 * 1024 * 1024 };
@@ -697,6 +724,7 @@ int main(void) {
         cmocka_unit_test(who_leaves_cancels_the_upstream),
         cmocka_unit_test(plain_http_repeats_what_may_be),
         cmocka_unit_test(plain_post_in_doubt),
+        cmocka_unit_test(other_calls_of_an_api_in_doubt),
         cmocka_unit_test(large_answers_flow),
     };
     log_configure(HARDY_LOG_ERROR, false, 2);
