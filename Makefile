@@ -5,18 +5,21 @@
 SHELL := /bin/bash
 export YES
 
-.PHONY: build run test test-long bench format lint clean demo-incident help
+.PHONY: build run test test-long bench format lint clean demo-gateway demo-incident help
 
 build: ## build/hardy and build/libhardy.so
 	@tools/packages.sh build
 	@tools/build.sh build -Dtests=false
 
-run: ## builds and shows hardy at work
+run: ## builds and shows hardy at work: an agent's provider fails, then a service
 	@tools/packages.sh build run
 	@tools/build.sh build -Dtests=false
 	@tools/demo.sh
 
-demo-incident: run ## the same: what is shown is an incident
+demo-gateway demo-incident: ## one half of it
+	@tools/packages.sh build run
+	@tools/build.sh build -Dtests=false
+	@tools/demo.sh $(@:demo-%=%)
 
 test: ## builds with both compilers and the sanitizers, and runs every test (about ten minutes)
 	@tools/packages.sh build run test
@@ -43,4 +46,4 @@ clean: ## removes what was built
 	@rm -rf build build-gcc build-clang build-asan build-tsan
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
