@@ -168,10 +168,12 @@ def expectations(pool):
         story(f"three minutes of {kind}, twelve agents at once: all have their answers",
               lambda results: all(is_full(r) for r in results), many_at_once, f"{kind}-many", OUTAGES[kind],
               THREE_MINUTES)
-    for kind in ("error_event", "truncated", "reset_after", "malformed"):
+    for kind in ("cut", "error_event", "truncated", "reset_after", "malformed"):
         story(f"{kind} at every place of a stream: each answer is whole, and before its content nobody notices",
               lambda results: all(is_full(r) and (not r.notes or at > BEFORE) for at, r in enumerate(results)),
               every_place, kind, kind)
+    story("cut in its content: directly half an answer is taken for a whole one", lambda r: r.how == "half", alone,
+          "cut-alone", {"fail": "cut", "after_events": BEFORE + 2})
     for kind, fault in OUTAGES.items():
         name = f"{kind}-three-minutes"
         story(f"three minutes of {kind}: through hardy the whole answer",
