@@ -8,10 +8,11 @@ static struct config *make_config(const struct bench *b, const struct bench_opti
     char text[8192];
     hardy_error_init(&error, sizeof error);
     snprintf(text, sizeof text,
-             "gateway: {listen: \"127.0.0.1:0\"}\n"
+             "gateway: {listen: \"127.0.0.1:0\"%s}\n"
              "upstreams: {up: {url: \"http://127.0.0.1:%u\", protocol: %s%s}}\n%s",
-             b->upstream.port, o->protocol ? o->protocol : "anthropic",
-             o->upstream_keys ? o->upstream_keys : "", o->sections ? o->sections : "");
+             o->gateway_keys ? o->gateway_keys : "", b->upstream.port,
+             o->protocol ? o->protocol : "anthropic", o->upstream_keys ? o->upstream_keys : "",
+             o->sections ? o->sections : "");
     if (config_load_bytes("test.yaml", text, strlen(text), &config, &error) != HARDY_OK) {
         fail_msg("%s: %s", error.where, error.message);
     }

@@ -11,10 +11,10 @@ struct bench {
     struct gateway *gateway;
     struct http_client *client;
 };
-/* `yaml`: what stands under the upstream `up` besides its url, and further sections; "%u" in
- * `upstream_keys` is not replaced. `answers` as raw_server's. */
+/* What stands in the configuration besides addresses; `answers` as raw_server's. */
 struct bench_options {
     const char *protocol;      /* "anthropic" by default */
+    const char *gateway_keys;  /* ", drain: 5s" */
     const char *upstream_keys; /* ", guard: g" */
     const char *sections;      /* further YAML */
     const char *const *answers;
