@@ -79,7 +79,11 @@ watch_end() {
 says() { grep -qE -e "$1" "$2.log" 2>/dev/null; }
 kill_hard() { { kill -9 "$@"; wait "$1"; } 2>/dev/null; }
 shims() { grep -lsF "$work" /proc/[0-9]*/cmdline 2>/dev/null | while read -r f; do { tr "\0" " " <"$f"; } 2>/dev/null | grep -q '__step' && echo "${f//[!0-9]/}"; done; return 0; }
-latest() { "$HARDY" incidents list --json | sed -n 's/^ *"id": "\(.*\)",$/\1/p' | tail -1; }
+# By when it was made: the list is in the order of the names, which within one second is chance.
+latest() {
+    "$HARDY" incidents list --json | python3 -c 'import json, sys
+print(max(json.load(sys.stdin), key=lambda i: i["created"])["id"])'
+}
 nginx_end() {
     tap_status=$?
     [ -z "${watcher:-}" ] || kill -9 "$watcher" 2>/dev/null
