@@ -82,7 +82,7 @@ shims() { grep -lsF "$work" /proc/[0-9]*/cmdline 2>/dev/null | while read -r f; 
 # By when it was made: the list is in the order of the names, which within one second is chance.
 latest() {
     "$HARDY" incidents list --json | python3 -c 'import json, sys
-print(max(json.load(sys.stdin), key=lambda i: i["created"])["id"])'
+print(max(json.load(sys.stdin), key=lambda i: i["created"], default={"id": "none"})["id"])'
 }
 nginx_end() {
     tap_status=$?
