@@ -10,6 +10,8 @@
 #define USUAL_OUTPUT 1024
 /* After a refusal, when the provider has not told its rate. */
 #define PACE_A_SECOND 5
+/* After so many doublings it is no limit any more. */
+#define PACE_DOUBLINGS 20
 #define DAY_SECONDS 86400
 /* Larger ones are a way to say that there is none. */
 #define LIMIT_MOST 1e10
@@ -52,8 +54,8 @@ void learned_init(struct learned *l, uint64_t credential) {
     memset(l, 0, sizeof *l);
     l->credential = credential;
     hardy_rate_config_init(&l->pace, sizeof l->pace);
-    l->pace.events = PACE_A_SECOND;
     l->pace.burst = 1;
+    l->pace.events = l->first_pace = PACE_A_SECOND;
 }
 
 /* A request goes when anything is left; what it costs beyond that is a debt, for which those after
@@ -80,6 +82,13 @@ static bool reserve_all(struct learned *l, const struct learned_cost *cost, bool
     return true;
 }
 
+/* For who is the next in the queue. */
+static void set_pace(struct learned *l) {
+    int64_t behind = (int64_t)word_load(&l->hold.arrival) - l->paced_from;
+    double doublings = fmin(fmax(floor((double)behind / HARDY_SECOND), 0), PACE_DOUBLINGS);
+    l->pace.events = ldexp(l->first_pace, (int)doublings);
+}
+
 bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool low, int64_t now,
                      int64_t latest, int64_t *at) {
     int64_t held = now;
@@ -87,6 +96,7 @@ bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool lo
     l->used = now;
     /* A hold of the past has let all through who waited for it once its pace has caught up. */
     bool holds = (int64_t)word_load(&l->hold.arrival) > now;
+    set_pace(l);
     if (holds && !gcra_reserve(&l->hold, &l->pace, 1, now, latest, &held, &mark)) {
         *at = held;
         return false;
@@ -184,9 +194,10 @@ void learned_hold(struct learned *l, int64_t now, int64_t until) {
     /* The rate of requests is the pace only where they are what is used up: a day's limit of them
      * is slow, and says nothing of when tokens come back. */
     bool used_up = requests->known && learned_left(l, LEARNED_REQUESTS, now) < 1;
-    l->pace.events = used_up ? fmin(requests->rate.events, PACE_A_SECOND) : PACE_A_SECOND;
+    l->first_pace = used_up ? fmin(requests->rate.events, PACE_A_SECOND) : PACE_A_SECOND;
     l->held_until = until > l->held_until ? until : l->held_until;
     gcra_hold(&l->hold, &l->pace, until);
+    l->paced_from = (int64_t)word_load(&l->hold.arrival);
 }
 
 double learned_left(const struct learned *l, enum learned_kind kind, int64_t now) {

@@ -31,8 +31,11 @@ struct learned {
     uint64_t credential; /* whose; hash */
     int64_t used;        /* last time, to find the oldest */
     struct learned_limit limits[LEARNED_COUNT];
-    /* After a 429: nobody before that, and then one by one. */
+    /* After a 429: nobody before that, and then one by one, at a pace that doubles each second, so
+     * that those who come do not make the queue longer for ever. */
     hardy_rate_config pace;
+    double first_pace;  /* events a second */
+    int64_t paced_from; /* where that pace begins: behind those who queued already */
     struct gcra_words hold;
     int64_t held_until;
 };

@@ -165,6 +165,37 @@ static void a_refusal_holds_the_others(void **state) {
     bench_end(&b);
 }
 
+/* One refusal, and more requests than the pace after it lets through: they do not queue up behind
+ * each other until nobody is answered any more. */
+static void the_pace_after_a_refusal_grows(void **state) {
+    (void)state;
+    const int64_t interval = HARDY_SECOND / 20;
+    const int64_t refused = HARDY_HOUR, until = refused + HARDY_SECOND;
+    struct learned l;
+    struct learned_cost cost;
+    int64_t at = 0, longest = 0;
+    int first_second = 0, first_two = 0;
+    learned_init(&l, 1);
+    learned_estimate(400, 9, &cost);
+    for (int round = 0; round < 2; round++) { /* a second refusal begins it anew */
+        int64_t begin = round == 0 ? refused : refused + HARDY_MINUTE;
+        int64_t end = begin + (until - refused);
+        first_second = first_two = 0;
+        learned_hold(&l, begin, end);
+        for (int64_t now = begin; now < begin + 10 * HARDY_SECOND; now += interval) {
+            assert_true(learned_reserve(&l, &cost, false, now, HARDY_NEVER, &at));
+            assert_true(at >= end);
+            first_second += at < end + HARDY_SECOND;
+            first_two += at < end + 2 * HARDY_SECOND;
+            longest = at - now > longest ? at - now : longest;
+        }
+        expect_between(first_second, 4, 6);
+        expect_between(first_two, 12, 18);
+        assert_true(longest < 5 * HARDY_SECOND);
+        assert_int_equal(at, begin + 10 * HARDY_SECOND - interval); /* nobody waits any more */
+    }
+}
+
 /* A limit of tokens that the user sets: paid by an estimate, settled by what the provider counted.
  */
 static void tokens_are_paid_and_settled(void **state) {
@@ -540,6 +571,7 @@ int main(void) {
         cmocka_unit_test(a_debt_is_waited_for),
         cmocka_unit_test(agents_queue_here),
         cmocka_unit_test(a_refusal_holds_the_others),
+        cmocka_unit_test(the_pace_after_a_refusal_grows),
         cmocka_unit_test(tokens_are_paid_and_settled),
         cmocka_unit_test(an_open_breaker_parks),
         cmocka_unit_test(a_breaker_that_rejects_is_told),
