@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The official SDKs through the gateway (sdk.mjs). They are installed once for a checkout, from package-lock.json.
+# test_sdk.sh FILE: a test with the official SDKs. They are installed once for a checkout, from package-lock.json.
 set -u
 cd "$(dirname "$0")" || exit 99
 : "${HARDY:?the program to test}"
@@ -19,4 +19,4 @@ if [ ! -e "$stamp" ]; then
     touch "$stamp"
 fi
 exec 9>&-
-exec timeout 170 node sdk.mjs
+exec timeout 170 node "$1"
