@@ -61,7 +61,8 @@ class Upstream:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def restart(self, *plan):
-        self.plan, self.requests, self.times, self.ended = list(plan), [], [], threading.Event()
+        self.plan, self.requests, self.times = list(plan), [], []
+        self.arrived, self.ended = threading.Event(), threading.Event()
 
     def accept(self):
         while True:
@@ -99,6 +100,12 @@ def stream(*events, end=b"0\r\n\r\n", spacing=0.0, then=None):
 
 def sends(data):
     return lambda connection: connection.sendall(data)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 count = failed = 0
@@ -158,12 +165,12 @@ def failures(up, port):
     head, body, _ = call(port)
     check("429 with retry-after 2: two tries, two seconds apart",
           status(head) == 200 and len(up.times) == 2 and 2.0 <= up.times[1] - up.times[0] < 6, up.times)
-    waits = []
+    pauses = []
     for _ in range(4):
         up.restart(*[sends(answer(503, b"{}"))] * 4, sends(answer(200)))
         call(port)
-        waits += [b - a for a, b in zip(up.times, up.times[1:])]
-    check("503: the waits are spread, none is like another", len({round(w, 2) for w in waits}) > 8, waits)
+        pauses += [b - a for a, b in zip(up.times, up.times[1:])]
+    check("503: the waits are spread, none is like another", len({round(w, 2) for w in pauses}) > 8, pauses)
     own = b'{"type":"error","error":{"type":"invalid_request_error","message":"no"},"request_id":"req_1"}'
     up.restart(sends(answer(400, own, b"request-id: req_1", b"x-odd: 1")))
     head, body, _ = call(port)
@@ -204,17 +211,117 @@ def bytes_pass(up, port):
     gaps = [b - a for a, b in zip(times, times[1:])]
     check("events are not bunched: those sent 50 ms apart come apart", len([g for g in gaps if g > 0.02]) >= 8, gaps)
 
-    def watch(connection):
-        connection.sendall(SSE + chunk(EVENTS[0]) + chunk(EVENTS[1]))
+
+def clients_leave(up, port):
+    request = b"POST /up/v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(STREAM) + STREAM
+
+    def watch(*events):
+        def run(connection):
+            connection.sendall(SSE + b"".join(map(chunk, events)))
+            connection.settimeout(5)
+            if connection.recv(10) == b"":
+                up.ended.set()
+        return run
+
+    def silent(connection):
+        up.arrived.set()
         connection.settimeout(5)
         if connection.recv(10) == b"":
             up.ended.set()
-    up.restart(watch)
-    client = socket.create_connection(("127.0.0.1", port))
-    client.sendall(b"POST /up/v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(STREAM) + STREAM)
-    client.recv(1000)
-    client.close()
-    check("the client leaves: the upstream is cancelled", up.ended.wait(1.0))
+    up.restart(watch(*EVENTS[:2]))
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(request)
+        client.recv(1000)
+    check("the client leaves in the middle: the upstream is cancelled", up.ended.wait(1.0))
+    up.restart(silent)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(request)
+        up.arrived.wait(5)
+    check("the client leaves before anything has come: the upstream is cancelled", up.ended.wait(1.0))
+    up.restart(sends(answer(429, b"{}", b"retry-after: 1")))
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(request)
+        wait_for(lambda: up.requests)
+    time.sleep(1.5)
+    check("the client leaves while it waits: nothing is tried again", len(up.requests) == 1, up.times)
+
+
+def framings(up, port):
+    """Whatever an upstream may do by the rules of HTTP and of server-sent events."""
+    whole = b"".join(EVENTS)
+    head = b"HTTP/1.%d 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n%s\r\n"
+    streams = {
+        "ended by its connection": head % (1, b"connection: close\r\n") + whole,
+        "of HTTP/1.0": head % (0, b"") + whole,
+        "of a known length": head % (1, b"content-length: %d\r\n" % len(whole)) + whole,
+        "in chunks of one byte": SSE + b"".join(chunk(whole[i:i + 1]) for i in range(len(whole))) + b"0\r\n\r\n",
+        "in one chunk with a trailer": SSE + chunk(whole) + b"0\r\nx-sum: 1\r\n\r\n",
+    }
+    for what, data in streams.items():
+        up.restart(sends(data))
+        _, body, _ = call(port, STREAM)
+        check(f"a stream {what} passes byte for byte", body == whole, body)
+    for what, end in {"CR LF": b"\r\n", "CR": b"\r"}.items():
+        events = [event.replace(b"\n", end) for event in EVENTS]
+        up.restart(stream(*events))
+        _, body, _ = call(port, STREAM)
+        check(f"a stream with lines that end in {what} passes byte for byte", body == b"".join(events), body)
+    odd = [b"\xef\xbb\xbf: a comment\n\n", EVENTS[0], b"event: from_the_future\ndata: {\"a\":1}\nid: 7\nretry: 9\n\n",
+           b"event: ping\ndata: {\"type\": \"ping\"}\n\n", *EVENTS[1:], b": behind the end\n\n"]
+    up.restart(stream(*odd))
+    _, body, _ = call(port, STREAM)
+    check("comments, unknown events, pings and what comes behind the end pass", body == b"".join(odd), body)
+    up.restart(sends(head % (1, b"") + b"".join(EVENTS[:3])))
+    _, body, _ = call(port, STREAM)
+    check("one that its connection ends too early gets its error event",
+          body.startswith(b"".join(EVENTS[:3])) and b"event: error\n" in body, body)
+    up.restart(sends(head % (1, b"") + EVENTS[0]), stream(*EVENTS))
+    _, body, _ = call(port, STREAM)
+    check("... before its content it is tried again", body == whole and len(up.requests) == 2, body)
+    up.restart(sends(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + answer(200)))
+    head, body, _ = call(port)
+    check("interim answers are passed over", status(head) == 200 and body == GOOD and b"link" not in head, head)
+    for what, bad in {"no HTTP": b"hello\r\n\r\n", "nothing": b"",
+                      "half a head": b"HTTP/1.1 200 OK\r\ncontent-ty",
+                      "half a body": answer(200)[:-4],
+                      "two lengths": answer(200, GOOD, b"content-length: 7")}.items():
+        up.restart(sends(bad), sends(answer(200)))
+        head, body, _ = call(port)
+        check(f"{what} for an answer: tried again", status(head) == 200 and body == GOOD and len(up.requests) == 2,
+              head + body)
+    up.restart(sends(answer(200)))
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"POST /up/v1/messages HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
+                       b"connection: close\r\n\r\n" +
+                       b"".join(chunk(BODY[i:i + 7]) for i in range(0, len(BODY), 7)) + b"0\r\n\r\n")
+        client.settimeout(10)
+        said = b"".join(iter(lambda: client.recv(65536), b""))
+    check("a request in chunks arrives whole", status(said) == 200 and up.requests[0].endswith(b"\r\n\r\n" + BODY) and
+          b"content-length: %d\r\n" % len(BODY) in up.requests[0], up.requests)
+    up.restart(sends(answer(200)))
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.settimeout(10)
+        client.sendall((b"POST /up/v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(BODY) +
+                        BODY) * 3 + b"HEAD /up HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        said = b"".join(iter(lambda: client.recv(65536), b""))
+    check("three requests and a HEAD in one write: four answers in their order",
+          said.count(b"HTTP/1.1 200 OK") == 4 and said.count(GOOD) == 3 and said.endswith(b"\r\n\r\n") and
+          len(up.requests) == 3, said)
+
+
+def waits(up, port):
+    up.restart(stream(*EVENTS[:2], end=b"", then=lambda c: (time.sleep(2.5), c.sendall(
+        b"".join(map(chunk, EVENTS[2:])) + b"0\r\n\r\n"))))
+    _, body, _ = call(port, STREAM)
+    check("a silent stream gets comments, and goes on",
+          body.count(b": keepalive\n\n") >= 1 and body.replace(b": keepalive\n\n", b"") == b"".join(EVENTS), body)
+    up.restart(sends(answer(503, b"{}")))
+    began = time.monotonic()
+    head, body, _ = call(port, BODY, b"x-stainless-timeout: 1.5")
+    after = re.search(rb"\r\nretry-after: (\d+)", head)
+    check("before the client gives up it is told to come again",
+          status(head) == 529 and time.monotonic() - began < 1.5 and after and 1 <= int(after.group(1)) <= 59 and
+          b"x-should-retry" not in head and json.loads(body)["error"]["type"] == "overloaded_error", head + body)
 
 
 def curl(up, port):
@@ -240,26 +347,65 @@ def curl(up, port):
     check("--compressed", run("--compressed") == GOOD and b"gzip" in up.requests[0])
 
 
-def strict(port):
-    good = b"GET /up/v1/models HTTP/1.1\r\nHost: localhost\r\n"
+def strict(up, port):
+    """Requests that two readers may understand differently: refused, and nothing of them reaches the upstream."""
+    get = b"GET /up/v1/models HTTP/1.1\r\nHost: localhost\r\n"
     post = b"POST /up/v1/messages HTTP/1.1\r\nHost: localhost\r\n"
+    chunked = post + b"Transfer-Encoding: chunked\r\n\r\n"
     table = {
         "Content-Length and Transfer-Encoding": post + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "two different Content-Lengths": post + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        'Content-Length "5, 6"': post + b"Content-Length: 5, 6\r\n\r\nhello!",
         'Content-Length "+5"': post + b"Content-Length: +5\r\n\r\nhello",
+        'Content-Length "-5"': post + b"Content-Length: -5\r\n\r\nhello",
+        'Content-Length "0x5"': post + b"Content-Length: 0x5\r\n\r\nhello",
+        'Content-Length "5 5"': post + b"Content-Length: 5 5\r\n\r\nhello",
+        'Content-Length ""': post + b"Content-Length: \r\n\r\nhello",
         'Transfer-Encoding "xchunked"': post + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        "a space before the colon": good + b"X-Odd : 1\r\n\r\n",
-        "a NUL in a value": good + b"X-Odd: a\x00b\r\n\r\n",
+        'Transfer-Encoding "chunked, chunked"': post + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        "two Transfer-Encodings": post + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding in HTTP/1.0": chunked.replace(b"1.1", b"1.0") + b"0\r\n\r\n",
+        "a chunk's size with a sign": chunked + b"+5\r\nhello\r\n0\r\n\r\n",
+        "a chunk's size that is none": chunked + b"5g\r\nhello\r\n0\r\n\r\n",
+        "a chunk longer than its size": chunked + b"5\r\nhello!\r\n0\r\n\r\n",
+        "a chunk's size beyond all numbers": chunked + b"fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+        "a space before the colon": get + b"X-Odd : 1\r\n\r\n",
+        "a space before Content-Length's colon": post + b"Content-Length : 5\r\n\r\nhello",
+        "a NUL in a value": get + b"X-Odd: a\x00b\r\n\r\n",
+        "a NUL in a name": get + b"X-O\x00dd: a\r\n\r\n",
+        "a header without a name": get + b": a\r\n\r\n",
+        "a header without a colon": get + b"X-Odd\r\n\r\n",
         "no Host": b"GET /up/v1/models HTTP/1.1\r\n\r\n",
-        "a folded line": good + b"X-Odd: a\r\n b\r\n\r\n",
-        "a bare LF": good + b"X-Odd: a\n\r\n",
+        "two Hosts": get + b"Host: localhost\r\n\r\n",
+        "a folded line": get + b"X-Odd: a\r\n b\r\n\r\n",
+        "a first line of headers that begins with a space": b"GET /up/v1/models HTTP/1.1\r\n Host: localhost\r\n\r\n",
+        "a bare LF": get + b"X-Odd: a\n\r\n",
+        "a bare LF behind the first line": get.replace(b"1.1\r\n", b"1.1\n") + b"\r\n",
+        "a bare CR in a value": get + b"X-Odd: a\rb: c\r\n\r\n",
+        "a space in the target": get.replace(b"models", b"mod els") + b"\r\n",
+        "a control character in the target": get.replace(b"models", b"mod\x01els") + b"\r\n",
+        "two spaces behind the method": get.replace(b"GET ", b"GET  ") + b"\r\n",
+        "no version": get.replace(b" HTTP/1.1", b"") + b"\r\n",
     }
+    up.restart(sends(answer(200)))
+    smuggled = b"GET /up/v1/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for what, request in table.items():
+        said = b""
         with socket.create_connection(("127.0.0.1", port), 10) as connection:
-            connection.sendall(request)
             connection.settimeout(10)
-            said = connection.recv(4096)
-        check(f"{what}: 400", said.startswith(b"HTTP/1.1 400 "), said[:80])
+            try:
+                connection.sendall(request + smuggled)
+                connection.shutdown(socket.SHUT_WR)  # else the gateway waits a moment for what may still come
+                while more := connection.recv(4096):
+                    said += more
+            except ConnectionError:
+                pass  # what it did not read is thrown away with the connection
+        check(f"{what}: 400, and the connection ends",
+              said.startswith(b"HTTP/1.1 400 ") and said.count(b"\r\n\r\n") == 1, said[:300])
+    for path in (b"/up/../../x", b"/up/%2e%2e/x", b"/up/v1/..", b"/up/v1/%2E./%2e%2E/x"):
+        head, _, _ = call(port, path=path)
+        check(f"{path.decode()} climbs out of the upstream: 400", status(head) == 400, head)
+    check("nothing of all this came to the upstream", up.requests == [], up.requests)
 
 
 def main():
@@ -267,7 +413,7 @@ def main():
     up, port = Upstream(), free_port()
     with open(f"{work}/hardy.yaml", "w", encoding="utf-8") as file:
         json.dump({"state": "memory",
-                   "gateway": {"listen": f"127.0.0.1:{port}"}, "admin": {"listen": f"127.0.0.1:{free_port()}"},
+                   "gateway": {"listen": f"127.0.0.1:{port}", "heartbeat": "1s"}, "admin": {"listen": f"127.0.0.1:{free_port()}"},
                    "guards": {"up": {"retry": {"base_delay": "100ms", "max_delay": "1s"}, "breaker": "off"}},
                    "upstreams": {"up": {"url": f"http://127.0.0.1:{up.port}", "protocol": "anthropic"}}}, file)
     env = {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": work, "XDG_STATE_HOME": work, "XDG_CONFIG_HOME": work}
@@ -276,8 +422,11 @@ def main():
             serve.stdout.readline()  # it listens
             failures(up, port)
             bytes_pass(up, port)
+            clients_leave(up, port)
+            framings(up, port)
+            waits(up, port)
             curl(up, port)
-            strict(port)
+            strict(up, port)
             serve.send_signal(signal.SIGTERM)
             check("SIGTERM ends it", serve.wait(10) == 0)
         finally:
