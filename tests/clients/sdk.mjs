@@ -216,5 +216,5 @@ await run(async () => {
   await comparisons();
   await rescues();
   await breaks();
-  await test('the gateway ends', async () => { await stop(gateway); });
+  await test('the gateway ends', async () => assert.equal(await stop(gateway), 0));
 });

@@ -160,6 +160,6 @@ await run(async () => {
 `);
   await wire();
   await mixed();
-  await test('the gateway ends', async () => { await stop(gateway); });
+  await test('the gateway ends', async () => assert.equal(await stop(gateway), 0));
   recorder.close();
 });

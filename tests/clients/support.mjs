@@ -34,11 +34,12 @@ function start(args) {
   });
 }
 
+// Its exit code.
 export function stop(child) {
   return new Promise((resolve) => {
-    if (child.exitCode !== null) resolve();
+    if (child.exitCode !== null) resolve(child.exitCode);
     child.removeAllListeners('exit');
-    child.on('exit', () => { started.delete(child); resolve(); });
+    child.on('exit', (code) => { started.delete(child); resolve(code); });
     child.kill('SIGTERM');
   });
 }
