@@ -154,3 +154,18 @@ void json_out_raw(struct json_out *j, const char *json) {
     separate(j);
     buf_puts(j->to, json);
 }
+
+void json_out_member_string(struct json_out *j, const char *key, const char *s) {
+    json_out_key(j, key);
+    json_out_string(j, s);
+}
+
+void json_out_member_count(struct json_out *j, const char *key, uint64_t value) {
+    json_out_key(j, key);
+    json_out_int(j, (int64_t)value);
+}
+
+void json_out_member_raw(struct json_out *j, const char *key, const char *json) {
+    json_out_key(j, key);
+    json_out_raw(j, json);
+}

@@ -28,6 +28,10 @@ void json_out_double(struct json_out *j, double value); /* not finite writes nul
 void json_out_bool(struct json_out *j, bool value);
 void json_out_null(struct json_out *j);
 void json_out_raw(struct json_out *j, const char *json); /* an already serialised value */
+/* A member of an object: its key and its value. */
+void json_out_member_string(struct json_out *j, const char *key, const char *s);
+void json_out_member_count(struct json_out *j, const char *key, uint64_t value);
+void json_out_member_raw(struct json_out *j, const char *key, const char *json);
 
 /* A string with its quotes and escapes (RFC 8785's choice of them), outside any structure. */
 void json_put_quoted(struct buf *to, const char *s, size_t len);

@@ -23,19 +23,19 @@ static const char *error_type(int status) {
 }
 
 static void put_error_members(struct json_out *j, const struct failure *f, const char *request_id) {
-    member_text(j, "type", "error");
+    json_out_member_string(j, "type", "error");
     json_out_key(j, "error");
     json_out_object(j);
-    member_text(j, "type", f->type ? f->type : error_type(f->status));
-    member_text(j, "message", f->message);
+    json_out_member_string(j, "type", f->type ? f->type : error_type(f->status));
+    json_out_member_string(j, "message", f->message);
     if (f->code) {
         json_out_key(j, "details");
         json_out_object(j);
-        member_text(j, "error_code", f->code);
+        json_out_member_string(j, "error_code", f->code);
         json_out_object_end(j);
     }
     json_out_object_end(j);
-    member_text(j, "request_id", request_id);
+    json_out_member_string(j, "request_id", request_id);
 }
 
 static void put_error(const struct failure *f, const char *request_id, struct buf *out) {
@@ -85,37 +85,40 @@ const struct dialect anthropic_dialect = {.overloaded = 529,
 static void put_usage(const struct reply *r, uint64_t output_tokens, struct json_out *j) {
     json_out_key(j, "usage");
     json_out_object(j);
-    member_number(j, "input_tokens", r->ask->input_tokens);
-    member_number(j, "cache_creation_input_tokens", 0);
-    member_number(j, "cache_read_input_tokens", 0);
-    member_number(j, "output_tokens", output_tokens);
+    json_out_member_count(j, "input_tokens", r->ask->input_tokens);
+    json_out_member_count(j, "cache_creation_input_tokens", 0);
+    json_out_member_count(j, "cache_read_input_tokens", 0);
+    json_out_member_count(j, "output_tokens", output_tokens);
     json_out_object_end(j);
 }
 
 /* `whole`: with its content; else as it is when it begins. */
 static void put_message(const struct reply *r, bool whole, struct json_out *j) {
-    member_text(j, "id", r->id);
-    member_text(j, "type", "message");
-    member_text(j, "role", "assistant");
-    member_text(j, "model", r->ask->model);
+    json_out_member_string(j, "id", r->id);
+    json_out_member_string(j, "type", "message");
+    json_out_member_string(j, "role", "assistant");
+    json_out_member_string(j, "model", r->ask->model);
     json_out_key(j, "content");
     json_out_array(j);
     if (whole) {
         json_out_object(j);
-        member_text(j, "type", r->ask->tool ? "tool_use" : "text");
+        json_out_member_string(j, "type", r->ask->tool ? "tool_use" : "text");
         if (r->ask->tool) {
-            member_text(j, "id", r->call);
-            member_text(j, "name", r->ask->tool);
+            json_out_member_string(j, "id", r->call);
+            json_out_member_string(j, "name", r->ask->tool);
             json_out_key(j, "input");
             json_out_raw(j, r->ask->arguments);
         } else {
-            member_text(j, "text", r->pieces.text.data);
+            json_out_member_string(j, "text", r->pieces.text.data);
         }
         json_out_object_end(j);
     }
     json_out_array_end(j);
-    member_text(j, "stop_reason", !whole ? NULL : r->ask->tool ? "tool_use" : "end_turn");
-    member_text(j, "stop_sequence", NULL);
+    json_out_member_string(j, "stop_reason",
+                           !whole         ? NULL
+                           : r->ask->tool ? "tool_use"
+                                          : "end_turn");
+    json_out_member_string(j, "stop_sequence", NULL);
     put_usage(r, whole ? r->output_tokens : 1, j);
 }
 
@@ -129,7 +132,7 @@ static void put_document(const struct reply *r, struct buf *out) {
 
 static void begin(struct json_out *j, const char *type, struct buf *out) {
     event_begin(j, type, out);
-    member_text(j, "type", type);
+    json_out_member_string(j, "type", type);
 }
 
 static void put_lead(const struct reply *r, uint32_t i, struct buf *out) {
@@ -142,17 +145,17 @@ static void put_lead(const struct reply *r, uint32_t i, struct buf *out) {
         json_out_object_end(&j);
     } else if (i == 1) {
         begin(&j, "content_block_start", out);
-        member_number(&j, "index", 0);
+        json_out_member_count(&j, "index", 0);
         json_out_key(&j, "content_block");
         json_out_object(&j);
-        member_text(&j, "type", r->ask->tool ? "tool_use" : "text");
+        json_out_member_string(&j, "type", r->ask->tool ? "tool_use" : "text");
         if (r->ask->tool) {
-            member_text(&j, "id", r->call);
-            member_text(&j, "name", r->ask->tool);
+            json_out_member_string(&j, "id", r->call);
+            json_out_member_string(&j, "name", r->ask->tool);
             json_out_key(&j, "input");
             json_out_raw(&j, "{}");
         } else {
-            member_text(&j, "text", "");
+            json_out_member_string(&j, "text", "");
         }
         json_out_object_end(&j);
     } else {
@@ -166,10 +169,10 @@ static void put_piece(const struct reply *r, uint32_t i, struct buf *out) {
     size_t len;
     const char *piece = pieces_at(&r->pieces, i, &len);
     begin(&j, "content_block_delta", out);
-    member_number(&j, "index", 0);
+    json_out_member_count(&j, "index", 0);
     json_out_key(&j, "delta");
     json_out_object(&j);
-    member_text(&j, "type", r->ask->tool ? "input_json_delta" : "text_delta");
+    json_out_member_string(&j, "type", r->ask->tool ? "input_json_delta" : "text_delta");
     json_out_key(&j, r->ask->tool ? "partial_json" : "text");
     json_out_stringn(&j, piece, len);
     json_out_object_end(&j);
@@ -180,13 +183,13 @@ static void put_tail(const struct reply *r, uint32_t i, struct buf *out) {
     struct json_out j;
     if (i == 0) {
         begin(&j, "content_block_stop", out);
-        member_number(&j, "index", 0);
+        json_out_member_count(&j, "index", 0);
     } else if (i == 1) {
         begin(&j, "message_delta", out);
         json_out_key(&j, "delta");
         json_out_object(&j);
-        member_text(&j, "stop_reason", r->ask->tool ? "tool_use" : "end_turn");
-        member_text(&j, "stop_sequence", NULL);
+        json_out_member_string(&j, "stop_reason", r->ask->tool ? "tool_use" : "end_turn");
+        json_out_member_string(&j, "stop_sequence", NULL);
         json_out_object_end(&j);
         put_usage(r, r->output_tokens, &j);
     } else {

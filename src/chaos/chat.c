@@ -6,27 +6,27 @@
 
 static void put_usage(const struct reply *r, struct json_out *j) {
     json_out_object(j);
-    member_number(j, "prompt_tokens", r->ask->input_tokens);
-    member_number(j, "completion_tokens", r->output_tokens);
-    member_number(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
+    json_out_member_count(j, "prompt_tokens", r->ask->input_tokens);
+    json_out_member_count(j, "completion_tokens", r->output_tokens);
+    json_out_member_count(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
     json_out_key(j, "prompt_tokens_details");
     json_out_object(j);
-    member_number(j, "cached_tokens", 0);
+    json_out_member_count(j, "cached_tokens", 0);
     json_out_object_end(j);
     json_out_key(j, "completion_tokens_details");
     json_out_object(j);
-    member_number(j, "reasoning_tokens", 0);
+    json_out_member_count(j, "reasoning_tokens", 0);
     json_out_object_end(j);
     json_out_object_end(j);
 }
 
 static void put_head(const struct reply *r, const char *object, struct json_out *j) {
-    member_text(j, "id", r->id);
-    member_text(j, "object", object);
-    member_number(j, "created", (uint64_t)r->created);
-    member_text(j, "model", r->ask->model);
-    member_text(j, "service_tier", "default");
-    member_text(j, "system_fingerprint", FINGERPRINT);
+    json_out_member_string(j, "id", r->id);
+    json_out_member_string(j, "object", object);
+    json_out_member_count(j, "created", (uint64_t)r->created);
+    json_out_member_string(j, "model", r->ask->model);
+    json_out_member_string(j, "service_tier", "default");
+    json_out_member_string(j, "system_fingerprint", FINGERPRINT);
 }
 
 /* The tool's call: `arguments` as far as this message or chunk has them. */
@@ -35,14 +35,14 @@ static void put_call(const struct reply *r, const char *arguments, bool chunk, s
     json_out_array(j);
     json_out_object(j);
     if (chunk) {
-        member_number(j, "index", 0);
+        json_out_member_count(j, "index", 0);
     }
-    member_text(j, "id", r->call);
-    member_text(j, "type", "function");
+    json_out_member_string(j, "id", r->call);
+    json_out_member_string(j, "type", "function");
     json_out_key(j, "function");
     json_out_object(j);
-    member_text(j, "name", r->ask->tool);
-    member_text(j, "arguments", arguments);
+    json_out_member_string(j, "name", r->ask->tool);
+    json_out_member_string(j, "arguments", arguments);
     json_out_object_end(j);
     json_out_object_end(j);
     json_out_array_end(j);
@@ -56,18 +56,18 @@ static void put_document(const struct reply *r, struct buf *out) {
     json_out_key(&j, "choices");
     json_out_array(&j);
     json_out_object(&j);
-    member_number(&j, "index", 0);
+    json_out_member_count(&j, "index", 0);
     json_out_key(&j, "message");
     json_out_object(&j);
-    member_text(&j, "role", "assistant");
-    member_text(&j, "content", r->ask->tool ? NULL : r->pieces.text.data);
+    json_out_member_string(&j, "role", "assistant");
+    json_out_member_string(&j, "content", r->ask->tool ? NULL : r->pieces.text.data);
     if (r->ask->tool) {
         put_call(r, r->ask->arguments, false, &j);
     }
-    member_text(&j, "refusal", NULL);
+    json_out_member_string(&j, "refusal", NULL);
     json_out_object_end(&j);
-    member_text(&j, "logprobs", NULL);
-    member_text(&j, "finish_reason", r->ask->tool ? "tool_calls" : "stop");
+    json_out_member_string(&j, "logprobs", NULL);
+    json_out_member_string(&j, "finish_reason", r->ask->tool ? "tool_calls" : "stop");
     json_out_object_end(&j);
     json_out_array_end(&j);
     json_out_key(&j, "usage");
@@ -86,15 +86,15 @@ static void chunk_begin(const struct reply *r, struct json_out *j, struct buf *o
 
 static void choice_begin(struct json_out *j) {
     json_out_object(j);
-    member_number(j, "index", 0);
+    json_out_member_count(j, "index", 0);
     json_out_key(j, "delta");
     json_out_object(j);
 }
 
 static void choice_end(const char *finish_reason, struct json_out *j) {
     json_out_object_end(j);
-    member_text(j, "logprobs", NULL);
-    member_text(j, "finish_reason", finish_reason);
+    json_out_member_string(j, "logprobs", NULL);
+    json_out_member_string(j, "finish_reason", finish_reason);
     json_out_object_end(j);
 }
 
@@ -117,12 +117,12 @@ static void put_lead(const struct reply *r, uint32_t i, struct buf *out) {
     (void)i;
     chunk_begin(r, &j, out);
     choice_begin(&j);
-    member_text(&j, "role", "assistant");
-    member_text(&j, "content", r->ask->tool ? NULL : "");
+    json_out_member_string(&j, "role", "assistant");
+    json_out_member_string(&j, "content", r->ask->tool ? NULL : "");
     if (r->ask->tool) {
         put_call(r, "", true, &j);
     }
-    member_text(&j, "refusal", NULL);
+    json_out_member_string(&j, "refusal", NULL);
     choice_end(NULL, &j);
     chunk_end(r, false, &j);
 }
@@ -137,7 +137,7 @@ static void put_piece(const struct reply *r, uint32_t i, struct buf *out) {
         json_out_key(&j, "tool_calls");
         json_out_array(&j);
         json_out_object(&j);
-        member_number(&j, "index", 0);
+        json_out_member_count(&j, "index", 0);
         json_out_key(&j, "function");
         json_out_object(&j);
         json_out_key(&j, "arguments");

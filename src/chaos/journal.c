@@ -16,11 +16,6 @@
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-static void put(struct json_out *j, const char *key, const char *value) {
-    json_out_key(j, key);
-    json_out_string(j, value);
-}
-
 static void put_number(struct json_out *j, const char *key, int64_t value, bool known) {
     json_out_key(j, key);
     if (known) {
@@ -33,7 +28,7 @@ static void put_number(struct json_out *j, const char *key, int64_t value, bool 
 static void put_duration(struct json_out *j, const char *key, int64_t span) {
     char text[48];
     format_duration(span, text);
-    put(j, key, text);
+    json_out_member_string(j, key, text);
 }
 
 void chaos_journal_put(const struct chaos_entry *e, struct buf *out) {
@@ -43,24 +38,24 @@ void chaos_journal_put(const struct chaos_entry *e, struct buf *out) {
     clock_format_wall(e->wall, moment);
     json_out_init(&j, out, 0);
     json_out_object(&j);
-    put(&j, "time", moment);
+    json_out_member_string(&j, "time", moment);
     put_number(&j, "number", (int64_t)e->number, true);
-    put(&j, "key", e->key);
+    json_out_member_string(&j, "key", e->key);
     put_number(&j, "attempt", e->attempt, e->key != NULL);
-    put(&j, "method", e->method);
-    put(&j, "path", e->path);
-    put(&j, "model", e->model);
+    json_out_member_string(&j, "method", e->method);
+    json_out_member_string(&j, "path", e->path);
+    json_out_member_string(&j, "model", e->model);
     json_out_key(&j, "stream");
     json_out_bool(&j, e->stream);
     put_number(&j, "rule", d->index, d->rule != NULL);
-    put(&j, "fault", d->rule ? fault_kind_text(d->rule->fail) : NULL);
+    json_out_member_string(&j, "fault", d->rule ? fault_kind_text(d->rule->fail) : NULL);
     if (d->rule) {
         json_out_key(&j, "with");
         json_out_raw(&j, d->rule->text);
     }
     put_number(&j, "status", e->status, e->status > 0);
     put_number(&j, "events", e->events, true);
-    put(&j, "ended", e->ended);
+    json_out_member_string(&j, "ended", e->ended);
     json_out_key(&j, "seconds");
     json_out_double(&j, round((double)e->took / 1e3) / 1e6);
     put_number(&j, "words", d->words, true);

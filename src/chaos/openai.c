@@ -18,10 +18,10 @@ static void put_error(const struct failure *f, const char *request_id, struct bu
     json_out_object(&j);
     json_out_key(&j, "error");
     json_out_object(&j);
-    member_text(&j, "message", f->message);
-    member_text(&j, "type", f->type ? f->type : error_type(f->status));
-    member_text(&j, "param", f->param);
-    member_text(&j, "code", f->code || f->type ? f->code : error_code(f->status));
+    json_out_member_string(&j, "message", f->message);
+    json_out_member_string(&j, "type", f->type ? f->type : error_type(f->status));
+    json_out_member_string(&j, "param", f->param);
+    json_out_member_string(&j, "code", f->code || f->type ? f->code : error_code(f->status));
     json_out_object_end(&j);
     json_out_object_end(&j);
 }

@@ -54,21 +54,6 @@ void header_number(struct http_headers *h, const char *name, uint64_t value) {
     (void)http_headers_add(h, name, text);
 }
 
-void member_text(struct json_out *j, const char *key, const char *value) {
-    json_out_key(j, key);
-    json_out_string(j, value);
-}
-
-void member_number(struct json_out *j, const char *key, uint64_t value) {
-    json_out_key(j, key);
-    json_out_int(j, (int64_t)value);
-}
-
-void member_raw(struct json_out *j, const char *key, const char *json) {
-    json_out_key(j, key);
-    json_out_raw(j, json);
-}
-
 void event_begin(struct json_out *j, const char *name, struct buf *out) {
     if (name) {
         buf_printf(out, "event: %s\n", name);

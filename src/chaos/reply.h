@@ -71,11 +71,6 @@ void reply_id(const char *prefix, uint64_t unique, char out[REPLY_ID_SIZE]);
 
 void header_number(struct http_headers *h, const char *name, uint64_t value);
 
-/* Members of an object; a text that is NULL is null. */
-void member_text(struct json_out *j, const char *key, const char *value);
-void member_number(struct json_out *j, const char *key, uint64_t value);
-void member_raw(struct json_out *j, const char *key, const char *json);
-
 /* An event of a stream: "event: NAME", unless NULL, and the JSON that is written in between. */
 void event_begin(struct json_out *j, const char *name, struct buf *out);
 void event_end(struct json_out *j);

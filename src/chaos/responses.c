@@ -8,25 +8,25 @@
 
 static void put_part(const struct reply *r, bool whole, struct json_out *j) {
     json_out_object(j);
-    member_text(j, "type", "output_text");
-    member_raw(j, "annotations", "[]");
-    member_raw(j, "logprobs", "[]");
-    member_text(j, "text", whole ? r->pieces.text.data : "");
+    json_out_member_string(j, "type", "output_text");
+    json_out_member_raw(j, "annotations", "[]");
+    json_out_member_raw(j, "logprobs", "[]");
+    json_out_member_string(j, "text", whole ? r->pieces.text.data : "");
     json_out_object_end(j);
 }
 
 /* The message, or the call of a tool. */
 static void put_item(const struct reply *r, bool whole, struct json_out *j) {
     json_out_object(j);
-    member_text(j, "id", r->item);
-    member_text(j, "type", r->ask->tool ? "function_call" : "message");
-    member_text(j, "status", whole ? "completed" : "in_progress");
+    json_out_member_string(j, "id", r->item);
+    json_out_member_string(j, "type", r->ask->tool ? "function_call" : "message");
+    json_out_member_string(j, "status", whole ? "completed" : "in_progress");
     if (r->ask->tool) {
-        member_text(j, "arguments", whole ? r->ask->arguments : "");
-        member_text(j, "call_id", r->call);
-        member_text(j, "name", r->ask->tool);
+        json_out_member_string(j, "arguments", whole ? r->ask->arguments : "");
+        json_out_member_string(j, "call_id", r->call);
+        json_out_member_string(j, "name", r->ask->tool);
     } else {
-        member_text(j, "role", "assistant");
+        json_out_member_string(j, "role", "assistant");
         json_out_key(j, "content");
         json_out_array(j);
         if (whole) {
@@ -39,51 +39,51 @@ static void put_item(const struct reply *r, bool whole, struct json_out *j) {
 
 static void put_usage(const struct reply *r, struct json_out *j) {
     json_out_object(j);
-    member_number(j, "input_tokens", r->ask->input_tokens);
-    member_raw(j, "input_tokens_details", "{\"cached_tokens\":0}");
-    member_number(j, "output_tokens", r->output_tokens);
-    member_raw(j, "output_tokens_details", "{\"reasoning_tokens\":0}");
-    member_number(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
+    json_out_member_count(j, "input_tokens", r->ask->input_tokens);
+    json_out_member_raw(j, "input_tokens_details", "{\"cached_tokens\":0}");
+    json_out_member_count(j, "output_tokens", r->output_tokens);
+    json_out_member_raw(j, "output_tokens_details", "{\"reasoning_tokens\":0}");
+    json_out_member_count(j, "total_tokens", r->ask->input_tokens + r->output_tokens);
     json_out_object_end(j);
 }
 
 static void put_response(const struct reply *r, bool whole, struct json_out *j) {
     json_out_object(j);
-    member_text(j, "id", r->id);
-    member_text(j, "object", "response");
-    member_number(j, "created_at", (uint64_t)r->created);
-    member_text(j, "status", whole ? "completed" : "in_progress");
-    member_raw(j, "background", "false");
-    member_text(j, "error", NULL);
-    member_text(j, "incomplete_details", NULL);
-    member_text(j, "instructions", NULL);
-    member_text(j, "max_output_tokens", NULL);
-    member_text(j, "model", r->ask->model);
+    json_out_member_string(j, "id", r->id);
+    json_out_member_string(j, "object", "response");
+    json_out_member_count(j, "created_at", (uint64_t)r->created);
+    json_out_member_string(j, "status", whole ? "completed" : "in_progress");
+    json_out_member_raw(j, "background", "false");
+    json_out_member_string(j, "error", NULL);
+    json_out_member_string(j, "incomplete_details", NULL);
+    json_out_member_string(j, "instructions", NULL);
+    json_out_member_string(j, "max_output_tokens", NULL);
+    json_out_member_string(j, "model", r->ask->model);
     json_out_key(j, "output");
     json_out_array(j);
     if (whole) {
         put_item(r, true, j);
     }
     json_out_array_end(j);
-    member_raw(j, "parallel_tool_calls", "true");
-    member_text(j, "previous_response_id", NULL);
-    member_raw(j, "reasoning", "{\"effort\":null,\"summary\":null}");
-    member_text(j, "service_tier", whole ? "default" : "auto");
-    member_raw(j, "store", "false");
-    member_raw(j, "temperature", "1.0");
-    member_raw(j, "text", "{\"format\":{\"type\":\"text\"}}");
-    member_text(j, "tool_choice", "auto");
-    member_raw(j, "tools", "[]");
-    member_raw(j, "top_p", "1.0");
-    member_text(j, "truncation", "disabled");
+    json_out_member_raw(j, "parallel_tool_calls", "true");
+    json_out_member_string(j, "previous_response_id", NULL);
+    json_out_member_raw(j, "reasoning", "{\"effort\":null,\"summary\":null}");
+    json_out_member_string(j, "service_tier", whole ? "default" : "auto");
+    json_out_member_raw(j, "store", "false");
+    json_out_member_raw(j, "temperature", "1.0");
+    json_out_member_raw(j, "text", "{\"format\":{\"type\":\"text\"}}");
+    json_out_member_string(j, "tool_choice", "auto");
+    json_out_member_raw(j, "tools", "[]");
+    json_out_member_raw(j, "top_p", "1.0");
+    json_out_member_string(j, "truncation", "disabled");
     json_out_key(j, "usage");
     if (whole) {
         put_usage(r, j);
     } else {
         json_out_null(j);
     }
-    member_text(j, "user", NULL);
-    member_raw(j, "metadata", "{}");
+    json_out_member_string(j, "user", NULL);
+    json_out_member_raw(j, "metadata", "{}");
     json_out_object_end(j);
 }
 
@@ -97,8 +97,8 @@ static void put_document(const struct reply *r, struct buf *out) {
 
 static void begin(struct json_out *j, const char *type, uint64_t sequence, struct buf *out) {
     event_begin(j, type, out);
-    member_text(j, "type", type);
-    member_number(j, "sequence_number", sequence);
+    json_out_member_string(j, "type", type);
+    json_out_member_count(j, "sequence_number", sequence);
 }
 
 static void put_state(const struct reply *r, const char *type, uint64_t sequence, bool whole,
@@ -114,7 +114,7 @@ static void put_item_event(const struct reply *r, const char *type, uint64_t seq
                            struct buf *out) {
     struct json_out j;
     begin(&j, type, sequence, out);
-    member_number(&j, "output_index", 0);
+    json_out_member_count(&j, "output_index", 0);
     json_out_key(&j, "item");
     put_item(r, whole, &j);
     event_end(&j);
@@ -124,10 +124,10 @@ static void put_item_event(const struct reply *r, const char *type, uint64_t seq
 static void begin_content(const struct reply *r, struct json_out *j, const char *type,
                           uint64_t sequence, struct buf *out) {
     begin(j, type, sequence, out);
-    member_text(j, "item_id", r->item);
-    member_number(j, "output_index", 0);
+    json_out_member_string(j, "item_id", r->item);
+    json_out_member_count(j, "output_index", 0);
     if (!r->ask->tool) {
-        member_number(j, "content_index", 0);
+        json_out_member_count(j, "content_index", 0);
     }
 }
 
@@ -163,7 +163,7 @@ static void put_piece(const struct reply *r, uint32_t i, struct buf *out) {
     json_out_key(&j, "delta");
     json_out_stringn(&j, piece, len);
     if (!r->ask->tool) {
-        member_raw(&j, "logprobs", "[]");
+        json_out_member_raw(&j, "logprobs", "[]");
     }
     event_end(&j);
 }
@@ -172,12 +172,12 @@ static void put_done(const struct reply *r, uint64_t sequence, struct buf *out) 
     struct json_out j;
     if (r->ask->tool) {
         begin_content(r, &j, "response.function_call_arguments.done", sequence, out);
-        member_text(&j, "name", r->ask->tool);
-        member_text(&j, "arguments", r->ask->arguments);
+        json_out_member_string(&j, "name", r->ask->tool);
+        json_out_member_string(&j, "arguments", r->ask->arguments);
     } else {
         begin_content(r, &j, "response.output_text.done", sequence, out);
-        member_text(&j, "text", r->pieces.text.data);
-        member_raw(&j, "logprobs", "[]");
+        json_out_member_string(&j, "text", r->pieces.text.data);
+        json_out_member_raw(&j, "logprobs", "[]");
     }
     event_end(&j);
 }
@@ -201,12 +201,12 @@ static void put_error_event(const struct reply *r, const struct failure *f, uint
     struct json_out j;
     (void)r;
     begin(&j, "error", i, out);
-    member_text(&j, "code",
-                f->code   ? f->code
-                : f->type ? f->type
-                          : openai_dialect.error_type(f->status));
-    member_text(&j, "message", f->message);
-    member_text(&j, "param", f->param);
+    json_out_member_string(&j, "code",
+                           f->code   ? f->code
+                           : f->type ? f->type
+                                     : openai_dialect.error_type(f->status));
+    json_out_member_string(&j, "message", f->message);
+    json_out_member_string(&j, "param", f->param);
     event_end(&j);
 }
 

@@ -76,33 +76,28 @@ static void json_number(struct json_out *j, const char *key, double value) {
     json_out_double(j, value);
 }
 
-static void json_count(struct json_out *j, const char *key, uint64_t value) {
-    json_out_key(j, key);
-    json_out_int(j, (int64_t)value);
-}
-
 static void json_breaker(struct json_out *j, const struct row *row) {
     const hardy_breaker_config *c = &row->entry.breaker;
     const hardy_breaker_stats *s = &row->stats;
     json_out_key(j, "state");
     json_out_string(j, hardy_breaker_state_name(s->state));
     json_seconds(j, "time_until_retry_s", s->time_until_retry);
-    json_count(j, "recent_failures", s->recent_failures);
-    json_count(j, "total_calls", s->total_calls);
-    json_count(j, "total_successes", s->total_successes);
-    json_count(j, "total_failures", s->total_failures);
-    json_count(j, "total_rejected", s->total_rejected);
+    json_out_member_count(j, "recent_failures", s->recent_failures);
+    json_out_member_count(j, "total_calls", s->total_calls);
+    json_out_member_count(j, "total_successes", s->total_successes);
+    json_out_member_count(j, "total_failures", s->total_failures);
+    json_out_member_count(j, "total_rejected", s->total_rejected);
     json_number(j, "success_rate", s->success_rate);
-    json_count(j, "times_opened", s->times_opened);
+    json_out_member_count(j, "times_opened", s->times_opened);
     json_out_key(j, "breaker");
     json_out_object(j);
     json_out_key(j, "failure_mode");
     json_out_string(j, c->failure_mode == HARDY_CONSECUTIVE ? "consecutive" : "window");
-    json_count(j, "failure_threshold", c->failure_threshold);
+    json_out_member_count(j, "failure_threshold", c->failure_threshold);
     json_seconds(j, "failure_window_s", c->failure_window);
     json_seconds(j, "recovery_timeout_s", c->recovery_timeout);
-    json_count(j, "success_threshold", c->success_threshold);
-    json_count(j, "half_open_max_calls", c->half_open_max_calls);
+    json_out_member_count(j, "success_threshold", c->success_threshold);
+    json_out_member_count(j, "half_open_max_calls", c->half_open_max_calls);
     json_out_key(j, "counts");
     json_out_string(j, c->counts_attempts ? "attempt" : "operation");
     json_out_object_end(j);
@@ -136,8 +131,8 @@ static void json_row(struct json_out *j, const struct row *row) {
     if (e->max_concurrent) {
         json_out_key(j, "slots");
         json_out_object(j);
-        json_count(j, "max_concurrent", e->max_concurrent);
-        json_count(j, "taken", row->slots_taken);
+        json_out_member_count(j, "max_concurrent", e->max_concurrent);
+        json_out_member_count(j, "taken", row->slots_taken);
         json_out_object_end(j);
     }
     json_out_object_end(j);

@@ -28,26 +28,21 @@ static const struct option_row rows[] = {
     {0},
 };
 
-static void json_text(struct json_out *j, const char *key, const char *text) {
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
 static void json_incident(struct json_out *j, const struct incident *i) {
-    json_text(j, "id", i->id);
-    json_text(j, "service", i->service);
-    json_text(j, "severity", i->severity);
-    json_text(j, "state", incident_state_text(i->state));
-    json_text(j, "summary", i->summary);
+    json_out_member_string(j, "id", i->id);
+    json_out_member_string(j, "service", i->service);
+    json_out_member_string(j, "severity", i->severity);
+    json_out_member_string(j, "state", incident_state_text(i->state));
+    json_out_member_string(j, "summary", i->summary);
     json_moment(j, "created", i->created);
     json_moment(j, "ended", i->ended);
     json_out_key(j, "attempts");
     json_out_int(j, i->round);
-    json_text(j, "cause", i->cause);
-    json_text(j, "rule", i->rule);
+    json_out_member_string(j, "cause", i->cause);
+    json_out_member_string(j, "rule", i->rule);
     json_out_key(j, "confidence");
     json_out_double(j, i->confidence);
-    json_text(j, "outcome", i->outcome);
+    json_out_member_string(j, "outcome", i->outcome);
 }
 
 /* --- list --------------------------------------------------------------------------------------

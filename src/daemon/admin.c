@@ -79,11 +79,6 @@ static bool may_write(struct daemon *d, struct http_request *r) {
 
 /* --- telling ---------------------------------------------------------------------------------- */
 
-static void put_text(struct json_out *j, const char *key, const char *text) {
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
 static void put_checks(const struct daemon *d, struct json_out *j) {
     const struct check_settings *checks = d->checks.items;
     json_out_key(j, "checks");
@@ -91,11 +86,11 @@ static void put_checks(const struct daemon *d, struct json_out *j) {
     for (size_t i = 0; d->health && i < d->checks.count; i++) {
         const struct check_state *state = health_find(d->health, checks[i].name, NULL);
         json_out_object(j);
-        put_text(j, "name", checks[i].name);
-        put_text(j, "level", check_level_text(state->level));
+        json_out_member_string(j, "name", checks[i].name);
+        json_out_member_string(j, "level", check_level_text(state->level));
         json_out_key(j, "critical");
         json_out_bool(j, checks[i].critical);
-        put_text(j, "message", state->last_at ? state->message : "has not run yet");
+        json_out_member_string(j, "message", state->last_at ? state->message : "has not run yet");
         json_out_object_end(j);
     }
     json_out_array_end(j);
@@ -113,23 +108,23 @@ static bool is_ready(const struct daemon *d) {
 static void put_status(const struct daemon *d, struct json_out *j) {
     char text[HTTP_AUTHORITY_SIZE];
     json_out_object(j);
-    put_text(j, "version", HARDY_VERSION);
+    json_out_member_string(j, "version", HARDY_VERSION);
     json_out_key(j, "pid");
     json_out_int(j, getpid());
     clock_format_wall(d->started_wall, text);
-    put_text(j, "started", text);
+    json_out_member_string(j, "started", text);
     /* A companion goes with the command it serves: others had better not rely on it. */
-    put_text(j, "mode", d->options.companion ? "wrap" : "serve");
+    json_out_member_string(j, "mode", d->options.companion ? "wrap" : "serve");
     json_out_key(j, "ready");
     json_out_bool(j, is_ready(d));
-    put_text(j, "config", d->config->path);
-    put_text(j, "state", d->options.state);
+    json_out_member_string(j, "config", d->config->path);
+    json_out_member_string(j, "state", d->options.state);
     json_out_key(j, "guards_shared");
     json_out_bool(j, d->host != NULL);
-    put_text(j, "state_problem", d->state_problem);
+    json_out_member_string(j, "state_problem", d->state_problem);
     http_authority_format(&d->admin_address, 0, text);
-    put_text(j, "admin", text);
-    put_text(j, "health", d->health_server ? d->health_settings.listen : NULL);
+    json_out_member_string(j, "admin", text);
+    json_out_member_string(j, "health", d->health_server ? d->health_settings.listen : NULL);
     json_out_key(j, "gateway");
     gateway_status_to_json(d->gateway, j);
     put_checks(d, j);

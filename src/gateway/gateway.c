@@ -333,16 +333,6 @@ void gateway_write_metrics(const struct gateway *g, struct exposition *x) {
     figures_write(&g->figures, g->set, &state, loop_now(g->loop), x);
 }
 
-static void put_text(struct json_out *j, const char *key, const char *text) {
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
-static void put_count(struct json_out *j, const char *key, uint64_t count) {
-    json_out_key(j, key);
-    json_out_int(j, (int64_t)count);
-}
-
 static void put_seconds(struct json_out *j, const char *key, int64_t span) {
     json_out_key(j, key);
     json_out_double(j, (double)(span / HARDY_MILLISECOND) / 1000);
@@ -352,13 +342,13 @@ void gateway_status_to_json(const struct gateway *g, struct json_out *j) {
     char address[HTTP_AUTHORITY_SIZE];
     http_authority_format(&g->address, 0, address);
     json_out_object(j);
-    put_text(j, "listen", address);
-    put_text(j, "state", g->draining ? "draining" : "serving");
+    json_out_member_string(j, "listen", address);
+    json_out_member_string(j, "state", g->draining ? "draining" : "serving");
     put_seconds(j, "up_s", loop_now(g->loop) - g->started);
-    put_count(j, "active", g->active);
-    put_count(j, "waiting", g->waiting);
-    put_count(j, "connections", g->server ? http_server_connections(g->server) : 0);
-    put_count(j, "reloads", g->reloads);
+    json_out_member_count(j, "active", g->active);
+    json_out_member_count(j, "waiting", g->waiting);
+    json_out_member_count(j, "connections", g->server ? http_server_connections(g->server) : 0);
+    json_out_member_count(j, "reloads", g->reloads);
     json_out_object_end(j);
 }
 
@@ -398,15 +388,16 @@ void gateway_upstreams_to_json(const struct gateway *g, struct json_out *j) {
         const struct upstream *u = &g->set->upstreams[i];
         const struct upstream_figures *f = figures_of(g, u->settings->name);
         json_out_object(j);
-        put_text(j, "name", u->settings->name);
-        put_text(j, "url", u->settings->url_text);
-        put_text(j, "protocol", upstream_protocol_text(u->protocol));
-        put_text(j, "guard", u->guard->name);
-        put_text(j, "credential", u->settings->key ? "key_file" : "the client's own");
+        json_out_member_string(j, "name", u->settings->name);
+        json_out_member_string(j, "url", u->settings->url_text);
+        json_out_member_string(j, "protocol", upstream_protocol_text(u->protocol));
+        json_out_member_string(j, "guard", u->guard->name);
+        json_out_member_string(j, "credential", u->settings->key ? "key_file" : "the client's own");
         json_out_key(j, "requests");
         json_out_object(j);
         for (int o = 0; o < REQUEST_OUTCOME_COUNT; o++) {
-            put_count(j, request_outcome_text((enum request_outcome)o), f ? f->requests[o] : 0);
+            json_out_member_count(j, request_outcome_text((enum request_outcome)o),
+                                  f ? f->requests[o] : 0);
         }
         json_out_object_end(j);
         json_out_key(j, "limits");
@@ -425,23 +416,23 @@ static void guard_to_json(const struct upstream_guard *guard, struct json_out *j
     s.breaker.size = sizeof s.breaker;
     hardy_guard_get_stats(guard->guard, &s);
     json_out_object(j);
-    put_text(j, "name", guard->name);
-    put_text(j, "state", hardy_breaker_state_name(s.breaker.state));
+    json_out_member_string(j, "name", guard->name);
+    json_out_member_string(j, "state", hardy_breaker_state_name(s.breaker.state));
     json_out_key(j, "time_until_retry_s");
     if (s.breaker.time_until_retry == HARDY_NEVER) {
         json_out_null(j);
     } else {
         json_out_double(j, (double)s.breaker.time_until_retry / (double)HARDY_SECOND);
     }
-    put_count(j, "recent_failures", s.breaker.recent_failures);
-    put_count(j, "times_opened", s.breaker.times_opened);
-    put_count(j, "operations", s.operations);
-    put_count(j, "attempts", s.attempts);
-    put_count(j, "retries", s.retries);
-    put_count(j, "retries_suppressed", s.retries_suppressed);
-    put_count(j, "timeouts", s.timeouts);
-    put_count(j, "running", s.running);
-    put_count(j, "waiting", s.waiting);
+    json_out_member_count(j, "recent_failures", s.breaker.recent_failures);
+    json_out_member_count(j, "times_opened", s.breaker.times_opened);
+    json_out_member_count(j, "operations", s.operations);
+    json_out_member_count(j, "attempts", s.attempts);
+    json_out_member_count(j, "retries", s.retries);
+    json_out_member_count(j, "retries_suppressed", s.retries_suppressed);
+    json_out_member_count(j, "timeouts", s.timeouts);
+    json_out_member_count(j, "running", s.running);
+    json_out_member_count(j, "waiting", s.waiting);
     json_out_object_end(j);
 }
 

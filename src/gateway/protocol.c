@@ -298,22 +298,17 @@ static const char *openai_type(enum trouble trouble) {
                                                                         : "invalid_request_error";
 }
 
-static void put_field(struct json_out *j, const char *key, const char *value) {
-    json_out_key(j, key);
-    json_out_string(j, value);
-}
-
 static void write_anthropic(struct json_out *j, const char *type, const char *message,
                             const char *request_id) {
     json_out_object(j);
-    put_field(j, "type", "error");
+    json_out_member_string(j, "type", "error");
     json_out_key(j, "error");
     json_out_object(j);
-    put_field(j, "type", type);
-    put_field(j, "message", message);
+    json_out_member_string(j, "type", type);
+    json_out_member_string(j, "message", message);
     json_out_object_end(j);
     if (request_id) {
-        put_field(j, "request_id", request_id);
+        json_out_member_string(j, "request_id", request_id);
     }
     json_out_object_end(j);
 }
@@ -323,10 +318,10 @@ static void write_openai(struct json_out *j, const char *type, const char *code,
     json_out_object(j);
     json_out_key(j, "error");
     json_out_object(j);
-    put_field(j, "message", message);
-    put_field(j, "type", type);
-    put_field(j, "param", NULL);
-    put_field(j, "code", code);
+    json_out_member_string(j, "message", message);
+    json_out_member_string(j, "type", type);
+    json_out_member_string(j, "param", NULL);
+    json_out_member_string(j, "code", code);
     json_out_object_end(j);
     json_out_object_end(j);
 }
@@ -365,10 +360,10 @@ void protocol_write_error_event(const struct stream_reader *r, const char *messa
     case PROTOCOL_RESPONSES:
         buf_puts(out, "event: error\ndata: ");
         json_out_object(&j);
-        put_field(&j, "type", "error");
-        put_field(&j, "code", "server_error");
-        put_field(&j, "message", message);
-        put_field(&j, "param", NULL);
+        json_out_member_string(&j, "type", "error");
+        json_out_member_string(&j, "code", "server_error");
+        json_out_member_string(&j, "message", message);
+        json_out_member_string(&j, "param", NULL);
         json_out_key(&j, "sequence_number");
         json_out_int(&j, r->sequence + 1);
         json_out_object_end(&j);

@@ -39,41 +39,36 @@ void incident_free(struct incident *i) {
     memset(i, 0, sizeof *i);
 }
 
-static void put(struct json_out *j, const char *key, const char *text) {
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
 static void put_time(struct json_out *j, const char *key, int64_t time) {
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)time);
-    put(j, key, text);
+    json_out_member_string(j, key, text);
 }
 
 void incident_encode(const struct incident *i, struct buf *out) {
     struct json_out j;
     json_out_init(&j, out, 0);
     json_out_object(&j);
-    put(&j, "service", i->service);
-    put(&j, "summary", i->summary);
-    put(&j, "severity", i->severity);
-    put(&j, "state", incident_state_text(i->state));
+    json_out_member_string(&j, "service", i->service);
+    json_out_member_string(&j, "summary", i->summary);
+    json_out_member_string(&j, "severity", i->severity);
+    json_out_member_string(&j, "state", incident_state_text(i->state));
     json_out_key(&j, "by_hand");
     json_out_bool(&j, i->by_hand);
     json_out_key(&j, "told");
     json_out_bool(&j, i->told);
-    put(&j, "owner", i->owner);
+    json_out_member_string(&j, "owner", i->owner);
     put_time(&j, "created", i->created);
     put_time(&j, "ended", i->ended);
     json_out_key(&j, "round");
     json_out_int(&j, i->round);
-    put(&j, "cause", i->cause);
-    put(&j, "rule", i->rule);
+    json_out_member_string(&j, "cause", i->cause);
+    json_out_member_string(&j, "rule", i->rule);
     json_out_key(&j, "confidence");
     json_out_double(&j, i->confidence);
-    put(&j, "action", i->action);
-    put(&j, "last", last_words[i->last]);
-    put(&j, "outcome", i->outcome);
+    json_out_member_string(&j, "action", i->action);
+    json_out_member_string(&j, "last", last_words[i->last]);
+    json_out_member_string(&j, "outcome", i->outcome);
     json_out_key(&j, "events");
     json_out_int(&j, i->events);
     put_time(&j, "gathered", i->gathered);

@@ -72,11 +72,6 @@ struct outbox {
 
 /* --- writing a row ---------------------------------------------------------------------------- */
 
-static void put(struct json_out *j, const char *key, const char *text) {
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
 static struct parcel *pack(const struct notify_target *target, const struct notice *notice,
                            int64_t wall) {
     struct buf text;
@@ -86,12 +81,12 @@ static struct parcel *pack(const struct notify_target *target, const struct noti
     buf_init(&text, MAX_NOTICE);
     json_out_init(&j, &text, 0);
     json_out_object(&j);
-    put(&j, "action", notice->action);
-    put(&j, "dedup_key", notice->dedup_key);
-    put(&j, "summary", notice->summary);
-    put(&j, "severity", notice->severity);
-    put(&j, "source", notice->source);
-    put(&j, "timestamp", at);
+    json_out_member_string(&j, "action", notice->action);
+    json_out_member_string(&j, "dedup_key", notice->dedup_key);
+    json_out_member_string(&j, "summary", notice->summary);
+    json_out_member_string(&j, "severity", notice->severity);
+    json_out_member_string(&j, "source", notice->source);
+    json_out_member_string(&j, "timestamp", at);
     json_out_key(&j, "details");
     if (notice->details && strlen(notice->details) <= MAX_DETAILS)
         json_out_raw(&j, notice->details);
