@@ -12,10 +12,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
+
+from tap import check, finish
 
 HARDY = os.environ["HARDY"]
 BODY = b'{"model":"m", "max_tokens":9,  "zeta":1,"alpha":{"b":[1, 2],"a":null},"messages":[]}'
@@ -106,18 +107,6 @@ def wait_for(condition):
     end = time.monotonic() + 10
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
-
-
-count = failed = 0
-
-
-def check(what, good, note=""):
-    global count, failed
-    count += 1
-    print(f"{'ok' if good else 'not ok'} {count} - {what}", flush=True)
-    if not good:
-        failed += 1
-        print("\n".join("#   " + line for line in str(note).splitlines()), flush=True)
 
 
 def call(port, body=BODY, *headers, path=b"/up/v1/messages", method=b"POST", timeout=30):
@@ -427,8 +416,7 @@ def main():
         finally:
             serve.kill()
             shutil.rmtree(work)
-    print(f"1..{count}")
-    sys.exit(1 if failed else 0)
+    finish()
 
 
 main()

@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 
+from tap import check, finish
+
 HARDY = os.environ["HARDY"]
 AGENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "agent.py")
 SCALE = 0.02
@@ -102,18 +104,6 @@ def calls(name):
 
 def failures(name):
     return len([call for call in calls(name) if call["fault"]])
-
-
-count = failed = 0
-
-
-def check(what, good, note=""):
-    global count, failed
-    count += 1
-    print(f"{'ok' if good else 'not ok'} {count} - {what}", flush=True)
-    if not good:
-        failed += 1
-        print("\n".join("#   " + line for line in str(note).splitlines()), flush=True)
 
 
 # What fails, for as long as it lasts.
@@ -241,8 +231,7 @@ def main():
         for process in started.values():
             process.kill()
         shutil.rmtree(work)
-    print(f"1..{count}")
-    sys.exit(1 if failed else 0)
+    finish()
 
 
 main()
