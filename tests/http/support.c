@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "http/url.h"
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 /* --- the world ------------------------------------------------------------------------------- */
 
@@ -140,6 +142,15 @@ const char *raw_talk(struct world *w, uint16_t port, const char *send, size_t st
     str_copy(text, sizeof text, c.got.data);
     raw_client_free(&c);
     return text;
+}
+
+int raw_dial(uint16_t port) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
 }
 
 /* --- a raw server ---------------------------------------------------------------------------- */

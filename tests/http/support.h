@@ -58,6 +58,8 @@ void raw_client_open(struct raw_client *c, struct world *w, uint16_t port);
 void raw_client_free(struct raw_client *c);
 /* The whole talk: what came back; borrowed until the next call. */
 const char *raw_talk(struct world *w, uint16_t port, const char *send, size_t step);
+/* A connection without a loop, which the caller closes. */
+int raw_dial(uint16_t port);
 
 /* Answers each request that is complete at its blank line (or after `request_len` bytes) with the
  * next of `answers`; NULL there = says nothing. */

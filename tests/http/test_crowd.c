@@ -8,7 +8,6 @@
 #include "http/server.h"
 #include "support.h"
 #include <malloc.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -88,15 +87,6 @@ static void run_until(struct fixture *f, size_t accepted, size_t handled) {
     world_run(&f->w);
 }
 
-static int dial(uint16_t port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
 static void ask(int fd) {
     static const char request[] = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
@@ -144,7 +134,7 @@ static void test_crowd(void **state) {
 
     size_t before = heap_used();
     for (size_t i = 0; i < f.count; i++) {
-        f.fds[i] = dial(f.port);
+        f.fds[i] = raw_dial(f.port);
         if ((i + 1) % BATCH == 0 || i + 1 == f.count) {
             run_until(&f, i + 1, 0);
         }
@@ -167,7 +157,7 @@ static void test_crowd(void **state) {
 
     /* One more is served at once. */
     int64_t asked = loop_clock(f.w.loop);
-    int other = dial(f.port);
+    int other = raw_dial(f.port);
     ask(other);
     run_until(&f, f.count + 1, f.count + 1);
     printf("# one more request took %lld us\n",
@@ -175,7 +165,7 @@ static void test_crowd(void **state) {
     expect_answer(other, "HTTP/1.1 200 ");
 
     /* That was the maximum: the next is told so, and counted. */
-    int beyond = dial(f.port);
+    int beyond = raw_dial(f.port);
     run_until(&f, f.count + 2, f.count + 1);
     expect_answer(beyond, "HTTP/1.1 503 ");
     assert_int_equal(http_server_counts(f.server).refused, 1);

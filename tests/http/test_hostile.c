@@ -10,7 +10,6 @@
 #include "support.h"
 #include <errno.h>
 #include <malloc.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -305,19 +304,10 @@ static void on_flood(struct loop_timer *timer) {
     }
 }
 
-static int dial(uint16_t port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
 static void flood(struct fixture *f, struct flood *d) {
     d->f = f;
     f->flooded = true;
-    d->fd = dial(f->port);
+    d->fd = raw_dial(f->port);
     d->heap_most = 0;
     loop_timer_init(&d->timer, on_flood, d);
     size_t before = heap_used();
@@ -442,7 +432,7 @@ static void test_uv_leaving(void **state) {
         for (int attempt = 0; attempt < 5 && turns > 1; attempt++) {
             struct fixture f;
             begin(&f, false);
-            int fd = dial(f.port);
+            int fd = raw_dial(f.port);
             size_t len = strlen(rows[i].request);
             assert_int_equal(send(fd, rows[i].request, len, MSG_NOSIGNAL), len);
             world_run(&f.w);
@@ -472,10 +462,10 @@ static void test_uv_begun_too_late(void **state) {
     struct fixture f;
     (void)state;
     begin(&f, false);
-    int waker = dial(f.port);
+    int waker = raw_dial(f.port);
     assert_int_equal(send(waker, wake, sizeof wake - 1, MSG_NOSIGNAL), sizeof wake - 1);
     world_run(&f.w);
-    int fd = dial(f.port);
+    int fd = raw_dial(f.port);
     assert_int_equal(send(fd, silent, sizeof silent - 1, MSG_NOSIGNAL), sizeof silent - 1);
     world_run(&f.w);
     assert_non_null(f.kept);
