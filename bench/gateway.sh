@@ -7,6 +7,7 @@
 set -u
 hardy=$(realpath "$1") # meson hands out paths relative to its build folder
 peer=$(realpath "$2")
+. "$(dirname "$0")/../tools/free_port.sh"
 rounds=${ROUNDS:-3}
 seconds=${SECONDS_EACH:-3}
 PATH=$PATH:/usr/sbin:/sbin
@@ -26,14 +27,6 @@ export XDG_CONFIG_HOME=$work/none XDG_STATE_HOME=$work/none XDG_RUNTIME_DIR=$wor
 unset HARDY_CONFIG HARDY_STATE
 ulimit -n "$(ulimit -Hn)" 2>/dev/null
 
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 20000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo $port
-}
 up() { # up PORT: until somebody listens there
     local i
     for i in $(seq 500); do

@@ -3,7 +3,7 @@
 # hardy env, wrap, status and requests.
 . "$(dirname "$0")/support.sh"
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+. "$here/../../tools/free_port.sh"
 cat >hardy.yaml <<END
 gateway: {listen: "127.0.0.1:$(free_port)"}
 admin: {listen: "127.0.0.1:$(free_port)"}

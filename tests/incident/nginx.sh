@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # For tests with the service of the example: a real nginx of its own, watched at a quick pace. Needs
 # HARDY and EXAMPLES. `service start|stop|freeze|running`; watch.yaml is its configuration.
+. "$(dirname "$0")/../../tools/free_port.sh"
 . "$(dirname "$0")/../tap.sh"
 PATH=$PATH:/usr/sbin:/sbin
 for need in nginx curl; do
@@ -14,14 +15,6 @@ for need in nginx curl; do
 done
 export PAYMENT_API_DIR=$work/nginx PAYMENT_API_PORT EXAMPLES
 HARDY_STATE=$work/state/hardy.db
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 20000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
 PAYMENT_API_PORT=$(free_port)
 service() { "$EXAMPLES/payment-api/payment-api.sh" "$@"; }
 

@@ -5,6 +5,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$root/tools/free_port.sh"
 build=${HARDY_BUILD:-$root/build}
 hardy=$build/hardy
 PATH=$PATH:/usr/sbin:/sbin
@@ -27,19 +28,6 @@ check() { # check WHAT COMMAND...
     local what=$1
     shift
     if "$@"; then good "$what"; else bad "$what"; fi
-}
-
-free_port() {
-    local port
-    for _ in {1..100}; do
-        port=$((20000 + RANDOM % 20000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || {
-            echo "$port"
-            return
-        }
-    done
-    say "no free port on 127.0.0.1 found" >&2
-    exit 1
 }
 
 wait_for() { # wait_for PATTERN FILE: until a line matches, at most 30 s
