@@ -157,11 +157,21 @@ static void write_refusal(struct gateway *g, enum upstream_protocol speaks,
 }
 
 void refuse_request(struct gateway *g, enum upstream_protocol speaks, struct http_request *request,
-                    const char *request_id, const struct refusal *refusal) {
+                    const struct refusal *refusal) {
     struct http_headers *h = &g->scratch;
+    char id[20];
+    make_request_id(g, id);
     http_headers_reset(h);
-    put_header(h, "x-hardy-request-id", request_id);
-    write_refusal(g, speaks, request, h, request_id, refusal);
+    put_header(h, "x-hardy-request-id", id);
+    write_refusal(g, speaks, request, h, id, refusal);
+}
+
+struct refusal refusal_for_now(enum upstream_protocol speaks, int64_t after, const char *text) {
+    return (struct refusal){.status = protocol_passing_status(speaks),
+                            .trouble = TROUBLE_OVERLOADED,
+                            .passing = true,
+                            .after = after,
+                            .text = text};
 }
 
 void answer_refuse(struct call *c, enum request_outcome outcome, const struct refusal *refusal) {

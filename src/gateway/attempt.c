@@ -332,16 +332,12 @@ static void overflow(struct call *c, const char *data, size_t len) {
 /* --- the client's callbacks ------------------------------------------------------------------- */
 
 static void settle_limits(struct call *c, const struct http_headers *headers) {
-    struct learned *l = upstream_learned(c->up, c->credential);
-    if (!c->charged) {
-        return;
+    if (c->charged && headers) {
+        c->charged = false;
+        learned_update(upstream_learned(c->up, c->credential), &c->cost, headers,
+                       loop_now(c->g->loop), loop_wall(c->g->loop));
     }
-    c->charged = false;
-    if (headers) {
-        learned_update(l, &c->cost, headers, loop_now(c->g->loop), loop_wall(c->g->loop));
-    } else {
-        learned_forget(l, &c->cost);
-    }
+    call_forget_cost(c);
 }
 
 static void on_connected(void *ctx, struct http_call *http) {

@@ -57,15 +57,20 @@ static void settle_tokens(struct call *c) {
     gcra_charge(guard->token_words, &guard->tokens, counted - c->cost.of[LEARNED_TOKENS], now(c));
 }
 
+void call_forget_cost(struct call *c) {
+    if (c->charged) {
+        c->charged = false;
+        learned_forget(upstream_learned(c->up, c->credential), &c->cost);
+    }
+}
+
 static void end_call(struct call *c) {
     struct gateway *g = c->g;
     struct request_record *r = c->record;
     settle_tokens(c);
     wait_ends(c, NULL);
     loop_timer_stop(g->loop, &c->timer);
-    if (c->charged) {
-        learned_forget(upstream_learned(c->up, c->credential), &c->cost);
-    }
+    call_forget_cost(c);
     list_remove(&c->link);
     g->active--;
     try_release(c);
@@ -114,11 +119,7 @@ static void answer_failure(struct call *c, const hardy_step *step) {
         str_copy(c->record->reason, sizeof c->record->reason, text);
         return;
     }
-    struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                              .trouble = TROUBLE_OVERLOADED,
-                              .passing = true,
-                              .after = step->retry_after,
-                              .text = text};
+    struct refusal refusal = refusal_for_now(c->up->protocol, step->retry_after, text);
     if (unknown) {
         /* Clients of an API of models know which of its calls may be repeated. */
         refusal = (struct refusal){.status = 502,
@@ -138,10 +139,7 @@ void call_report(struct call *c, const struct verdict *verdict) {
         after = after < HARDY_MINUTE ? after : HARDY_MINUTE;
         learned_hold(upstream_learned(c->up, c->credential), now(c), time_add(now(c), after));
     }
-    if (c->charged) {
-        c->charged = false;
-        learned_forget(upstream_learned(c->up, c->credential), &c->cost);
-    }
+    call_forget_cost(c);
     if (c->drive) {
         drive_report(c->drive, c->attempt, &verdict->outcome);
     }
@@ -285,11 +283,8 @@ static void start_operation(struct call *c) {
     loop_timer_start(c->g->loop, &c->timer, time_add(now(c), c->set->settings.heartbeat));
     if (drive_start(c->g->loop, c->up->guard->guard, &o, &events, c, &c->drive, &error) !=
         HARDY_OK) {
-        struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                                  .trouble = TROUBLE_OVERLOADED,
-                                  .passing = true,
-                                  .after = -1,
-                                  .text = "hardy: no memory for this request"};
+        struct refusal refusal =
+            refusal_for_now(c->up->protocol, -1, "hardy: no memory for this request");
         answer_refuse(c, REQUEST_GATEWAY, &refusal);
         end_call(c);
     }
@@ -301,8 +296,7 @@ static void on_let_through(struct loop_timer *timer) {
     struct call *c = timer->ctx;
     struct learned *l = upstream_learned(c->up, c->credential);
     if (l->held_until > now(c)) { /* one that went before was refused meanwhile */
-        c->charged = false;
-        learned_forget(l, &c->cost);
+        call_forget_cost(c);
         queue_for_limits(c);
     } else {
         start_operation(c);
@@ -341,11 +335,8 @@ static void queue_for_limits(struct call *c) {
         snprintf(text, sizeof text,
                  "hardy: the limits of %s %s are used up for longer than this request may wait",
                  c->record->upstream, whose);
-        struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                                  .trouble = TROUBLE_OVERLOADED,
-                                  .passing = true,
-                                  .after = at == HARDY_NEVER ? -1 : at - now(c),
-                                  .text = text};
+        struct refusal refusal =
+            refusal_for_now(c->up->protocol, at == HARDY_NEVER ? -1 : at - now(c), text);
         answer_refuse(c, REQUEST_POLICY, &refusal);
         end_call(c);
         return;
@@ -527,14 +518,10 @@ void call_take(struct gateway *g, const struct upstream *u, const char *rest, co
     struct request_record *r = calloc(1, sizeof *r);
     char why[200] = "hardy: no memory for this request";
     if (!c || !r) {
-        struct refusal refusal = {.status = protocol_passing_status(u->protocol),
-                                  .trouble = TROUBLE_OVERLOADED,
-                                  .passing = true,
-                                  .after = -1,
-                                  .text = why};
+        struct refusal refusal = refusal_for_now(u->protocol, -1, why);
         free(c);
         free(r);
-        refuse_request(g, u->protocol, request, "-", &refusal);
+        refuse_request(g, u->protocol, request, &refusal);
         return;
     }
     c->g = g;
@@ -575,11 +562,8 @@ static void refuse_waiting(struct call *c) {
         drive_cancel(c->drive);
         return;
     }
-    struct refusal refusal = {.status = protocol_passing_status(c->up->protocol),
-                              .trouble = TROUBLE_OVERLOADED,
-                              .passing = true,
-                              .after = HARDY_SECOND,
-                              .text = "hardy is shutting down"};
+    struct refusal refusal =
+        refusal_for_now(c->up->protocol, HARDY_SECOND, "hardy is shutting down");
     answer_refuse(c, REQUEST_POLICY, &refusal);
     end_call(c);
 }

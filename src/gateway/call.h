@@ -70,6 +70,8 @@ struct call {
 /* --- call.c --- */
 /* The attempt has ended as `verdict` says. */
 void call_report(struct call *c, const struct verdict *verdict);
+/* What it was estimated to cost of the learned limits is on its way no longer. */
+void call_forget_cost(struct call *c);
 
 /* While the client does not read, the upstream's silence is ours, and no time-out counts it. How
  * long the client may do so, the server decides. */

@@ -27,11 +27,23 @@ void figures_free(struct figures *f) {
     f->models = NULL;
 }
 
+static size_t index_of(const struct figures *f, const char *upstream) {
+    size_t i = 0;
+    while (i < f->upstream_count && !str_eq(f->upstreams[i].name, upstream)) {
+        i++;
+    }
+    return i;
+}
+
+const struct upstream_figures *figures_find(const struct figures *f, const char *upstream) {
+    size_t i = index_of(f, upstream);
+    return i < f->upstream_count ? &f->upstreams[i] : NULL;
+}
+
 static struct upstream_figures *find_upstream(struct figures *f, const struct request_record *r) {
-    for (size_t i = 0; i < f->upstream_count; i++) {
-        if (str_eq(f->upstreams[i].name, r->upstream)) {
-            return &f->upstreams[i];
-        }
+    size_t i = index_of(f, r->upstream);
+    if (i < f->upstream_count) {
+        return &f->upstreams[i];
     }
     if (f->upstream_count == FIGURES_UPSTREAMS) {
         return NULL;

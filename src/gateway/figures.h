@@ -36,13 +36,14 @@ struct figures {
 };
 bool figures_init(struct figures *f);
 void figures_free(struct figures *f);
+/* NULL: nothing was asked of it yet. */
+const struct upstream_figures *figures_find(const struct figures *f, const char *upstream);
 void figures_add_attempt(struct figures *f, const struct request_record *r,
                          enum attempt_result result);
 void figures_add_request(struct figures *f, const struct request_record *r);
 
 struct figures_now { /* gauges */
     size_t active, waiting, connections;
-    uint64_t memory;
     bool draining;
 };
 void figures_write(const struct figures *f, const struct upstream_set *set,

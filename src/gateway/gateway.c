@@ -59,7 +59,7 @@ static const char *recognise(const struct gateway *g, const struct http_headers 
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void refuse_unknown(struct gateway *g, struct http_request *r, const char *id) {
+static void refuse_unknown(struct gateway *g, struct http_request *r) {
     struct buf text;
     buf_init(&text, 4096);
     buf_puts(&text, "hardy: nothing is at this path; there is");
@@ -69,7 +69,7 @@ static void refuse_unknown(struct gateway *g, struct http_request *r, const char
     struct refusal refusal = {.status = 404,
                               .trouble = TROUBLE_NOT_FOUND,
                               .text = text.data ? text.data : "hardy: nothing is at this path"};
-    refuse_request(g, UPSTREAM_HTTP, r, id, &refusal);
+    refuse_request(g, UPSTREAM_HTTP, r, &refusal);
     buf_free(&text);
 }
 
@@ -112,11 +112,9 @@ static const char *objection(const struct http_request *r, const char *rest) {
 static void handle(void *ctx, struct http_request *r) {
     struct gateway *g = ctx;
     const char *rest;
-    char id[20];
     const struct upstream *u = upstream_find(g->set, http_request_path(r), &rest);
     if (!u) {
-        make_request_id(g, id);
-        refuse_unknown(g, r, id);
+        refuse_unknown(g, r);
         return;
     }
     bool bare = rest[0] == '\0' || str_eq(rest, "/");
@@ -131,25 +129,19 @@ static void handle(void *ctx, struct http_request *r) {
                                   .text =
                                       "hardy: this gateway serves known clients; send the token "
                                       "of one as x-api-key or Authorization: Bearer"};
-        make_request_id(g, id);
-        refuse_request(g, u->protocol, r, id, &refusal);
+        refuse_request(g, u->protocol, r, &refusal);
         return;
     }
     const char *why = objection(r, rest);
     if (why) {
         struct refusal refusal = {.status = 400, .trouble = TROUBLE_INVALID, .text = why};
-        make_request_id(g, id);
-        refuse_request(g, u->protocol, r, id, &refusal);
+        refuse_request(g, u->protocol, r, &refusal);
         return;
     }
     if (g->draining) {
-        struct refusal refusal = {.status = protocol_passing_status(u->protocol),
-                                  .trouble = TROUBLE_OVERLOADED,
-                                  .passing = true,
-                                  .after = HARDY_SECOND,
-                                  .text = "hardy is shutting down"};
-        make_request_id(g, id);
-        refuse_request(g, u->protocol, r, id, &refusal);
+        struct refusal refusal =
+            refusal_for_now(u->protocol, HARDY_SECOND, "hardy is shutting down");
+        refuse_request(g, u->protocol, r, &refusal);
         return;
     }
     call_take(g, u, rest, client, r);
@@ -372,21 +364,12 @@ static void limit_to_json(const struct learned *l, int64_t now, struct json_out 
     json_out_object_end(j);
 }
 
-static const struct upstream_figures *figures_of(const struct gateway *g, const char *name) {
-    for (size_t i = 0; i < g->figures.upstream_count; i++) {
-        if (str_eq(g->figures.upstreams[i].name, name)) {
-            return &g->figures.upstreams[i];
-        }
-    }
-    return NULL;
-}
-
 void gateway_upstreams_to_json(const struct gateway *g, struct json_out *j) {
     int64_t now = loop_now(g->loop);
     json_out_array(j);
     for (size_t i = 0; i < g->set->count; i++) {
         const struct upstream *u = &g->set->upstreams[i];
-        const struct upstream_figures *f = figures_of(g, u->settings->name);
+        const struct upstream_figures *f = figures_find(&g->figures, u->settings->name);
         json_out_object(j);
         json_out_member_string(j, "name", u->settings->name);
         json_out_member_string(j, "url", u->settings->url_text);
@@ -445,13 +428,12 @@ void gateway_guards_to_json(const struct gateway *g, struct json_out *j) {
 }
 
 void gateway_guard_to_json(const struct gateway *g, const char *name, struct json_out *j) {
-    for (size_t i = 0; i < g->set->guard_count; i++) {
-        if (str_eq(g->set->guards[i].name, name)) {
-            guard_to_json(&g->set->guards[i], j);
-            return;
-        }
+    const struct upstream_guard *guard = upstream_guard_find(g->set, name);
+    if (guard) {
+        guard_to_json(guard, j);
+    } else {
+        json_out_null(j);
     }
-    json_out_null(j);
 }
 
 void gateway_active_to_json(const struct gateway *g, struct json_out *j) {
@@ -464,17 +446,16 @@ const struct request_record *gateway_find_active(const struct gateway *g, const 
 
 hardy_status gateway_force_guard(struct gateway *g, const char *name, hardy_breaker_state state,
                                  int64_t until, hardy_error *error) {
+    const struct upstream_guard *guard = upstream_guard_find(g->set, name);
+    if (guard) {
+        hardy_status status = hardy_guard_force(guard->guard, state, until);
+        return status == HARDY_OK ? status : fail(error, status, name, "this guard has no breaker");
+    }
     const char *names[FIGURES_UPSTREAMS];
     size_t count = 0;
-    for (size_t i = 0; i < g->set->guard_count; i++) {
-        if (str_eq(g->set->guards[i].name, name)) {
-            hardy_status status = hardy_guard_force(g->set->guards[i].guard, state, until);
-            return status == HARDY_OK ? status
-                                      : fail(error, status, name, "this guard has no breaker");
-        }
-        if (count < FIGURES_UPSTREAMS) {
-            names[count++] = g->set->guards[i].name;
-        }
+    while (count < g->set->guard_count && count < FIGURES_UPSTREAMS) {
+        names[count] = g->set->guards[count].name;
+        count++;
     }
     const char *near = str_nearest(name, names, count);
     return fail(error, HARDY_E_NOT_FOUND, NULL, "no guard is called \"%s\"%s%s%s", name,

@@ -49,7 +49,9 @@ struct refusal {
     const char *text; /* for a person */
 };
 void refuse_request(struct gateway *g, enum upstream_protocol speaks, struct http_request *request,
-                    const char *request_id, const struct refusal *refusal);
+                    const struct refusal *refusal);
+/* One that says: not now, come again after `after`. */
+struct refusal refusal_for_now(enum upstream_protocol speaks, int64_t after, const char *text);
 /* The name of the client whose token this header carries; NULL. */
 const char *client_of_header(const struct upstream_set *set, const char *name, const char *value);
 void make_request_id(struct gateway *g, char out[20]);

@@ -91,16 +91,23 @@ static hardy_status read_guard(const struct config *config, const struct upstrea
     return guard_settings_read(&source, out, error);
 }
 
-static hardy_status find_guard(struct loop *loop, const struct config *config,
+const struct upstream_guard *upstream_guard_find(const struct upstream_set *set, const char *name) {
+    for (size_t i = 0; i < set->guard_count; i++) {
+        if (str_eq(set->guards[i].name, name)) {
+            return &set->guards[i];
+        }
+    }
+    return NULL;
+}
+
+static hardy_status take_guard(struct loop *loop, const struct config *config,
                                struct standings *standings, const struct upstream_settings *u,
                                struct upstream_set *set, const struct upstream_guard **out,
                                hardy_error *error) {
     const char *name = u->guard ? u->guard : u->name;
-    for (size_t i = 0; i < set->guard_count; i++) {
-        if (str_eq(set->guards[i].name, name)) {
-            *out = &set->guards[i];
-            return HARDY_OK;
-        }
+    *out = upstream_guard_find(set, name);
+    if (*out) {
+        return HARDY_OK;
     }
     struct guard_settings settings;
     hardy_status status = read_guard(config, u, &settings, error);
@@ -135,7 +142,7 @@ static hardy_status fill(struct loop *loop, const struct config *config,
             return fail(error, HARDY_E_NOMEM, NULL, "no memory for upstreams");
         }
         hardy_status status =
-            find_guard(loop, config, standings, u->settings, set, &u->guard, error);
+            take_guard(loop, config, standings, u->settings, set, &u->guard, error);
         if (status != HARDY_OK) {
             error_prefix(error, "upstream `%s`", u->settings->name);
             return status;

@@ -62,6 +62,7 @@ void upstream_set_release(struct upstream_set *set); /* NULL is fine */
 /* By the first part of a path, "/anthropic/v1/messages"; *rest = what follows it, "" or "/...". */
 const struct upstream *upstream_find(const struct upstream_set *set, const char *path,
                                      const char **rest);
+const struct upstream_guard *upstream_guard_find(const struct upstream_set *set, const char *name);
 /* The limits learned for this credential (its hash); the oldest gives way to a new one. */
 struct learned *upstream_learned(const struct upstream *u, uint64_t credential);
 #endif
