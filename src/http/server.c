@@ -64,9 +64,6 @@ const char *http_request_peer(const struct http_request *r) {
 int64_t http_request_received(const struct http_request *r) {
     return r->received;
 }
-struct loop *http_request_loop(const struct http_request *r) {
-    return r->server->loop;
-}
 bool http_request_gone(const struct http_request *r) {
     return r->peer == NULL;
 }
@@ -244,13 +241,6 @@ void http_request_read(struct http_request *r, const struct http_request_events 
                        void *ctx) {
     r->events = events;
     r->ctx = ctx;
-}
-
-void http_request_pause(struct http_request *r, bool pause) {
-    if (r->peer && !r->body_complete) {
-        stop_reading(r->peer, pause);
-        peer_arm(r->peer);
-    }
 }
 
 static size_t body_max(const struct http_server *s, const struct http_route *route) {

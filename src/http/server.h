@@ -82,7 +82,6 @@ const char *http_request_body(const struct http_request *r, size_t *len); /* NUL
 const char *http_request_peer(const struct http_request *r);
 /* When its last byte had been read, the head's or the body's; HARDY_NEVER before. */
 int64_t http_request_received(const struct http_request *r);
-struct loop *http_request_loop(const struct http_request *r);
 bool http_request_gone(const struct http_request *r); /* nobody is there to read the answer */
 
 /* All may be NULL. */
@@ -100,7 +99,6 @@ struct http_request_events {
 };
 /* Sets the callbacks (borrowed), and starts a streamed body. */
 void http_request_read(struct http_request *r, const struct http_request_events *events, void *ctx);
-void http_request_pause(struct http_request *r, bool pause); /* back-pressure on a streamed body */
 
 /* --- the answer ------------------------------------------------------------------------------ */
 /* Headers of framing (Content-Length, Connection ...) among `headers` are left out: the server
