@@ -186,3 +186,9 @@ const char *remote_text(const json_t *object, const char *key) {
 double remote_number(const json_t *object, const char *key) {
     return json_number_value(json_object_get(object, key));
 }
+
+void remote_print(const json_t *value) {
+    char *text = json_dumps(value, JSON_INDENT(2));
+    puts(text ? text : "{}");
+    free(text);
+}

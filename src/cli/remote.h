@@ -36,4 +36,6 @@ void remote_problem(int status, const char *body, size_t len, char *out, size_t 
 /* Members of objects: "" and 0 when they are missing. */
 const char *remote_text(const json_t *object, const char *key);
 double remote_number(const json_t *object, const char *key);
+/* For --json: to stdout, indented. */
+void remote_print(const json_t *value);
 #endif

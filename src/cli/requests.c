@@ -98,9 +98,7 @@ static int print_list(struct remote *remote, unsigned count, hardy_error *error)
     json_t *running = json_object_get(answer, "running");
     size_t i;
     if (remote->o->globals.json) {
-        char *text = json_dumps(answer, JSON_INDENT(2));
-        puts(text ? text : "{}");
-        free(text);
+        remote_print(answer);
     } else if (json_array_size(past) + json_array_size(running) == 0) {
         printf("no requests yet\n");
     } else {
@@ -372,9 +370,7 @@ static int show(struct remote *remote, const char *id, hardy_error *error) {
         return EXIT_FAILED;
     }
     if (remote->o->globals.json) {
-        char *text = json_dumps(r, JSON_INDENT(2));
-        puts(text ? text : "{}");
-        free(text);
+        remote_print(r);
     } else {
         print_facts(r);
         print_timeline(r);

@@ -12,6 +12,7 @@
 #include "cli/serving.h"
 #include "cli/session.h"
 #include "durable/run.h"
+#include "gateway/record.h"
 #include "incident/incident.h"
 #include <signal.h>
 #include <stdio.h>
@@ -34,10 +35,6 @@ static const struct option_row rows[] = {
      "without it"},
     {0},
 };
-
-static const char *const outcomes[] = {"ok",  "caller",    "policy", "provider",
-                                       "cut", "cancelled", "gateway"};
-#define OUTCOMES (sizeof outcomes / sizeof *outcomes)
 
 struct screen {
     struct options *o;
@@ -149,13 +146,14 @@ static void count_again(struct screen *s) {
     size_t i, n;
     json_array_foreach(list, i, u) {
         json_t *counts = json_object();
-        for (size_t o = 0; o < OUTCOMES; o++) {
+        for (int o = 0; o < REQUEST_OUTCOME_COUNT; o++) {
+            const char *outcome = request_outcome_text((enum request_outcome)o);
             json_int_t count = 0;
             json_array_foreach(json_object_get(s->requests, "requests"), n, r) {
-                count += recent(s, r) && str_eq(remote_text(r, "outcome"), outcomes[o]) &&
+                count += recent(s, r) && str_eq(remote_text(r, "outcome"), outcome) &&
                          str_eq(remote_text(r, "upstream"), remote_text(u, "name"));
             }
-            (void)json_object_set_new(counts, outcomes[o], json_integer(count));
+            (void)json_object_set_new(counts, outcome, json_integer(count));
         }
         (void)json_object_set_new(u, "requests", counts);
     }
@@ -358,9 +356,7 @@ static void print_json(const struct screen *s) {
         all, "guards", up ? json_incref(json_object_get(s->guards, "guards")) : shared_guards(s));
     (void)json_object_set_new(all, "failed", failed_lately(s));
     (void)json_object_set(all, "needs", s->needs);
-    char *text = json_dumps(all, JSON_INDENT(2));
-    puts(text ? text : "{}");
-    free(text);
+    remote_print(all);
     json_decref(all);
 }
 
