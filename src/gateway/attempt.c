@@ -133,7 +133,7 @@ static void note_bytes(struct call *c) {
 /* An error inside a stream that has begun nothing yet is like an answer with that error. */
 static void take_error_event(struct call *c, const struct sse_event *event) {
     char why[160];
-    struct verdict v = judge_event(c->up->protocol, &c->reader.error);
+    struct verdict v = judge_event(&c->reader.error);
     describe(c, &c->reader.error, why, sizeof why);
     if (v.untouched) {
         commit(c, -1); /* the client's own fault: it must see this very event */
@@ -197,7 +197,7 @@ static void on_event(void *ctx, const struct sse_event *event) {
             take_error_event(c, event);
             return;
         }
-        c->verdict = judge_event(c->up->protocol, &c->reader.error);
+        c->verdict = judge_event(&c->reader.error);
     }
     if (meaning == EVENT_TERMINAL) {
         c->terminal = true;

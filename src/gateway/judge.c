@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gateway/judge.h"
 #include "base/str.h"
+#include "gateway/learned.h"
 #include "policy/outcome.h"
 #include <string.h>
 
@@ -55,28 +56,26 @@ static enum attempt_result result_of_status(int status) {
                                             : ATTEMPT_REJECTED;
 }
 
+/* `longest`, or the reset of this limit when it is used up and that is later. */
+static int64_t later_reset(const struct http_headers *headers, const char *left_name,
+                           const char *reset_name, int64_t wall, int64_t longest) {
+    const char *left = left_name ? http_headers_get(headers, left_name) : NULL;
+    const char *reset = reset_name ? http_headers_get(headers, reset_name) : NULL;
+    int64_t after = left && reset && str_eq(left, "0") ? http_reset_after(reset, wall) : 0;
+    return after > longest ? after : longest;
+}
+
 /* The longest of the resets of what is used up. */
 static int64_t reset_of_used_up(const struct http_headers *headers, int64_t wall) {
-    static const char *const limits[][2] = {
-        {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"},
-        {"anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"},
-        {"anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"},
-        {"anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"},
-        {"x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
-        {"x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
-        {"ratelimit-remaining", "ratelimit-reset"},
-        {"x-ratelimit-remaining", "x-ratelimit-reset"},
-    };
     int64_t longest = 0;
-    for (size_t i = 0; i < COUNT(limits); i++) {
-        const char *left = http_headers_get(headers, limits[i][0]);
-        const char *reset = http_headers_get(headers, limits[i][1]);
-        if (left && reset && strcmp(left, "0") == 0) {
-            int64_t after = http_reset_after(reset, wall);
-            longest = after > longest ? after : longest;
+    for (size_t i = 0; i < LEARNED_COUNT; i++) {
+        const struct learned_headers *names = &learned_headers[i];
+        for (size_t p = 0; p < LEARNED_PROVIDERS; p++) {
+            longest = later_reset(headers, names->left[p], names->reset[p], wall, longest);
         }
     }
-    return longest;
+    longest = later_reset(headers, "ratelimit-remaining", "ratelimit-reset", wall, longest);
+    return later_reset(headers, "x-ratelimit-remaining", "x-ratelimit-reset", wall, longest);
 }
 
 int64_t judge_retry_after(const struct http_headers *headers, int64_t wall) {
@@ -140,10 +139,9 @@ struct verdict judge_answer(enum upstream_protocol upstream, int status,
     return v;
 }
 
-struct verdict judge_event(enum upstream_protocol upstream, const struct told_error *error) {
+struct verdict judge_event(const struct told_error *error) {
     struct verdict v = {.outcome = {.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_UNKNOWN},
                         .result = ATTEMPT_ERROR};
-    (void)upstream;
     if (is_final(error)) {
         v.outcome.kind = HARDY_IGNORED;
         v.result = is_spent(error) ? ATTEMPT_QUOTA : ATTEMPT_REJECTED;

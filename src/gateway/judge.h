@@ -44,7 +44,7 @@ struct verdict judge_answer(enum upstream_protocol upstream, int status,
                             const struct http_headers *headers, const char *body, size_t len,
                             int64_t wall);
 /* An error event inside a stream that had answered 200. */
-struct verdict judge_event(enum upstream_protocol upstream, const struct told_error *error);
+struct verdict judge_event(const struct told_error *error);
 /* No whole answer came. */
 struct verdict judge_failure(const struct http_failure *failure);
 /* The answer came whole as HTTP, and is not what the protocol demands. */

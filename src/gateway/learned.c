@@ -16,9 +16,7 @@
 /* Larger ones are a way to say that there is none. */
 #define LIMIT_MOST 1e10
 
-static const struct {
-    const char *limit[2], *left[2], *reset[2]; /* Anthropic's name, OpenAI's */
-} names[LEARNED_COUNT] = {
+const struct learned_headers learned_headers[LEARNED_COUNT] = {
     [LEARNED_REQUESTS] = {{"anthropic-ratelimit-requests-limit", "x-ratelimit-limit-requests"},
                           {"anthropic-ratelimit-requests-remaining",
                            "x-ratelimit-remaining-requests"},
@@ -126,10 +124,10 @@ void learned_forget(struct learned *l, const struct learned_cost *cost) {
     }
 }
 
-static bool read_count(const struct http_headers *headers, const char *const found[2],
-                       double *out) {
-    for (size_t i = 0; i < 2; i++) {
-        const char *text = found[i] ? http_headers_get(headers, found[i]) : NULL;
+static bool read_count(const struct http_headers *headers,
+                       const char *const names[LEARNED_PROVIDERS], double *out) {
+    for (size_t i = 0; i < LEARNED_PROVIDERS; i++) {
+        const char *text = names[i] ? http_headers_get(headers, names[i]) : NULL;
         size_t len = text ? strlen(text) : 0;
         if (len > 0 && *text != '-' && number_scan(text, len, true) == len) {
             *out = number_value(text, len);
@@ -139,10 +137,10 @@ static bool read_count(const struct http_headers *headers, const char *const fou
     return false;
 }
 
-static int64_t read_reset(const struct http_headers *headers, const char *const found[2],
-                          int64_t wall) {
-    for (size_t i = 0; i < 2; i++) {
-        const char *text = found[i] ? http_headers_get(headers, found[i]) : NULL;
+static int64_t read_reset(const struct http_headers *headers,
+                          const char *const names[LEARNED_PROVIDERS], int64_t wall) {
+    for (size_t i = 0; i < LEARNED_PROVIDERS; i++) {
+        const char *text = names[i] ? http_headers_get(headers, names[i]) : NULL;
         if (text) {
             return http_reset_after(text, wall);
         }
@@ -167,7 +165,7 @@ void learned_update(struct learned *l, const struct learned_cost *cost,
     for (size_t i = 0; i < LEARNED_COUNT; i++) {
         struct learned_limit *limit = &l->limits[i];
         double most, left;
-        if (!read_count(headers, names[i].limit, &most)) {
+        if (!read_count(headers, learned_headers[i].limit, &most)) {
             continue;
         }
         /* Some answers hold 0 for "no limit of this kind". */
@@ -175,14 +173,15 @@ void learned_update(struct learned *l, const struct learned_cost *cost,
             limit->known = false;
             continue;
         }
-        if (!read_count(headers, names[i].left, &left)) {
+        if (!read_count(headers, learned_headers[i].left, &left)) {
             continue;
         }
         if (!limit->known) {
             hardy_rate_config_init(&limit->rate, sizeof limit->rate);
             limit->known = true;
         }
-        limit->rate.events = events_a_second(most, left, read_reset(headers, names[i].reset, wall));
+        limit->rate.events =
+            events_a_second(most, left, read_reset(headers, learned_headers[i].reset, wall));
         limit->rate.period = HARDY_SECOND;
         limit->rate.burst = most;
         gcra_set_left(&limit->words, &limit->rate, left - limit->unanswered, now);

@@ -21,9 +21,16 @@ enum learned_kind {
     LEARNED_COUNT
 };
 
+/* How the providers name what they tell: Anthropic, OpenAI; NULL = it has no such header. */
+#define LEARNED_PROVIDERS 2
+struct learned_headers {
+    const char *limit[LEARNED_PROVIDERS], *left[LEARNED_PROVIDERS], *reset[LEARNED_PROVIDERS];
+};
+extern const struct learned_headers learned_headers[LEARNED_COUNT];
+
 struct learned_limit {
     bool known;
-    hardy_rate_config rate; /* events a minute, burst = the limit */
+    hardy_rate_config rate; /* events a second, burst = the limit */
     struct gcra_words words;
     double unanswered; /* events of requests whose answers have not told what is left yet */
 };
@@ -42,7 +49,7 @@ struct learned {
 struct learned_cost {
     double of[LEARNED_COUNT];
 };
-/* An estimate before the call: a token is four bytes, and all of max_tokens may come. */
+/* An estimate before the call: a token is four bytes, and of max_tokens no more come than usual. */
 void learned_estimate(size_t body_len, int64_t max_tokens, struct learned_cost *out);
 
 void learned_init(struct learned *l, uint64_t credential);
