@@ -73,14 +73,11 @@ hardy_status admin_settings_read(const struct config *config, struct admin_setti
 hardy_status admin_settings_listen(struct admin_settings *s, const char *listen,
                                    hardy_error *error) {
     char why[500];
-    char *text = str_dup(listen);
-    if (!text) {
-        return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    hardy_status status = listen_replace(&s->listen, listen, error);
+    if (status == HARDY_OK && !may_listen(s, why, sizeof why)) {
+        status = fail(error, HARDY_E_INVALID, "--admin", "%s", why);
     }
-    free(s->listen);
-    s->listen = text;
-    return may_listen(s, why, sizeof why) ? HARDY_OK
-                                          : fail(error, HARDY_E_INVALID, "--admin", "%s", why);
+    return status;
 }
 
 void admin_settings_free(struct admin_settings *s) {

@@ -246,6 +246,16 @@ bool listen_parse(const char *text, struct http_authority *out) {
     return http_authority_parse(text, len, out, NULL) == HARDY_OK && (out->port != 0 || free_port);
 }
 
+hardy_status listen_replace(char **text, const char *listen, hardy_error *error) {
+    char *copy = str_dup(listen);
+    if (!copy) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    }
+    free(*text);
+    *text = copy;
+    return HARDY_OK;
+}
+
 /* Whether it may listen there; `why` says why not. */
 static bool may_listen(struct gateway_settings *s, char *why, size_t size) {
     if (!listen_parse(s->listen, &s->address)) {
@@ -270,14 +280,11 @@ static bool may_listen(struct gateway_settings *s, char *why, size_t size) {
 hardy_status gateway_settings_listen(struct gateway_settings *s, const char *listen,
                                      hardy_error *error) {
     char why[500];
-    char *text = str_dup(listen);
-    if (!text) {
-        return fail(error, HARDY_E_NOMEM, NULL, "no memory");
+    hardy_status status = listen_replace(&s->listen, listen, error);
+    if (status == HARDY_OK && !may_listen(s, why, sizeof why)) {
+        status = fail(error, HARDY_E_INVALID, "--listen", "%s", why);
     }
-    free(s->listen);
-    s->listen = text;
-    return may_listen(s, why, sizeof why) ? HARDY_OK
-                                          : fail(error, HARDY_E_INVALID, "--listen", "%s", why);
+    return status;
 }
 
 hardy_status gateway_settings_look(const struct config *config, struct gateway_settings *out,

@@ -58,6 +58,8 @@ void gateway_settings_free(struct gateway_settings *s);
 bool gateway_guard_base(const struct gateway_settings *s, const char *guard, enum guard_base *out);
 /* "HOST:PORT"; port 0 = a free one. */
 bool listen_parse(const char *text, struct http_authority *out);
+/* A copy of `listen` in place of what a configuration said. */
+hardy_status listen_replace(char **text, const char *listen, hardy_error *error);
 /* The loopback: others cannot connect. */
 bool listens_on_loopback(const struct http_authority *address);
 #endif
