@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "durable/field.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,14 +48,6 @@ hardy_status record_fingerprint(const char *scope, const char *name, const char 
     }
     buf_free(&canonical);
     return status;
-}
-
-/* Times are written as decimal strings of nanoseconds: a JSON number would lose the last digits. */
-static void put_time(struct json_out *j, const char *key, int64_t time) {
-    char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)time);
-    json_out_key(j, key);
-    json_out_string(j, text);
 }
 
 /* Bytes that are not UTF-8 would not come back from a JSON string as they were, and control
@@ -101,9 +94,9 @@ void record_encode(const struct record *r, struct buf *out) {
     json_out_int(&j, r->attempt);
     json_out_key(&j, "boot");
     json_out_string(&j, r->boot);
-    put_time(&j, "created", r->created);
-    put_time(&j, "started", r->started);
-    put_time(&j, "ended", r->ended);
+    field_put_time(&j, "created", r->created);
+    field_put_time(&j, "started", r->started);
+    field_put_time(&j, "ended", r->ended);
     json_out_key(&j, "code");
     json_out_int(&j, r->code);
     json_out_key(&j, "signal");
@@ -120,15 +113,6 @@ void record_encode(const struct record *r, struct buf *out) {
     }
     encode_output(&j, r);
     json_out_object_end(&j);
-}
-
-static int64_t get_time(const json_t *o, const char *key) {
-    const char *text = json_string_value(json_object_get(o, key));
-    return text ? strtoll(text, NULL, 10) : 0;
-}
-
-static char *get_text(const json_t *o, const char *key) {
-    return str_dup(json_string_value(json_object_get(o, key)));
 }
 
 static void decode_output(const json_t *o, struct record *out) {
@@ -165,7 +149,7 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     out->key = str_dup(row->key);
     out->fence = row->fence;
     out->expires = row->expires;
-    out->name = get_text(o, "name");
+    out->name = field_text(o, "name");
     const char *state = json_string_value(json_object_get(o, "state"));
     bool known = false;
     for (size_t i = 0; i < sizeof state_words / sizeof *state_words; i++)
@@ -177,16 +161,16 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     str_copy(out->fingerprint, sizeof out->fingerprint, text ? text : "");
     text = json_string_value(json_object_get(o, "boot"));
     str_copy(out->boot, sizeof out->boot, text ? text : "");
-    out->idempotency_key = get_text(o, "idempotency_key");
+    out->idempotency_key = field_text(o, "idempotency_key");
     out->attempt = (uint32_t)json_integer_value(json_object_get(o, "attempt"));
-    out->created = get_time(o, "created");
-    out->started = get_time(o, "started");
-    out->ended = get_time(o, "ended");
+    out->created = field_time(o, "created");
+    out->started = field_time(o, "started");
+    out->ended = field_time(o, "ended");
     out->code = (int)json_integer_value(json_object_get(o, "code"));
     out->signal = (int)json_integer_value(json_object_get(o, "signal"));
     out->timed_out = json_is_true(json_object_get(o, "timed_out"));
     out->truncated = json_is_true(json_object_get(o, "truncated"));
-    out->detail = get_text(o, "detail");
+    out->detail = field_text(o, "detail");
     const json_t *params = json_object_get(o, "params");
     if (params)
         out->params = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);

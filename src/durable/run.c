@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "durable/field.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +32,6 @@ void run_free(struct run *run) {
     memset(run, 0, sizeof *run);
 }
 
-static void put_time(struct json_out *j, const char *key, int64_t time) {
-    char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)time);
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
 void run_encode(const struct run *run, struct buf *out) {
     struct json_out j;
     json_out_init(&j, out, 0);
@@ -52,8 +46,8 @@ void run_encode(const struct run *run, struct buf *out) {
     json_out_string(&j, run->definition);
     json_out_key(&j, "input_hash");
     json_out_string(&j, run->input_hash);
-    put_time(&j, "created", run->created);
-    put_time(&j, "ended", run->ended);
+    field_put_time(&j, "created", run->created);
+    field_put_time(&j, "ended", run->ended);
     json_out_key(&j, "detail");
     json_out_string(&j, run->detail);
     json_out_key(&j, "verdict");
@@ -72,16 +66,6 @@ void run_encode(const struct run *run, struct buf *out) {
     }
     json_out_array_end(&j);
     json_out_object_end(&j);
-}
-
-static void copy_text(char *out, size_t size, const json_t *o, const char *key) {
-    const char *text = json_string_value(json_object_get(o, key));
-    str_copy(out, size, text ? text : "");
-}
-
-static int64_t get_time(const json_t *o, const char *key) {
-    const char *text = json_string_value(json_object_get(o, key));
-    return text ? strtoll(text, NULL, 10) : 0;
 }
 
 static hardy_status get_status(const json_t *o, const char *key) {
@@ -110,11 +94,11 @@ static bool decode(const json_t *o, struct run *run) {
     run->name = str_dup(json_string_value(json_object_get(o, "name")));
     run->file = str_dup(json_string_value(json_object_get(o, "file")));
     run->detail = str_dup(json_string_value(json_object_get(o, "detail")));
-    copy_text(run->definition, sizeof run->definition, o, "definition");
-    copy_text(run->input_hash, sizeof run->input_hash, o, "input_hash");
+    field_copy(run->definition, sizeof run->definition, o, "definition");
+    field_copy(run->input_hash, sizeof run->input_hash, o, "input_hash");
     run->verdict = get_status(o, "verdict");
-    run->created = get_time(o, "created");
-    run->ended = get_time(o, "ended");
+    run->created = field_time(o, "created");
+    run->ended = field_time(o, "ended");
     run->input = json_dumps(input, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     run->steps = calloc(count ? count : 1, sizeof *run->steps);
     if (!run->name || !run->file || !run->input || !run->steps)
@@ -123,7 +107,7 @@ static bool decode(const json_t *o, struct run *run) {
     for (size_t i = 0; i < count; i++) {
         const json_t *step = json_array_get(steps, i);
         run->steps[i].name = str_dup(json_string_value(json_object_get(step, "name")));
-        copy_text(run->steps[i].definition, sizeof run->steps[i].definition, step, "definition");
+        field_copy(run->steps[i].definition, sizeof run->steps[i].definition, step, "definition");
         if (!run->steps[i].name)
             return false;
     }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "durable/field.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,12 +40,6 @@ void incident_free(struct incident *i) {
     memset(i, 0, sizeof *i);
 }
 
-static void put_time(struct json_out *j, const char *key, int64_t time) {
-    char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)time);
-    json_out_member_string(j, key, text);
-}
-
 void incident_encode(const struct incident *i, struct buf *out) {
     struct json_out j;
     json_out_init(&j, out, 0);
@@ -58,8 +53,8 @@ void incident_encode(const struct incident *i, struct buf *out) {
     json_out_key(&j, "told");
     json_out_bool(&j, i->told);
     json_out_member_string(&j, "owner", i->owner);
-    put_time(&j, "created", i->created);
-    put_time(&j, "ended", i->ended);
+    field_put_time(&j, "created", i->created);
+    field_put_time(&j, "ended", i->ended);
     json_out_key(&j, "round");
     json_out_int(&j, i->round);
     json_out_member_string(&j, "cause", i->cause);
@@ -71,7 +66,7 @@ void incident_encode(const struct incident *i, struct buf *out) {
     json_out_member_string(&j, "outcome", i->outcome);
     json_out_key(&j, "events");
     json_out_int(&j, i->events);
-    put_time(&j, "gathered", i->gathered);
+    field_put_time(&j, "gathered", i->gathered);
     json_out_key(&j, "evidence");
     if (i->evidence)
         json_out_raw(&j, i->evidence);
@@ -82,11 +77,6 @@ void incident_encode(const struct incident *i, struct buf *out) {
 
 static char *get(const json_t *o, const char *key) {
     return str_dup(json_string_value(json_object_get(o, key)));
-}
-
-static int64_t get_time(const json_t *o, const char *key) {
-    const char *text = json_string_value(json_object_get(o, key));
-    return text ? strtoll(text, NULL, 10) : 0;
 }
 
 static int word_index(const char *word, const char *const *words, size_t count) {
@@ -114,9 +104,9 @@ hardy_status incident_decode(const struct store_row *row, struct incident *out,
     out->by_hand = json_is_true(json_object_get(o, "by_hand"));
     out->told = json_is_true(json_object_get(o, "told"));
     out->owner = get(o, "owner");
-    out->created = get_time(o, "created");
-    out->ended = get_time(o, "ended");
-    out->gathered = get_time(o, "gathered");
+    out->created = field_time(o, "created");
+    out->ended = field_time(o, "ended");
+    out->gathered = field_time(o, "gathered");
     out->round = (uint32_t)json_integer_value(json_object_get(o, "round"));
     out->cause = get(o, "cause");
     out->rule = get(o, "rule");
