@@ -55,6 +55,7 @@ typedef enum hardy_status_class {
     X(E_DEADLINE, -16, LIMIT, "deadline passed")                                                   \
     X(E_CANCELLED, -17, LIMIT, "cancelled")                                                        \
     X(E_TIMEOUT, -18, RETRY, "an attempt took longer than its timeout")                            \
+    X(E_REFUSED, -19, LIMIT, "not approved")                                                       \
     X(E_IN_DOUBT, -20, IN_DOUBT, "started, and nobody knows how it ended")                         \
     X(E_RUNNING, -21, RETRY, "the same key is running elsewhere")                                  \
     X(E_FENCED, -22, PERMANENT, "another owner has taken over")                                    \

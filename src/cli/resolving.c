@@ -93,31 +93,36 @@ static bool is_usual(const char *state) {
     return len > sizeof usual && str_eq(state + len - strlen(usual), usual);
 }
 
+void command_line(FILE *to, const char *state, const char *indent, const char *const *words,
+                  const char *help) {
+    struct buf line;
+    char *absolute = realpath(state, NULL);
+    buf_init(&line, MAX_LINE);
+    buf_printf(&line, "%shardy", indent);
+    for (; *words; words++) {
+        buf_putc(&line, ' ');
+        put_word(&line, *words);
+    }
+    if (!is_usual(state)) {
+        buf_puts(&line, " --state ");
+        put_word(&line, absolute ? absolute : state);
+    }
+    fprintf(to, "%s    # %s\n", line.data ? line.data : "", help);
+    buf_free(&line);
+    free(absolute);
+}
+
 void resolving_lines(FILE *to, const char *state, const char *indent, const char *noun,
                      const char *id, const char *step) {
     static const char *const ways[] = {"--done", "--retry", "--fail"};
     static const char *const help[] = {
         "it has happened (--result JSON or @FILE stands for its output)",
         "it has not: run it again", "it has not: it counts as failed"};
-    char *absolute = realpath(state, NULL);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        struct buf line;
-        buf_init(&line, MAX_LINE);
-        buf_printf(&line, "%shardy %s resolve ", indent, noun);
-        put_word(&line, id);
-        if (step) {
-            buf_putc(&line, ' ');
-            put_word(&line, step);
-        }
-        buf_printf(&line, " %s", ways[i]);
-        if (!is_usual(state)) {
-            buf_puts(&line, " --state ");
-            put_word(&line, absolute ? absolute : state);
-        }
-        fprintf(to, "%s    # %s\n", line.data ? line.data : "", help[i]);
-        buf_free(&line);
+        const char *with[] = {noun, "resolve", id, step, ways[i], NULL};
+        const char *without[] = {noun, "resolve", id, ways[i], NULL};
+        command_line(to, state, indent, step ? with : without, help[i]);
     }
-    free(absolute);
 }
 
 const char *resolving_who(char out[96]) {

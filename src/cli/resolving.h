@@ -30,6 +30,9 @@ hardy_status resolving_check(struct resolving *r, struct buf *result, hardy_erro
  * so on, each after `indent`; with --state, unless `state` lies where everyone looks for it. */
 void resolving_lines(FILE *to, const char *state, const char *indent, const char *noun,
                      const char *id, const char *step);
+/* One line to type: "hardy" and the words, with --state likewise. */
+void command_line(FILE *to, const char *state, const char *indent, const char *const *words,
+                  const char *help);
 /* Who types: "user (uid 1000)". */
 const char *resolving_who(char out[96]);
 #endif

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_ID = 1, OPT_NEW, OPT_SET, OPT_INPUT };
+enum { OPT_ID = 1, OPT_NEW, OPT_SET, OPT_INPUT, OPT_WATCH };
 enum { MAX_INPUT = 1 << 20 };
 
 static const struct option_row rows[] = {
@@ -20,6 +20,8 @@ static const struct option_row rows[] = {
     {OPT_NEW, "new", 0, NULL, "a new run, also if one with this input is unfinished"},
     {OPT_SET, "set", 0, "K=V", "a value of the input, as text; may be given several times"},
     {OPT_INPUT, "input", 0, "FILE|-", "the input, a JSON object; --set goes over it"},
+    {OPT_WATCH, "watch", 0, NULL,
+     "tell what happens also when another hardy drives the run; with --json as JSON Lines"},
     {0},
 };
 
@@ -106,6 +108,8 @@ static int run(struct options *o) {
             how.id = o->value;
         } else if (id == OPT_NEW) {
             how.fresh = true;
+        } else if (id == OPT_WATCH) {
+            how.watch = true;
         } else if (id == OPT_SET) {
             status = set_value(values, o->value, &error);
         } else if (id == OPT_INPUT) {
@@ -135,7 +139,7 @@ static int run(struct options *o) {
 
 const struct command command_run = {
     .name = "run",
-    .synopsis = "WORKFLOW.yaml [--id ID|--new] [--set K=V]... [--input FILE|-]",
+    .synopsis = "WORKFLOW.yaml [--id ID|--new] [--set K=V]... [--input FILE|-] [--watch]",
     .summary = "run a workflow; killed at any moment, the same line again goes on",
     .details =
         "Each step is recorded as started before it runs, and its result after. A finished step "

@@ -11,14 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char *folder_of(const char *path) {
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    if (!slash) {
-        return str_dup(".");
-    }
-    return slash == path ? str_dup("/") : str_ndup(path, (size_t)(slash - path));
-}
-
 /* The folder is made with the state, at its first use. Without a state there is nothing to read:
  * that is an empty one, and said so. */
 static hardy_status open_store(struct session *s, enum session_access access, const char *purpose,
@@ -31,7 +23,7 @@ static hardy_status open_store(struct session *s, enum session_access access, co
         s->missing = true;
         options = (struct store_options){.path = NULL};
     } else if (access == SESSION_WRITE) {
-        char *folder = folder_of(s->state.path);
+        char *folder = file_folder(s->state.path);
         hardy_status status = folder ? file_make_dirs(folder, 0700, error)
                                      : fail(error, HARDY_E_NOMEM, NULL, "no memory");
         free(folder);
@@ -70,12 +62,12 @@ static hardy_status open_all(const struct options *o, enum session_access access
                         ? "memory does not outlive this command; a file is needed"
                         : "only a file is understood, such as hardy.db; not a server's address");
     }
-    s->folder = folder_of(s->state.config->path);
+    s->folder = file_folder(s->state.config->path ? s->state.config->path : "");
     if (!s->folder) {
         return fail(error, HARDY_E_NOMEM, NULL, "no memory");
     }
     if (access == SESSION_WRITE) {
-        char *folder = folder_of(s->state.path);
+        char *folder = file_folder(s->state.path);
         status = folder ? file_make_dirs(folder, 0700, error)
                         : fail(error, HARDY_E_NOMEM, NULL, "no memory");
         free(folder);
@@ -170,6 +162,8 @@ int session_exit(hardy_status status) {
         return EXIT_USAGE;
     case HARDY_E_IN_DOUBT:
         return EXIT_IN_DOUBT;
+    case HARDY_E_REFUSED:
+        return EXIT_LIMIT;
     case HARDY_E_OPEN:
         return EXIT_OPEN;
     case HARDY_E_EXHAUSTED:

@@ -75,7 +75,7 @@ static bool add_action(void *ctx, const struct store_row *row) {
 static bool add_run(void *ctx, const struct store_row *row) {
     struct run run;
     if (run_decode(row, &run, NULL) == HARDY_OK) {
-        if (run.state == RUN_IN_DOUBT || run.state == RUN_WAITING) {
+        if (run.state == RUN_IN_DOUBT) {
             char *line = str_format("hardy workflows show %s", run.id);
             need(ctx, "workflow", run.id, run_state_text(run.state), line ? line : "");
             free(line);

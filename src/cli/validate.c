@@ -269,33 +269,34 @@ static void look_at_configuration(struct validate *v, const struct yaml_file *fi
 
 /* --- a workflow ------------------------------------------------------------------------------- */
 
-/* The guards that its steps name, in the configuration that would be used. */
-static void look_at_steps(struct validate *v, const struct workflow *w,
-                          const struct config *config) {
-    const struct step_settings *steps = w->steps.items;
-    const struct yaml_node *nodes = yaml_get(w->file->root, "steps");
-    for (size_t i = 0; i < w->steps.count; i++) {
-        struct guard_settings s;
-        hardy_error error;
-        hardy_error_init(&error, sizeof error);
-        if (!steps[i].guard) {
-            continue;
-        }
-        const struct yaml_node *node = yaml_get(nodes->items[i], "guard");
-        hardy_status status =
-            guard_settings_find(config, steps[i].guard, GUARD_DEFAULTS, &s, &error);
-        if (status == HARDY_E_NOT_FOUND) {
-            refuse(v, node, "step `%s`: %s%s%s", steps[i].name, error.message,
-                   error.where[0] ? ", in " : "; there is no configuration", error.where);
-        } else if (status == HARDY_OK && s.config.retry && s.retry.repeatable &&
-                   s.retry.max_retries > 0 && !steps[i].probe.argv) {
-            warn(v, node,
-                 "step `%s`: guard `%s` repeats what may have had its effect already "
-                 "(repeatable: true), and the step has no probe",
-                 steps[i].name, steps[i].guard);
-        }
-        guard_settings_free(&s);
+struct looking {
+    struct validate *v;
+    const struct config *config;
+};
+
+/* The guard that a step names, in the configuration that would be used. */
+static bool look_at_step(void *ctx, const struct workflow_step *step) {
+    const struct looking *l = ctx;
+    struct guard_settings s;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (!step->s.guard) {
+        return true;
     }
+    const struct yaml_node *node = yaml_get(step->node, "guard");
+    hardy_status status = guard_settings_find(l->config, step->s.guard, GUARD_DEFAULTS, &s, &error);
+    if (status == HARDY_E_NOT_FOUND) {
+        refuse(l->v, node, "step `%s`: %s%s%s", step->s.name, error.message,
+               error.where[0] ? ", in " : "; there is no configuration", error.where);
+    } else if (status == HARDY_OK && s.config.retry && s.retry.repeatable &&
+               s.retry.max_retries > 0 && step->in_doubt == IN_DOUBT_ASK) {
+        warn(l->v, node,
+             "step `%s`: guard `%s` repeats what may have had its effect already "
+             "(repeatable: true), and the step has no probe",
+             step->s.name, step->s.guard);
+    }
+    guard_settings_free(&s);
+    return true;
 }
 
 static void look_at_workflow(struct validate *v, const struct yaml_file *file) {
@@ -317,7 +318,8 @@ static void look_at_workflow(struct validate *v, const struct yaml_file *file) {
     if (config_load(v->o->globals.config, &config, &error) != HARDY_OK) {
         tell(v, "error", &error);
     } else {
-        look_at_steps(v, w, config);
+        struct looking looking = {v, config};
+        (void)workflow_each(w, look_at_step, &looking);
         config_free(config);
     }
     workflow_free(w);

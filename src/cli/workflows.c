@@ -10,6 +10,10 @@
 #include "cli/running.h"
 #include "cli/say.h"
 #include "cli/timeline.h"
+#include "durable/lease.h"
+#include "durable/signal.h"
+#include "io/file.h"
+#include "work/fork.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +21,26 @@
 enum { MAX_TEXT = 64 << 20, MAX_RESULT = 1 << 20 };
 static const int64_t store_wait = 30 * HARDY_SECOND;
 
-static const struct option_row rows[] = {RESOLVING_ROWS, {0}};
+enum { OPT_REFUSE = 1, OPT_COMMENT, OPT_FROM, OPT_FORK_ID, OPT_MAP, OPT_WATCH };
+enum { NAMES_MAX = 64 };
+
+static const struct option_row rows[] = {
+    RESOLVING_ROWS,
+    {OPT_REFUSE, "refuse", 0, NULL, "approve: no, the run ends with 5"},
+    {OPT_COMMENT, "comment", 0, "TEXT", "approve, cancel: why, for the record"},
+    {OPT_FROM, "from", 0, "STEP", "fork: the first step that is done anew"},
+    {OPT_FORK_ID, "id", 0, "ID", "fork: of the new run"},
+    {OPT_MAP, "map", 0, "OLD=NEW", "fork: a step that has another name now; may be repeated"},
+    {OPT_WATCH, "watch", 0, NULL, "resume, cancel, fork: as for hardy run"},
+    {0}};
+
+struct asked {
+    struct resolving how;
+    bool refuse, watch;
+    const char *comment, *from, *id;
+    struct fork_name names[NAMES_MAX];
+    size_t name_count;
+};
 
 struct listing {
     struct session *session;
@@ -27,12 +50,14 @@ struct listing {
     size_t count;
 };
 
-static size_t done_steps(const struct run *run) {
-    size_t done = 0;
-    for (size_t i = 0; i < run->count; i++) {
-        done += run->steps[i].record.state == RECORD_DONE;
+/* Steps that do something, and how many of them are over. */
+static void count_steps(const struct run *run, size_t *done, size_t *all) {
+    for (const struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
+        if (s->kind == RUN_LEAF) {
+            *done += s->record.state == RECORD_DONE || s->record.state == RECORD_SKIPPED;
+            (*all)++;
+        }
     }
-    return done;
 }
 
 static bool list_one(void *ctx, const struct store_row *row) {
@@ -52,11 +77,13 @@ static bool list_one(void *ctx, const struct store_row *row) {
         if (l->count == 0) {
             printf("%-36s  %-9s  %-19s  %-7s  %s\n", "ID", "STATE", "CREATED", "STEPS", "DETAIL");
         }
-        char steps[24];
-        snprintf(steps, sizeof steps, "%zu/%zu", done_steps(&run), run.count);
+        char steps[48];
+        size_t done = 0, all = 0;
+        count_steps(&run, &done, &all);
+        snprintf(steps, sizeof steps, "%zu/%zu", done, all);
         moment_text(run.created, created);
-        printf("%-36s  %-9s  %-19s  %-7s  %s\n", run.id, run_state_text(run.state), created, steps,
-               run.detail ? run.detail : "");
+        printf("%-36s  %-9s  %-19s  %-7s  %s\n", run.id, run_state_text(run_shown_state(&run)),
+               created, steps, run.detail ? run.detail : "");
     }
     l->count++;
     run_free(&run);
@@ -89,6 +116,169 @@ static hardy_status load(struct session *s, const char *id, struct run *out, har
                                        : status;
 }
 
+/* --- the timeline of one run --------------------------------------------------------------------
+ */
+
+enum { BAR = 24 };
+
+/* Where between the run's beginning and end the step lies. */
+static void put_bar(const struct record *r, int64_t from, int64_t to, char out[BAR + 1]) {
+    int64_t span = to > from ? to - from : 1;
+    memset(out, ' ', BAR);
+    out[BAR] = '\0';
+    if (r->started == 0) {
+        return;
+    }
+    int64_t ended = r->ended ? r->ended : to;
+    int first = (int)((r->started - from) * BAR / span), last = (int)((ended - from) * BAR / span);
+    for (int i = first < 0 ? 0 : first; i <= last && i < BAR; i++) {
+        out[i] = r->state == RECORD_WAITING ? '.' : '=';
+    }
+}
+
+static void print_output_line(const struct record *r, int indent) {
+    size_t len = r->output ? strcspn(r->output, "\n") : 0;
+    if (len > 0) {
+        printf("%*s%.*s%s\n", indent, "", len > 160 ? 160 : (int)len, r->output,
+               len > 160 || (r->output[len] && r->output[len + 1]) ? " ..." : "");
+    }
+}
+
+static void print_step(const struct run_step *s, int depth, int64_t from, int64_t to) {
+    const struct record *r = &s->record;
+    char started[16], span[48] = "", bar[BAR + 1], attempts[24] = "";
+    clock_text(r->started, started);
+    if (r->started && r->ended) {
+        format_duration_short(r->ended - r->started, span);
+    }
+    if (r->attempt > 1) {
+        snprintf(attempts, sizeof attempts, "  attempt %u", r->attempt);
+    }
+    put_bar(r, from, to, bar);
+    printf("  %*s%-*s %-11s |%s| %12s %8s%s%s%s\n", 2 * depth, "", 22 - 2 * depth, s->name,
+           run_step_state_text(s), s->kind == RUN_LEAF ? bar : "                        ",
+           s->kind == RUN_LEAF ? started : "", span, attempts, r->detail ? "  " : "",
+           r->detail ? r->detail : "");
+    print_output_line(r, 4 + 2 * depth);
+    if (s->undo.name) {
+        printf("  %*scompensation: %s%s%s\n", 2 * depth + 2, "", record_state_text(s->undo.state),
+               s->undo.detail ? ", " : "", s->undo.detail ? s->undo.detail : "");
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        print_step(s->children[i], depth + 1, from, to);
+    }
+}
+
+static const char *policy_of(const struct workflow_step *step) {
+    switch (step->in_doubt) {
+    case IN_DOUBT_PROBE:
+        return "its probe is asked";
+    case IN_DOUBT_RERUN:
+        return "it is run again, as it may";
+    case IN_DOUBT_FAIL:
+        return "it counts as failed";
+    case IN_DOUBT_ASK:
+        break;
+    }
+    return "it is in doubt, and a person decides";
+}
+
+/* The steps as the file says them, by path: for what is not recorded. */
+struct sayings {
+    const char *path;
+    const struct workflow_step *found;
+};
+
+static bool find_saying(void *ctx, const struct workflow_step *step) {
+    struct sayings *s = ctx;
+    size_t len = strlen(s->path), tail = strlen(step->s.name);
+    if (len >= tail && strncmp(s->path + len - tail, step->s.name, tail) == 0) {
+        s->found = step;
+    }
+    return !s->found;
+}
+
+static void print_next(const struct run_next *next, const struct workflow *w) {
+    const struct run_step *s = next->step;
+    char *path = run_step_path(s);
+    struct sayings said = {.path = s->name};
+    if (w) {
+        (void)workflow_each(w, find_saying, &said);
+    }
+    const char *doubt = said.found ? policy_of(said.found) : "its policy decides";
+    const struct record *r = next->undo ? &s->undo : &s->record;
+    printf("    %s%s: ", next->undo ? "undo " : "", path ? path : s->name);
+    if (r->state == RECORD_STARTED) {
+        printf("recorded as started: attached to if it runs, its result taken if it has ended; if "
+               "it was lost, %s\n",
+               doubt);
+    } else if (r->state == RECORD_IN_DOUBT) {
+        printf("in doubt: %s\n", doubt);
+    } else if (r->state == RECORD_WAITING) {
+        puts("waited for, with the time that is left");
+    } else {
+        puts("started");
+    }
+    free(path);
+}
+
+/* What the next `hardy workflows resume` does first. */
+static void print_resume(const struct run *run) {
+    struct run_next next[16];
+    struct workflow *w = NULL;
+    hardy_error ignored;
+    size_t count = run_next(run, next, 16);
+    if (count == 0) {
+        return;
+    }
+    hardy_error_init(&ignored, sizeof ignored);
+    if (workflow_read(run->file, &w, &ignored) != HARDY_OK) {
+        printf("  its file cannot be read now: %s: %s\n", ignored.where, ignored.message);
+        w = NULL;
+    }
+    puts("  resume would go on with");
+    for (size_t i = 0; i < count; i++) {
+        print_next(&next[i], w);
+    }
+    workflow_free(w);
+}
+
+static void print_lease(struct session *s, const struct run *run) {
+    struct run_lease lease;
+    char boot[37];
+    file_boot_id(boot);
+    if (run_lease_load(s->store, run->id, &lease, NULL) == HARDY_OK &&
+        moment_is_set(&lease.until) && lease.owner[0]) {
+        int64_t left = moment_left(&lease.until, boot, clock_now(), clock_wall());
+        printf("  driven by %s%s\n", lease.owner,
+               left > 0 ? "" : ", which has not been heard of for a while");
+    }
+    run_lease_free(&lease);
+}
+
+static void print_run(struct session *s, const struct run *run) {
+    char created[32], ended[32];
+    int64_t to = run->ended ? run->ended : clock_wall();
+    moment_text(run->created, created);
+    moment_text(run->ended, ended);
+    printf("%s  %s\n  %s, input %s\n  created %s, ended %s%s%s\n", run->id,
+           run_state_text(run_shown_state(run)), run->file, run->input, created, ended,
+           run->detail ? "\n  " : "", run->detail ? run->detail : "");
+    if (run->forked_from) {
+        printf("  forked from %s\n", run->forked_from);
+    }
+    if (run->cancelled && run->state != RUN_CANCELLED) {
+        puts("  to be cancelled");
+    }
+    print_lease(s, run);
+    for (size_t i = 0; i < run->root->count; i++) {
+        print_step(run->root->children[i], 0, run->created, to);
+    }
+    print_in_doubt(stdout, s->state.path, run);
+    print_approvals(stdout, s->state.path, run);
+    print_resume(run);
+}
+
 static hardy_status show(const struct options *o, struct session *s, const char *id,
                          hardy_error *error) {
     struct run run;
@@ -105,106 +295,217 @@ static hardy_status show(const struct options *o, struct session *s, const char 
         printf("%s\n", text.data);
         buf_free(&text);
     } else {
-        char created[32], ended[32];
-        moment_text(run.created, created);
-        moment_text(run.ended, ended);
-        printf("%s  %s\n  %s, input %s\n  created %s, ended %s%s%s\n", run.id,
-               run_state_text(run.state), run.file, run.input, created, ended,
-               run.detail ? "\n  " : "", run.detail ? run.detail : "");
-        for (size_t i = 0; i < run.count; i++) {
-            if (run.steps[i].record.name) {
-                print_record(&run.steps[i].record, 2);
-            } else {
-                printf("  %-20s pending\n", run.steps[i].name);
-            }
-        }
-        print_in_doubt(stdout, s->state.path, &run);
+        print_run(s, &run);
     }
     run_free(&run);
     return HARDY_OK;
 }
 
-static hardy_status resolve(const struct options *o, struct session *s, const char *id,
-                            const char *step, struct resolving *how, hardy_error *error) {
+/* --- what people say to a run -------------------------------------------------------------------
+ */
+
+static hardy_status resolve(const struct options *o, struct session *s, const struct asked *asked,
+                            hardy_error *error) {
     struct run run;
+    struct run_step *step = NULL;
     struct buf result;
-    const char *names[64];
-    size_t index = 0;
     char who[96];
+    const char *id = o->argv[1], *path = o->argv[2];
     hardy_status status = load(s, id, &run, error);
     if (status != HARDY_OK) {
         return status;
     }
-    while (index < run.count && !str_eq(run.steps[index].name, step)) {
-        index++;
-    }
     buf_init(&result, MAX_RESULT);
-    if (index == run.count) {
-        size_t count = 0;
-        for (; count < run.count && count < 64; count++) {
-            names[count] = run.steps[count].name;
-        }
-        const char *nearest = str_nearest(step, names, count);
-        status =
-            fail(error, HARDY_E_NOT_FOUND, NULL, "run %s has no step `%s`%s%s%s", id, step,
-                 nearest ? "; did you mean `" : "", nearest ? nearest : "", nearest ? "`?" : "");
+    struct resolving how = asked->how;
+    status = run_find_step(&run, path, &step, error);
+    if (status == HARDY_OK) {
+        status = resolving_check(&how, &result, error);
     }
     if (status == HARDY_OK) {
-        status = resolving_check(how, &result, error);
-    }
-    if (status == HARDY_OK) {
-        char *key = run_step_key(id, index, step);
-        status = record_resolve(s->loop, s->store, s->state.path, "step", key ? key : "", how->how,
-                                how->result ? result.data : NULL, resolving_who(who),
+        const char *kind = step->undo.state == RECORD_IN_DOUBT ? "undo" : "step";
+        status = record_resolve(s->loop, s->store, s->state.path, kind, step->key, how.how,
+                                how.result ? result.data : NULL, resolving_who(who),
                                 time_add(loop_now(s->loop), store_wait), error);
-        free(key);
     }
     if (status == HARDY_OK) {
-        say(o, HARDY_LOG_INFO, "step %s is settled; hardy workflows resume %s goes on", step, id);
+        say(o, HARDY_LOG_INFO, "step %s is settled; hardy workflows resume %s goes on", path, id);
     }
     buf_free(&result);
     run_free(&run);
     return status;
 }
 
-/* The exit code; what is wrong has been told. */
-static int resume(const struct options *o, struct session *s, const char *id) {
+static hardy_status approve(const struct options *o, struct session *s, const struct asked *asked,
+                            hardy_error *error) {
     struct run run;
+    struct run_step *step = NULL;
+    char who[96];
+    hardy_status status = load(s, o->argv[1], &run, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    status = run_find_step(&run, o->argv[2], &step, error);
+    if (status == HARDY_OK && !(step->record.state == RECORD_WAITING && step->record.params &&
+                                str_starts(step->record.params, "{\"approve\""))) {
+        status = fail(error, HARDY_E_CLOSED, NULL,
+                      "step %s of %s is %s, it does not wait for "
+                      "approval",
+                      o->argv[2], run.id, run_step_state_text(step));
+    }
+    if (status == HARDY_OK) {
+        status = signal_send(s->store, step->key, asked->refuse ? SIGNAL_REFUSE : SIGNAL_APPROVE,
+                             resolving_who(who), asked->comment, loop_wall(s->loop),
+                             time_add(loop_now(s->loop), store_wait), error);
+    }
+    if (status == HARDY_OK) {
+        say(o, HARDY_LOG_INFO,
+            "%s %s; a hardy that drives the run goes on, else hardy workflows "
+            "resume %s does",
+            o->argv[2], asked->refuse ? "refused" : "approved", run.id);
+    }
+    run_free(&run);
+    return status;
+}
+
+/* --- going on with a run ------------------------------------------------------------------------
+ */
+
+/* The exit code; what is wrong has been told. */
+static int drive(const struct options *o, struct session *s, const struct run *run,
+                 struct running *how) {
     struct workflow *w = NULL;
     hardy_error error;
-    int code = EXIT_FAILED;
+    int code;
     hardy_error_init(&error, sizeof error);
-    hardy_status status = load(s, id, &run, &error);
-    if (status == HARDY_OK) {
-        status = workflow_read(run.file, &w, &error);
-        if (status == HARDY_OK) {
-            const struct running how = {.id = id, .retry_failed = true, .input = run.input};
-            code = running_drive(o, s, w, &how);
-        }
-        workflow_free(w);
-        run_free(&run);
-    }
-    if (status != HARDY_OK) {
+    if (workflow_read(run->file, &w, &error) == HARDY_OK) {
+        how->id = run->id;
+        how->input = run->input;
+        code = running_drive(o, s, w, how);
+    } else {
         say_error(o, &error);
-        code = session_exit(status);
+        code = session_exit(error.status);
     }
+    workflow_free(w);
     return code;
 }
 
-enum verb { LIST, SHOW, RESUME, RESOLVE, VERBS };
+static hardy_status resume(const struct options *o, struct session *s, const struct asked *asked,
+                           int *code, hardy_error *error) {
+    struct run run;
+    struct running how = {.retry_failed = true, .watch = asked->watch};
+    hardy_status status = load(s, o->argv[1], &run, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    if (run.state == RUN_CANCELLED) {
+        status = fail(error, HARDY_E_CLOSED, NULL,
+                      "run %s was cancelled; begin a new one with --new, or hardy workflows fork",
+                      run.id);
+    } else {
+        *code = drive(o, s, &run, &how);
+    }
+    run_free(&run);
+    return status;
+}
 
-static int act(const struct options *o, enum verb verb, struct resolving *how) {
+static hardy_status cancel(const struct options *o, struct session *s, const struct asked *asked,
+                           int *code, hardy_error *error) {
+    struct run run;
+    struct running how = {.cancels = true, .watch = asked->watch};
+    char who[96];
+    hardy_status status = load(s, o->argv[1], &run, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    if (run.state != RUN_RUNNING && run.state != RUN_IN_DOUBT) {
+        status =
+            fail(error, HARDY_E_CLOSED, NULL, "run %s is %s", run.id, run_state_text(run.state));
+    }
+    char *key = signal_cancel_key(run.id);
+    if (status == HARDY_OK && !run.cancelled) {
+        status =
+            signal_send(s->store, key ? key : "", SIGNAL_CANCEL, resolving_who(who), asked->comment,
+                        loop_wall(s->loop), time_add(loop_now(s->loop), store_wait), error);
+    }
+    free(key);
+    if (status == HARDY_OK) {
+        *code = drive(o, s, &run, &how);
+    }
+    run_free(&run);
+    return status;
+}
+
+static hardy_status fork_run(const struct options *o, struct session *s, const struct asked *asked,
+                             int *code, hardy_error *error) {
+    struct run run;
+    struct workflow *w = NULL;
+    hardy_status status = load(s, o->argv[1], &run, error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    status = workflow_read(run.file, &w, error);
+    char *fresh = status != HARDY_OK ? NULL
+                  : asked->id        ? str_dup(asked->id)
+                                     : run_new_id(s->loop, w);
+    if (status == HARDY_OK) {
+        const struct fork_options options = {.before = &run,
+                                             .workflow = w,
+                                             .id = fresh ? fresh : "",
+                                             .from = asked->from,
+                                             .names = asked->names,
+                                             .name_count = asked->name_count,
+                                             .deadline = time_add(loop_now(s->loop), store_wait)};
+        status = run_fork(s->loop, s->store, &options, error);
+    }
+    if (status == HARDY_OK) {
+        say(o, HARDY_LOG_INFO, "run %s has taken over what %s had finished before %s", fresh,
+            run.id, asked->from);
+        const struct running how = {.id = fresh, .input = run.input, .watch = asked->watch};
+        *code = running_drive(o, s, w, &how);
+    }
+    free(fresh);
+    workflow_free(w);
+    run_free(&run);
+    return status;
+}
+
+/* --- the command --------------------------------------------------------------------------------
+ */
+
+enum verb { LIST, SHOW, RESOLVE, APPROVE, RESUME, CANCEL, FORK, VERBS };
+
+static int act(const struct options *o, enum verb verb, const struct asked *asked) {
     struct session s;
     hardy_error error;
     hardy_status status = HARDY_OK;
     hardy_error_init(&error, sizeof error);
-    int code = session_open(o, verb >= RESUME ? SESSION_WRITE : SESSION_READ, "workflows", &s);
-    if (code == EXIT_DONE && verb == RESUME) {
-        code = resume(o, &s, o->argv[1]);
-    } else if (code == EXIT_DONE) {
-        status = verb == LIST   ? list(o, &s, &error)
-                 : verb == SHOW ? show(o, &s, o->argv[1], &error)
-                                : resolve(o, &s, o->argv[1], o->argv[2], how, &error);
+    int code = session_open(o, verb >= RESOLVE ? SESSION_WRITE : SESSION_READ, "workflows", &s);
+    if (code == EXIT_DONE) {
+        switch (verb) {
+        case LIST:
+            status = list(o, &s, &error);
+            break;
+        case SHOW:
+            status = show(o, &s, o->argv[1], &error);
+            break;
+        case RESOLVE:
+            status = resolve(o, &s, asked, &error);
+            break;
+        case APPROVE:
+            status = approve(o, &s, asked, &error);
+            break;
+        case RESUME:
+            status = resume(o, &s, asked, &code, &error);
+            break;
+        case CANCEL:
+            status = cancel(o, &s, asked, &code, &error);
+            break;
+        case FORK:
+            status = fork_run(o, &s, asked, &code, &error);
+            break;
+        case VERBS:
+            break;
+        }
     }
     if (status != HARDY_OK) {
         say_error(o, &error);
@@ -214,45 +515,119 @@ static int act(const struct options *o, enum verb verb, struct resolving *how) {
     return code;
 }
 
+static const struct {
+    const char *word;
+    int operands;
+    const char *wanted;
+} verbs[VERBS] = {
+    [LIST] = {"list", 1, "nothing more"},
+    [SHOW] = {"show", 2, "one ID"},
+    [RESOLVE] = {"resolve", 3, "ID and STEP"},
+    [APPROVE] = {"approve", 3, "ID and STEP"},
+    [RESUME] = {"resume", 2, "one ID"},
+    [CANCEL] = {"cancel", 2, "one ID"},
+    [FORK] = {"fork", 2, "one ID"},
+};
+
+/* Which options go with which verbs. */
+static const char *misplaced(enum verb verb, const struct asked *asked) {
+    bool drives = verb == RESUME || verb == CANCEL || verb == FORK;
+    return verb != RESOLVE && (asked->how.given || asked->how.result)
+               ? "--done, --retry, --fail and --result go with resolve"
+           : verb != APPROVE && asked->refuse ? "--refuse goes with approve"
+           : verb != APPROVE && verb != CANCEL && asked->comment
+               ? "--comment goes with approve and cancel"
+           : verb != FORK && (asked->from || asked->id || asked->name_count)
+               ? "--from, --id and --map go with fork"
+           : verb == FORK && !asked->from ? "fork needs --from STEP"
+           : !drives && asked->watch      ? "--watch goes with resume, cancel and fork"
+                                          : NULL;
+}
+
+/* "OLD=NEW"; the value is the command line's, and is cut in two there. */
+static bool add_name(struct asked *asked, char *text) {
+    char *equals = strchr(text, '=');
+    if (!equals || asked->name_count == NAMES_MAX) {
+        return false;
+    }
+    *equals = '\0';
+    asked->names[asked->name_count++] = (struct fork_name){text, equals + 1};
+    return true;
+}
+
 static int run(struct options *o) {
-    static const char *const verbs[] = {"list", "show", "resume", "resolve"};
-    static const int operands[] = {1, 2, 2, 3};
-    static const char *const wanted[] = {"nothing more", "one ID", "one ID", "ID and STEP"};
-    struct resolving how = {0};
+    struct asked asked = {0};
     int id, verb = LIST;
+    bool good = true;
     while ((id = options_next(o)) > 0) {
-        resolving_option(&how, id, o);
+        switch (id) {
+        case OPT_REFUSE:
+            asked.refuse = true;
+            break;
+        case OPT_COMMENT:
+            asked.comment = o->value;
+            break;
+        case OPT_FROM:
+            asked.from = o->value;
+            break;
+        case OPT_FORK_ID:
+            asked.id = o->value;
+            break;
+        case OPT_MAP:
+            good &= add_name(&asked, (char *)o->value);
+            break;
+        case OPT_WATCH:
+            asked.watch = true;
+            break;
+        default:
+            resolving_option(&asked.how, id, o);
+            break;
+        }
     }
     if (id < 0) {
         return o->exit;
     }
-    while (verb < VERBS && (o->argc == 0 || !str_eq(o->argv[0], verbs[verb]))) {
+    while (verb < VERBS && (o->argc == 0 || !str_eq(o->argv[0], verbs[verb].word))) {
         verb++;
     }
     if (verb == VERBS) {
-        return options_wrong(o, "one of list, show ID, resume ID, resolve ID STEP is needed%s%s",
+        return options_wrong(o,
+                             "one of list, show ID, cancel ID, resume ID, approve ID STEP, resolve "
+                             "ID STEP, fork ID is needed%s%s",
                              o->argc ? ", not " : "", o->argc ? o->argv[0] : "");
     }
-    if (o->argc != operands[verb]) {
-        return options_wrong(o, "%s takes %s", verbs[verb], wanted[verb]);
+    if (o->argc != verbs[verb].operands) {
+        return options_wrong(o, "%s takes %s", verbs[verb].word, verbs[verb].wanted);
     }
-    if (verb != RESOLVE && (how.given || how.result)) {
-        return options_wrong(o, "--done, --retry, --fail and --result go with resolve");
+    if (!good) {
+        return options_wrong(o, "--map takes OLD=NEW, at most %d times", NAMES_MAX);
     }
-    return act(o, (enum verb)verb, &how);
+    if (asked.id && !str_valid_name(asked.id)) {
+        return options_wrong(o, "--id \"%s\": letters, digits, . _ -, at most 63", asked.id);
+    }
+    const char *wrong = misplaced((enum verb)verb, &asked);
+    return wrong ? options_wrong(o, "%s", wrong) : act(o, (enum verb)verb, &asked);
 }
 
 const struct command command_workflows = {
     .name = "workflows",
     .alias = "workflow",
-    .synopsis =
-        "list\nshow ID\nresume ID\nresolve ID STEP --done [--result JSON|@FILE] | --retry | --fail",
+    .synopsis = "list\nshow ID\ncancel ID [--comment TEXT]\nresume ID\n"
+                "approve ID STEP [--refuse] [--comment TEXT]\n"
+                "resolve ID STEP --done [--result JSON|@FILE] | --retry | --fail\n"
+                "fork ID --from STEP [--map OLD=NEW]... [--id NEW]",
     .summary = "runs of workflows, their steps, and what needs a person",
     .details =
         "resume goes on with an unfinished run, and begins a failed one again at the step that "
-        "failed. resolve settles a step that is in doubt.",
+        "failed. cancel ends what runs, and undoes what was done and says how (compensate), last "
+        "first. resolve settles a step that is in doubt. approve lets a step go on that waits for "
+        "a person. fork begins a new run that takes over what was finished before STEP: when the "
+        "file has changed, or to go a way again.\n\n"
+        "A STEP inside a group may be named by the groups above it: `fan/a`, `deploy[2]`.",
     .examples = "hardy workflows list\nhardy workflows show shop-1    # needs that run\n"
                 "hardy workflows resolve shop-1 vpc --retry    # needs that run, in doubt\n"
+                "hardy workflows approve shop-1 ok    # needs that run, waiting\n"
+                "hardy workflows fork shop-1 --from database    # needs that run\n"
                 "hardy workflows resume shop-1    # needs that run",
     .options = rows,
     .run = run,

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define MAX_DEPTH 32
+#define VALUE_MAX ((size_t)1 << 20)
 #define MAX_EXPRESSION 4096
 #define MAX_PATH 512
 #define MAX_NAMES 256
@@ -724,6 +725,46 @@ hardy_status template_expand_by(const char *text, template_lookup lookup, void *
                        .put_ctx = put_ctx,
                        .error = error ? error : &unused};
     return run(&p, text, true, out);
+}
+
+/* The value of a text that is one expression and nothing else; `*out` NULL when it is not. */
+static hardy_status run_alone(struct parser *p, const char *text, json_t **out) {
+    json_t *value;
+    *out = NULL;
+    text += strspn(text, white);
+    if (strncmp(text, "${{", 3) != 0) {
+        return HARDY_OK;
+    }
+    begin(p, text + 3);
+    if (!read_whole(p, true, &value)) {
+        return p->status;
+    }
+    const char *behind = p->from < p->end ? p->from + 2 : p->from;
+    if (p->from < p->end && behind[strspn(behind, white)] == '\0') {
+        *out = value;
+    } else {
+        json_decref(value);
+    }
+    return HARDY_OK;
+}
+
+hardy_status template_value(const char *text, template_lookup lookup, void *ctx, json_t **out,
+                            hardy_error *error) {
+    hardy_error unused;
+    struct parser p = {.lookup = lookup, .ctx = ctx, .error = error ? error : &unused};
+    struct buf expanded;
+    hardy_status status = run_alone(&p, text, out);
+    if (status != HARDY_OK || *out) {
+        return status;
+    }
+    buf_init(&expanded, VALUE_MAX);
+    status = template_expand(text, lookup, ctx, &expanded, error);
+    if (status == HARDY_OK) {
+        *out = json_stringn(expanded.data ? expanded.data : "", expanded.len);
+        status = *out ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory for a value");
+    }
+    buf_free(&expanded);
+    return status;
 }
 
 hardy_status template_check(const char *text, template_known fn, void *ctx, hardy_error *error) {

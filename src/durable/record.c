@@ -12,7 +12,8 @@
 
 enum { MAX_ENCODED = 16 << 20 };
 
-static const char *const state_words[] = {"pending", "running", "done", "failed", "in_doubt"};
+static const char *const state_words[] = {"pending",  "running", "done",   "failed",
+                                          "in_doubt", "waiting", "skipped"};
 
 const char *record_state_text(enum record_state state) {
     return state_words[state];
@@ -107,6 +108,11 @@ void record_encode(const struct record *r, struct buf *out) {
     json_out_bool(&j, r->truncated);
     json_out_key(&j, "detail");
     json_out_string(&j, r->detail);
+    if (r->inputs[0])
+        json_out_member_string(&j, "inputs", r->inputs);
+    if (r->items)
+        json_out_member_count(&j, "items", r->items);
+    moment_put(&j, "until", &r->until);
     if (r->params) {
         json_out_key(&j, "params");
         json_out_raw(&j, r->params);
@@ -171,6 +177,9 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     out->timed_out = json_is_true(json_object_get(o, "timed_out"));
     out->truncated = json_is_true(json_object_get(o, "truncated"));
     out->detail = field_text(o, "detail");
+    field_copy(out->inputs, sizeof out->inputs, o, "inputs");
+    out->items = (uint32_t)json_integer_value(json_object_get(o, "items"));
+    moment_get(o, "until", &out->until);
     const json_t *params = json_object_get(o, "params");
     if (params)
         out->params = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -236,14 +245,15 @@ static void put_output(struct json_out *j, const struct record *r) {
 
 void record_to_json(const struct record *r, struct json_out *j) {
     json_out_object(j);
-    json_out_key(j, "name");
-    json_out_string(j, r->name);
-    json_out_key(j, "key");
-    json_out_string(j, r->key);
-    json_out_key(j, "state");
-    json_out_string(j, record_state_text(r->state));
-    json_out_key(j, "attempts");
-    json_out_int(j, r->attempt);
+    record_members_to_json(r, record_state_text(r->state), j);
+    json_out_object_end(j);
+}
+
+void record_members_to_json(const struct record *r, const char *state, struct json_out *j) {
+    json_out_member_string(j, "name", r->name);
+    json_out_member_string(j, "key", r->key);
+    json_out_member_string(j, "state", state);
+    json_out_member_count(j, "attempts", r->attempt);
     put_wall(j, "started", r->started);
     put_wall(j, "ended", r->ended);
     json_out_key(j, "code");
@@ -255,6 +265,8 @@ void record_to_json(const struct record *r, struct json_out *j) {
         json_out_key(j, "signal");
         json_out_int(j, r->signal);
     }
+    if (r->state == RECORD_WAITING && r->until.wall != HARDY_NEVER)
+        put_wall(j, "until", r->until.wall);
     if (r->detail) {
         json_out_key(j, "detail");
         json_out_string(j, r->detail);
@@ -272,7 +284,6 @@ void record_to_json(const struct record *r, struct json_out *j) {
         json_out_raw(j, r->params);
     }
     put_output(j, r);
-    json_out_object_end(j);
 }
 
 static enum record_next in_doubt_next(enum in_doubt_policy policy) {
@@ -304,6 +315,8 @@ enum record_next record_decide(const struct record *r, const char *fingerprint,
         return world == WORLD_RUNNING ? NEXT_ATTACH : in_doubt_next(policy);
     case RECORD_STARTED:
     case RECORD_PENDING:
+    case RECORD_WAITING:
+    case RECORD_SKIPPED:
         break;
     }
     switch (world) {

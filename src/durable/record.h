@@ -6,6 +6,7 @@
  * The intent is durable before the effect, the result after it; started and not finished is *in
  * doubt*, and a declared policy decides. The record is one row of the store, its value JSON.
  */
+#include "durable/moment.h"
 #include "store/store.h"
 
 enum record_state {
@@ -13,10 +14,12 @@ enum record_state {
     RECORD_STARTED,
     RECORD_DONE,
     RECORD_FAILED, /* it ended cleanly, without success: may run again */
-    RECORD_IN_DOUBT
+    RECORD_IN_DOUBT,
+    RECORD_WAITING, /* for a time, a condition or a person: nothing of it runs */
+    RECORD_SKIPPED  /* its condition did not hold; settled like a success without a result */
 };
-const char *
-record_state_text(enum record_state state); /* "pending" "running" "done" "failed" "in_doubt" */
+const char *record_state_text(enum record_state state); /* "pending" "running" "done" "failed"
+                                                           "in_doubt" "waiting" "skipped" */
 
 enum in_doubt_policy {
     IN_DOUBT_ASK = 0, /* stop and ask a person */
@@ -45,6 +48,9 @@ struct record {
     char *idempotency_key; /* given to the command; stable over attempts */
     int64_t expires;       /* wall, 0 = never */
     char *params;          /* JSON of the parameters, for people */
+    char inputs[65];       /* SHA-256 over what was filled in, for a changed definition; "" */
+    struct moment until;   /* WAITING: when it ends at the latest */
+    uint32_t items;        /* of a step for each value of a list: how many */
 };
 void record_init(struct record *r);
 void record_free(struct record *r);
@@ -55,6 +61,8 @@ void record_encode(const struct record *r, struct buf *out); /* the row's value 
 /* As a person or a program reads it (`actions show --json`, a step under `steps`). */
 struct json_out;
 void record_to_json(const struct record *r, struct json_out *j);
+/* The same as members of an object that is open, with another word for its state. */
+void record_members_to_json(const struct record *r, const char *state, struct json_out *j);
 
 /* SHA-256 over scope, name and the canonical form (RFC 8785) of `params`; E_SYNTAX when that is not
  * JSON that can be told apart safely. */

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "health/check.h"
 #include "http/url.h"
+#include "io/file.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,14 +80,6 @@ static const struct schema_key check_keys[] = {
 const struct schema_section check_section = {"checks", check_keys, COUNT(check_keys),
                                              sizeof(struct check_settings)};
 
-static char *folder_of(const struct config *config) {
-    const char *slash = config->path ? strrchr(config->path, '/') : NULL;
-    if (!slash)
-        return str_dup(".");
-    return slash == config->path ? str_dup("/")
-                                 : str_ndup(config->path, (size_t)(slash - config->path));
-}
-
 static hardy_status check_one(const struct yaml_node *node, const struct check_settings *c,
                               hardy_error *error) {
     int kinds = (c->http != NULL) + (c->tcp != NULL) + (c->command.argv != NULL) +
@@ -140,7 +133,7 @@ hardy_status checks_read(const struct config *config, struct schema_list *list,
         hardy_status status = schema_read(&check_section, node->items[i], &items[i], error);
         list->count = i + 1;
         if (status == HARDY_OK) {
-            items[i].folder = folder_of(config);
+            items[i].folder = file_folder(config->path ? config->path : "");
             status = items[i].folder ? HARDY_OK
                                      : fail(error, HARDY_E_NOMEM, NULL, "no memory for checks");
         }

@@ -251,3 +251,11 @@ void file_boot_id(char out[37]) {
     out[36] = '\0';
     close(fd);
 }
+
+char *file_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) {
+        return str_dup(".");
+    }
+    return slash == path ? str_dup("/") : str_ndup(path, (size_t)(slash - path));
+}

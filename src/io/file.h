@@ -14,6 +14,9 @@ hardy_status file_read_tail(const char *path, size_t max, struct buf *out, hardy
 hardy_status file_write(const char *path, const void *data, size_t len, bool sync,
                         hardy_error *error);
 hardy_status file_make_dirs(const char *path, unsigned mode, hardy_error *error); /* mkdir -p */
+/* What stands before the last slash: "." without one, "/" at the front. Malloc'd; NULL = no memory.
+ */
+char *file_folder(const char *path);
 bool file_exists(const char *path);
 hardy_status file_remove(const char *path, hardy_error *error); /* not there is fine */
 /* Whether the path lies on a network file system (NFS, CIFS, 9p, FUSE ...); a path that does not

@@ -183,6 +183,7 @@ static hardy_status fresh_record(struct command *c, int64_t fence) {
     r->idempotency_key =
         s->idempotency_key ? str_dup(s->idempotency_key) : str_ndup(c->fingerprint, 32);
     str_copy(r->fingerprint, sizeof r->fingerprint, c->fingerprint);
+    str_copy(r->inputs, sizeof r->inputs, s->inputs ? s->inputs : "");
     return r->row_kind && r->key && r->name && r->params && r->idempotency_key
                ? HARDY_OK
                : fail(&c->error, HARDY_E_NOMEM, NULL, "no memory for the record of %s", s->key);
@@ -313,7 +314,7 @@ static void begin(struct command *c) {
         replay_failure(c);
         return;
     }
-    if (c->lock_fd < 0) {
+    if (c->lock_fd < 0 && !c->spec->require) {
         if (take_lock(c)) {
             begin(c); /* it may have ended between the look and the lock */
         }
@@ -398,6 +399,8 @@ void command_cancel(struct command *c) {
     c->cancelled = true;
     if (c->drive) {
         drive_cancel(c->drive);
+    } else if (c->attached) {
+        shim_cancel(c->attached); /* its end is collected */
     } else if (c->probe) {
         probe_cancel(c->probe);
     } else if (!c->batch.busy) {

@@ -6,7 +6,8 @@
  * the loop. Serves `exec --key`, workflow steps and remedies of incidents: there is no other way in
  * the program to run a command that has effects.
  *
- * Order: take the key's lock, held by the process that decides; read the record again; decide; take
+ * Order: take the key's lock, held by the process that decides (a caller with a fence of its own
+ * needs none); read the record again; decide; take
  * the step's lock, which goes to the shim; record the start (durable); start the shim; record the
  * result (durable); tell. A refusal by the guard before the first attempt leaves no record.
  *
@@ -50,6 +51,12 @@ struct command_spec {           /* borrowed until `ended`, or until command_leav
     size_t with_start_count;
     /* A success is not written but handed out as `unwritten`, for a batch of the caller's. */
     bool hold_success;
+    /* With it, whoever has this fence decides, and not the key's lock: the operation is in every
+     * batch. NULL = the lock. */
+    const struct store_op *require;
+    bool settle_only; /* what is known to be not done is not begun: PENDING, and E_CANCELLED */
+    bool undoes; /* the probe tells of what is being undone: done means that it is not undone */
+    const char *inputs; /* for the record's `inputs`; NULL = none */
 };
 #define COMMAND_KEPT ((size_t)4 << 20)
 /* Set for the command and the probe besides `env`: HARDY_IDEMPOTENCY_KEY, HARDY_ATTEMPT,

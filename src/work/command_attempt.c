@@ -52,7 +52,21 @@ void command_take_probed(struct command *c, const struct buf *output) {
     command_set_detail(c, "the probe found it done");
 }
 
+/* What is being undone is done as long as it is there. */
+static void on_undo_probed(void *ctx, enum probe_answer answer, const struct buf *output,
+                           const char *detail) {
+    struct command *c = ctx;
+    enum probe_answer turned = answer == PROBE_DONE       ? PROBE_NOT_DONE
+                               : answer == PROBE_NOT_DONE ? PROBE_DONE
+                                                          : PROBE_UNKNOWN;
+    c->answered(c, turned, output, detail);
+}
+
 void command_probe(struct command *c, probe_answered answered) {
+    if (c->spec->undoes) {
+        c->answered = answered;
+        answered = on_undo_probed;
+    }
     char **env = build_environment(c);
     const struct probe_options options = {.argv = c->spec->probe,
                                           .env = (const char *const *)env,
@@ -236,6 +250,9 @@ static void note_start(struct command *c) {
     r->output = NULL;
     r->output_len = 0;
     r->expires = 0;
+    if (c->spec->inputs) {
+        str_copy(r->inputs, sizeof r->inputs, c->spec->inputs);
+    }
     command_set_detail(c, NULL);
     file_boot_id(r->boot);
 }
@@ -384,6 +401,10 @@ void command_attempt(struct command *c) {
                                                on_drive_done};
     const struct command_spec *s = c->spec;
     hardy_guard *guard = s->guard;
+    if (s->settle_only || c->cancelled) {
+        command_leave_undone(c);
+        return;
+    }
     if (!guard && !c->guard) {
         hardy_guard_config config;
         hardy_env env = loop_env(c->loop);

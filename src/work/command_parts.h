@@ -56,7 +56,8 @@ struct command {
     int64_t attempt_deadline;
     struct shim *shim;
     struct probe *probe;
-    enum ending last; /* how the last attempt ended */
+    probe_answered answered; /* of an undoing command, whom its answer goes to */
+    enum ending last;        /* how the last attempt ended */
     bool start_durable;
     bool lost; /* it was killed, and may run again as after a crash of ours */
     uint32_t losses;
@@ -91,6 +92,7 @@ void command_settle(struct command *c, enum record_state state, hardy_status ver
 void command_settle_not_started(struct command *c);
 void command_settle_unknown(struct command *c, hardy_status verdict);
 void command_ask(struct command *c);
+void command_leave_undone(struct command *c);
 
 /* --- command_attempt.c --- */
 /* Runs it, as often as the guard says; then settles it. */

@@ -132,7 +132,8 @@ static void encode(const struct record *r, int64_t before, struct buf *value, st
 void command_write(struct command *c, int64_t before, bool with_start,
                    void (*then)(struct command *, hardy_status)) {
     const struct command_spec *s = c->spec;
-    size_t extra = with_start ? s->with_start_count : 0;
+    size_t with = with_start ? s->with_start_count : 0;
+    size_t extra = with + (s->require ? 1 : 0);
     struct store_op *ops = calloc(extra + 1, sizeof *ops);
     buf_reset(&c->value);
     c->then = then;
@@ -142,8 +143,11 @@ void command_write(struct command *c, int64_t before, bool with_start,
     if (!ops || c->value.failed) {
         batch_refuse(&c->batch, c->loop, HARDY_E_NOMEM, "no memory for a record", on_written, c);
     } else {
-        for (size_t i = 0; i < extra; i++) {
+        for (size_t i = 0; i < with; i++) {
             ops[i] = s->with_start[i];
+        }
+        if (s->require) { /* behind what may make the row that it wants */
+            ops[with] = *s->require;
         }
         size_t count = SEEDED_BUG(BUG_RECORD_AFTER) && with_start ? extra : extra + 1;
         batch_submit(&c->batch, c->loop, c->store, ops, count, on_written, c);
@@ -229,11 +233,15 @@ void command_settle_not_started(struct command *c) {
         command_settle(c, RECORD_FAILED, HARDY_E_FAILED);
         return;
     }
-    const struct store_op op = {
-        .kind = STORE_DELETE, .row_kind = r->row_kind, .key = r->key, .if_fence = r->fence};
+    struct store_op ops[2] = {
+        {.kind = STORE_DELETE, .row_kind = r->row_kind, .key = r->key, .if_fence = r->fence}};
+    size_t count = 1;
+    if (c->spec->require) {
+        ops[count++] = *c->spec->require;
+    }
     c->verdict = HARDY_E_FAILED;
     c->then = after_settled;
-    batch_submit(&c->batch, c->loop, c->store, &op, 1, on_written, c);
+    batch_submit(&c->batch, c->loop, c->store, ops, count, on_written, c);
 }
 
 /* A run of which nobody knows what it has done: the policy decides, as after a crash. `verdict` is
@@ -262,6 +270,19 @@ void command_settle_unknown(struct command *c, hardy_status verdict) {
     fail(&c->error, HARDY_E_IN_DOUBT, NULL, "%s is in doubt: attempt %u was started and %s",
          r->name, r->attempt, why);
     command_settle(c, RECORD_IN_DOUBT, HARDY_E_IN_DOUBT);
+}
+
+/* It is known not to be done, and is not to be begun now. */
+void command_leave_undone(struct command *c) {
+    struct record *r = &c->record;
+    fail(&c->error, HARDY_E_CANCELLED, NULL, "%s is not done, and not begun again", r->name);
+    if (r->state == RECORD_PENDING || r->state == RECORD_FAILED) {
+        command_finish(c, HARDY_E_CANCELLED);
+        return;
+    }
+    r->ended = 0;
+    command_set_detail(c, "not done, and not begun again");
+    command_settle(c, RECORD_PENDING, HARDY_E_CANCELLED);
 }
 
 void command_ask(struct command *c) {

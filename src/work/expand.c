@@ -1,75 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The command of a step, with its values filled in. */
+#include "work/expand.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "base/str.h"
-#include "config/template.h"
 #include "work/environment.h"
-#include "work/workflow.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TEXT = 1 << 20, MAX_PARAMS = 8 << 20 };
-
-/* --- what expressions see --------------------------------------------------------------------- */
-
-struct view {
-    json_t *root; /* {"input": ..., "steps": {NAME: {"output": ...}}, "env": {...}} */
-};
-
-static json_t *look_up(void *ctx, const char *path) {
-    const struct view *view = ctx;
-    return template_walk(view->root, path);
-}
-
-/* Objects and arrays come as such, everything else as text without its last newlines; what is no
- * text cannot be used in an expression. */
-static json_t *output_value(const struct record *r) {
-    size_t len = r->output_len;
-    size_t start = r->output ? strspn(r->output, " \t\r\n") : 0;
-    if (r->output && (r->output[start] == '{' || r->output[start] == '[')) {
-        json_t *value = json_loadb(r->output, len, JSON_REJECT_DUPLICATES, NULL);
-        if (value) {
-            return value;
-        }
-    }
-    while (len > 0 && r->output[len - 1] == '\n') {
-        len--;
-    }
-    return json_stringn(r->output ? r->output : "", len); /* NULL: not UTF-8 */
-}
-
-static json_t *env_object(const char *const *env) {
-    json_t *object = json_object();
-    for (; env && *env; env++) {
-        const char *equals = strchr(*env, '=');
-        char *name = equals ? str_ndup(*env, (size_t)(equals - *env)) : NULL;
-        if (name) {
-            json_object_set_new(object, name, json_string(equals + 1));
-        }
-        free(name);
-    }
-    return object;
-}
-
-static json_t *build_root(const struct run *run, size_t until, const char *const *env) {
-    json_t *steps = json_object();
-    for (size_t i = 0; i < until && i < run->count; i++) {
-        const struct record *r = &run->steps[i].record;
-        if (r->state == RECORD_DONE) {
-            json_t *value = output_value(r);
-            json_object_set_new(steps, run->steps[i].name,
-                                value ? json_pack("{s:o}", "output", value) : json_object());
-        }
-    }
-    return json_pack("{s:o, s:o, s:o}", "input", json_loads(run->input, JSON_DECODE_ANY, NULL),
-                     "steps", steps, "env", env_object(env));
-}
-
-/* --- commands --------------------------------------------------------------------------------- */
+enum { MAX_TEXT = 1 << 20, MAX_PARAMS = 8 << 20, MAX_REQUEST = 16 << 20 };
 
 /* What is being filled in: a step's command, its probe. */
 struct filling {
-    struct view view;
+    struct scope *scope;
     struct environment env;
     unsigned number; /* of the last HARDY_VALUE_N */
     bool nul;        /* a value cannot be handed over */
@@ -88,11 +32,15 @@ static void put_variable(void *ctx, const char *value, size_t len, struct buf *o
 static hardy_status fill_text(struct filling *f, const char *text, bool shell, char **out,
                               hardy_error *error) {
     struct buf filled;
+    template_lookup look_up = scope_lookup();
     buf_init(&filled, MAX_TEXT);
     f->nul = false;
     hardy_status status =
-        shell ? template_expand_by(text, look_up, &f->view, put_variable, f, &filled, error)
-              : template_expand(text, look_up, &f->view, &filled, error);
+        shell ? template_expand_by(text, look_up, f->scope, put_variable, f, &filled, error)
+              : template_expand(text, look_up, f->scope, &filled, error);
+    if (f->scope->status != HARDY_OK) {
+        status = scope_failed(f->scope, error);
+    }
     f->nul |= filled.data && strlen(filled.data) != filled.len;
     if (status == HARDY_OK && f->nul) {
         status = fail(error, HARDY_E_INVALID, NULL,
@@ -129,32 +77,163 @@ static hardy_status fill_command(struct filling *f, const struct schema_command 
     return HARDY_OK;
 }
 
-hardy_status step_expand(const struct workflow *w, size_t step, const struct run *run,
-                         const char *const *base, struct step_command *out, hardy_error *error) {
-    const struct step_settings *s = &((const struct step_settings *)w->steps.items)[step];
-    struct filling f = {.view = {build_root(run, step, base)}};
-    *out = (struct step_command){0};
-    hardy_status status =
-        f.view.root ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", s->name);
-    environment_add(&f.env, base);
-    environment_set(&f.env, "HARDY_RUN_ID", "%s", run->id);
-    environment_set(&f.env, "HARDY_STEP", "%s", s->name);
+/* --- what hardy does itself: a request for one of its own programs ------------------------------
+ */
+
+static hardy_status put_text(struct filling *f, struct json_out *j, const char *key,
+                             const char *text, hardy_error *error) {
+    char *filled = NULL;
+    hardy_status status = text ? scope_text(f->scope, text, &filled, error) : HARDY_OK;
+    if (filled) {
+        json_out_member_string(j, key, filled);
+    }
+    free(filled);
+    return status;
+}
+
+static hardy_status put_node(struct filling *f, struct json_out *j, const char *key,
+                             const struct yaml_node *node, hardy_error *error) {
+    json_t *value = NULL;
+    hardy_status status = node ? scope_node(f->scope, node, &value, error) : HARDY_OK;
+    if (value) {
+        struct buf text;
+        buf_init(&text, MAX_REQUEST);
+        template_put_json(value, &text);
+        json_out_member_raw(j, key, text.data);
+        buf_free(&text);
+    }
+    json_decref(value);
+    return status;
+}
+
+static hardy_status put_argv(struct filling *f, struct json_out *j, const char *key,
+                             const struct schema_command *command, hardy_error *error) {
+    char **argv = NULL;
+    hardy_status status = command->argv ? fill_command(f, command, &argv, error) : HARDY_OK;
+    if (argv) {
+        json_out_key(j, key);
+        json_out_array(j);
+        for (char **arg = argv; *arg; arg++) {
+            json_out_string(j, *arg);
+        }
+        json_out_array_end(j);
+    }
+    environment_free_list(argv);
+    return status;
+}
+
+static hardy_status put_http(struct filling *f, const struct step_http *h, struct json_out *j,
+                             hardy_error *error) {
+    hardy_status status = put_text(f, j, "method", h->method, error);
+    status = status == HARDY_OK ? put_text(f, j, "url", h->url, error) : status;
+    status = status == HARDY_OK ? put_node(f, j, "headers", h->headers, error) : status;
+    status = status == HARDY_OK ? put_node(f, j, "json", h->json, error) : status;
+    status = status == HARDY_OK ? put_text(f, j, "body", h->body, error) : status;
+    if (h->expect.items) {
+        json_out_key(j, "expect");
+        json_out_array(j);
+        for (size_t i = 0; i < h->expect.count; i++) {
+            json_out_string(j, h->expect.items[i]);
+        }
+        json_out_array_end(j);
+    }
+    return status;
+}
+
+static hardy_status put_ensure(struct filling *f, const struct step_ensure *e, struct json_out *j,
+                               hardy_error *error) {
+    hardy_status status = put_argv(f, j, "probe", &e->probe, error);
+    status = status == HARDY_OK ? put_argv(f, j, "create", &e->create, error) : status;
+    return status == HARDY_OK ? put_argv(f, j, "update", &e->update, error) : status;
+}
+
+static hardy_status put_file(struct filling *f, const struct step_file *s, struct json_out *j,
+                             hardy_error *error) {
+    hardy_status status = put_text(f, j, "folder", s->folder, error);
+    status = status == HARDY_OK ? put_text(f, j, "content", s->content, error) : status;
+    status = status == HARDY_OK ? put_text(f, j, "prefix", s->prefix, error) : status;
+    return status == HARDY_OK ? put_text(f, j, "suffix", s->suffix, error) : status;
+}
+
+/* `hardy __http` and its like, which read what they are to do from their environment: it is not for
+ * all the host's users to see, as arguments are. */
+static hardy_status fill_own(struct filling *f, const struct workflow_step *step, char ***argv,
+                             hardy_error *error) {
+    struct buf request;
+    struct json_out j;
+    buf_init(&request, MAX_REQUEST);
+    json_out_init(&j, &request, 0);
+    json_out_object(&j);
+    hardy_status status = step->kind == STEP_HTTP     ? put_http(f, &step->s.http, &j, error)
+                          : step->kind == STEP_ENSURE ? put_ensure(f, &step->s.ensure, &j, error)
+                                                      : put_file(f, &step->s.file, &j, error);
+    json_out_object_end(&j);
+    if (status == HARDY_OK && request.failed) {
+        status = fail(error, HARDY_E_TOO_LARGE, NULL, "the request is larger than 16 MiB");
+    }
     if (status == HARDY_OK) {
-        status = fill_command(&f, &s->run, &out->argv, error);
+        environment_set(&f->env, "HARDY_REQUEST", "%s", request.data);
+        *argv = calloc(3, sizeof **argv);
+        if (*argv) {
+            (*argv)[0] = str_dup("/proc/self/exe"); /* the shim, which executes it, is hardy */
+            (*argv)[1] = str_format("__%s", step_kind_text(step->kind));
+        }
+        if (!*argv || !(*argv)[0] || !(*argv)[1]) {
+            status = fail(error, HARDY_E_NOMEM, NULL, "no memory for a command");
+        }
     }
-    if (status == HARDY_OK && s->probe.argv) {
-        status = fill_command(&f, &s->probe, &out->probe, error);
-    }
-    json_decref(f.view.root);
-    out->env = environment_take(&f.env);
+    buf_free(&request);
+    return status;
+}
+
+/* --- the step -----------------------------------------------------------------------------------
+ */
+
+static void set_environment(struct filling *f) {
+    struct scope *s = f->scope;
+    char *path = run_step_path(s->at);
+    environment_add(&f->env, s->env);
+    environment_set(&f->env, "HARDY_RUN_ID", "%s", s->run->id);
+    environment_set(&f->env, "HARDY_STEP", "%s", path ? path : s->at->name);
+    free(path);
+}
+
+static hardy_status finish(struct filling *f, hardy_status status, struct step_command *out,
+                           hardy_error *error) {
+    out->env = environment_take(&f->env);
     if (status == HARDY_OK && !out->env) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for its environment");
     }
     if (status != HARDY_OK) {
-        error_prefix(error, "step `%s`", s->name);
+        error_prefix(error, "step `%s`", f->scope->at->name);
         step_command_free(out);
     }
     return status;
+}
+
+hardy_status step_expand(struct scope *s, bool undo, struct step_command *out, hardy_error *error) {
+    const struct workflow_step *step = s->at->says;
+    struct filling f = {.scope = s};
+    *out = (struct step_command){0};
+    s->own = undo;
+    set_environment(&f);
+    hardy_status status = undo ? fill_command(&f, &step->s.compensate, &out->argv, error)
+                          : step->kind == STEP_RUN
+                              ? fill_command(&f, &step->s.run, &out->argv, error)
+                              : fill_own(&f, step, &out->argv, error);
+    if (status == HARDY_OK && step->s.probe.argv) {
+        status = fill_command(&f, &step->s.probe, &out->probe, error);
+    }
+    return finish(&f, status, out, error);
+}
+
+hardy_status step_expand_until(struct scope *s, struct step_command *out, hardy_error *error) {
+    const struct workflow_step *step = s->at->says;
+    struct filling f = {.scope = s};
+    *out = (struct step_command){0};
+    set_environment(&f);
+    hardy_status status = fill_command(&f, &step->s.until, &out->argv, error);
+    return finish(&f, status, out, error);
 }
 
 void step_command_free(struct step_command *c) {
@@ -164,121 +243,44 @@ void step_command_free(struct step_command *c) {
     *c = (struct step_command){0};
 }
 
-static void put_command(struct json_out *j, const char *key, const struct schema_command *command) {
-    if (!command->argv) {
-        return;
-    }
-    json_out_key(j, key);
-    if (command->shell) {
-        json_out_string(j, command->argv[3]);
-        return;
-    }
-    json_out_array(j);
-    for (char **arg = command->argv; *arg; arg++) {
-        json_out_string(j, *arg);
-    }
-    json_out_array_end(j);
-}
-
-char *step_params(const struct step_settings *s) {
-    struct buf text;
-    struct json_out j;
-    buf_init(&text, MAX_PARAMS);
-    json_out_init(&j, &text, 0);
-    json_out_object(&j);
-    put_command(&j, "run", &s->run);
-    json_out_object_end(&j);
-    char *out = text.failed ? NULL : buf_take(&text);
-    buf_free(&text);
-    return out;
-}
-
-/* --- with the input, before anything runs ----------------------------------------------------- */
-
-struct given {
-    json_t *root; /* {"input": ..., "env": ...} */
-};
-
-static bool is_given(void *ctx, const char *path) {
-    const struct given *g = ctx;
-    return str_starts(path, "steps.") || template_walk(g->root, path) != NULL;
-}
-
-static hardy_status check_given(const struct schema_command *command, struct given *g,
-                                hardy_error *error) {
-    hardy_status status = HARDY_OK;
-    for (char **arg = command->argv; arg && *arg && status == HARDY_OK; arg++) {
-        status = template_check(*arg, is_given, g, error);
-    }
-    return status;
-}
-
-hardy_status workflow_check_input(const struct workflow *w, const char *input,
-                                  const char *const *env, hardy_error *error) {
-    const struct step_settings *steps = w->steps.items;
-    struct given g = {json_pack("{s:o, s:o}", "input", json_loads(input, JSON_DECODE_ANY, NULL),
-                                "env", env_object(env))};
-    hardy_status status =
-        g.root ? HARDY_OK : fail(error, HARDY_E_NOMEM, w->path, "no memory to read the input");
-    for (size_t i = 0; i < w->steps.count && status == HARDY_OK; i++) {
-        status = check_given(&steps[i].run, &g, error);
-        status = status == HARDY_OK ? check_given(&steps[i].probe, &g, error) : status;
-        if (status != HARDY_OK) {
-            error_prefix(error, "step `%s`", steps[i].name);
+static void add_list(struct sha256 *hash, char **list, const char *prefix) {
+    for (char **text = list; text && *text; text++) {
+        if (str_starts(*text, prefix)) {
+            sha256_add_part(hash, *text, strlen(*text));
         }
     }
-    json_decref(g.root);
-    return status;
 }
 
-/* --- before anything runs --------------------------------------------------------------------- */
-
-struct known {
-    const struct workflow *w;
-    size_t step;
-};
-
-static bool is_known(void *ctx, const char *path) {
-    const struct known *k = ctx;
-    const struct step_settings *steps = k->w->steps.items;
-    if (str_starts(path, "input.") || str_eq(path, "input") || str_starts(path, "env.")) {
-        return true;
+hardy_status step_inputs_hash(struct scope *s, char out[65], hardy_error *error) {
+    struct step_command c;
+    struct sha256 hash;
+    s->without_env = true;
+    hardy_status status = step_expand(s, false, &c, error);
+    s->without_env = false;
+    if (status != HARDY_OK) {
+        return status;
     }
-    if (!str_starts(path, "steps.")) {
-        return false;
-    }
-    const char *name = path + strlen("steps.");
-    for (size_t i = 0; i < k->step; i++) {
-        size_t len = strlen(steps[i].name);
-        if (strncmp(name, steps[i].name, len) == 0 &&
-            (str_eq(name + len, ".output") || str_starts(name + len, ".output."))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static hardy_status check_command(const struct schema_command *command, struct known *known,
-                                  const struct yaml_node *node, hardy_error *error) {
-    for (size_t i = 0; command->argv && command->argv[i]; i++) {
-        hardy_error why;
-        hardy_error_init(&why, sizeof why);
-        if (template_check(command->argv[i], is_known, known, &why) != HARDY_OK) {
-            return yaml_fail(
-                node, error,
-                "%s; known are input.NAME, env.NAME and steps.NAME.output of the steps "
-                "above",
-                why.message);
-        }
-    }
+    sha256_init(&hash);
+    sha256_add_part(&hash, s->run->id, strlen(s->run->id)); /* short values are not to be guessed */
+    add_list(&hash, c.argv, "");
+    add_list(&hash, c.env, "HARDY_VALUE_");
+    add_list(&hash, c.env, "HARDY_REQUEST=");
+    sha256_done_hex(&hash, out);
+    step_command_free(&c);
     return HARDY_OK;
 }
 
-hardy_status step_check(const struct workflow *w, size_t step, const struct yaml_node *node,
-                        hardy_error *error) {
-    const struct step_settings *s = &((const struct step_settings *)w->steps.items)[step];
-    struct known known = {w, step};
-    hardy_status status = check_command(&s->run, &known, yaml_get(node, "run"), error);
-    return status == HARDY_OK ? check_command(&s->probe, &known, yaml_get(node, "probe"), error)
-                              : status;
+/* --- for its record -----------------------------------------------------------------------------
+ */
+
+char *step_params(const struct workflow_step *step, bool undo) {
+    const char *key = undo ? "compensate" : step_kind_text(step->kind);
+    struct buf text;
+    buf_init(&text, MAX_PARAMS);
+    buf_printf(&text, "{\"%s\":", key);
+    yaml_to_json(yaml_get(step->node, key), &text);
+    buf_putc(&text, '}');
+    char *out = text.failed ? NULL : buf_take(&text);
+    buf_free(&text);
+    return out;
 }

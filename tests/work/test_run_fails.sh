@@ -201,15 +201,15 @@ cp changes.yaml original.yaml
 code 'begun' 1 "$HARDY" run changes.yaml --id c1
 sed -i 's/name: a,/name: aa,/' changes.yaml
 code 'a finished step is renamed' 1 "$HARDY" workflows resume c1
-like 'refused' "$err" 'changes.yaml: step 1 of run c1 was `a` and is done; the file now says `aa`'
+like 'refused' "$err" 'changes.yaml: step `a` of run c1 is done, and the file has `aa` in its place now'
 is 'the run is as it was' "$(state_of c1)" failed
 cp original.yaml changes.yaml
 sed -i 's/echo a >>/echo A >>/' changes.yaml
 code 'a finished step does something else' 1 "$HARDY" workflows resume c1
-like 'refused' "$err" 'step 1 `a` of run c1 is done, and its definition has changed since'
+like 'refused' "$err" 'step `a` of run c1 is done, and its definition has changed since'
 printf 'name: changes\nsteps:\n  - {name: b, run: "true"}\n' >changes.yaml
 code 'a finished step is gone' 1 "$HARDY" workflows resume c1
-like 'refused' "$err" 'step 1 of run c1 was `a` and is done; the file now says `b`'
+like 'refused' "$err" 'step `a` of run c1 is done, and the file has `b` in its place now'
 is 'nothing ran meanwhile' "$(cat effects | tr '\n' ' ')" 'a b '
 cp original.yaml changes.yaml
 sed -i 's/name: c,/name: d,/; s/echo c >>/echo d >>/' changes.yaml

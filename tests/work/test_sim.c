@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs of a workflow in the simulated world: hardy is killed at any event, shims are lost, commands
- * crash and fail, probes cannot tell, a guard makes steps wait and tries again. After every event:
- * no two commands of one step are alive, and no effect was repeated that was not declared so.
+ * Runs of workflows in the simulated world: hardy is killed at any event, shims are lost, commands
+ * crash and fail, probes cannot tell, a guard makes steps wait and tries again, steps run at once,
+ * sleep, wait for a condition and for a person, are undone when a later one fails or somebody
+ * cancels. After every event: no two commands of one step are alive, and no effect was repeated or
+ * undone twice that was not declared so.
  *
  *   test_work_sim [SEEDS [BUG]]
  */
 #include "../cmocka_all.h"
 #include "base/prng.h"
 #include "base/str.h"
+#include "durable/signal.h"
 #include "io/file.h"
 #include "io/sim.h"
 #include "work/resolve.h"
@@ -19,24 +22,74 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STEPS = 6, MAX_RUNS = 2000 };
+enum { STEPS = 10, MAX_RUNS = 2000 };
 static const int64_t length = 5 * HARDY_MINUTE;
 static uint64_t seed_count = 30;
 static bool seeded; /* hardy has a mistake in it, which has to be found */
 
-static const char definition[] =
-    "name: sim\n"
-    "steps:\n"
-    "  - {name: s1, run: [act, s1], in_doubt: ask}\n"
-    "  - {name: s2, run: [act, s2], probe: [find, s2]}\n"
-    "  - {name: s3, run: [act, s3], in_doubt: rerun, guard: slow}\n"
-    "  - {name: s4, run: [act, s4], probe: [find, s4], timeout: 2s, guard: slow}\n"
-    "  - {name: s5, run: [act, '${{ steps.s1.output.id }}'], in_doubt: rerun, timeout: 1s}\n"
-    "  - {name: s6, run: [act, s6], guard: slow}\n";
-static const bool may_repeat[STEPS] = {false, false, true, false, true, false};
+/* What a run of the workflow does, and which of it may be done again. */
+struct deed {
+    const char *path;
+    bool may_repeat, undone;
+};
+static const struct plan {
+    const char *text;
+    struct deed deeds[STEPS];
+    size_t count;
+} plans[] = {
+    {"name: sim\n"
+     "steps:\n"
+     "  - {name: s1, run: [act, s1], in_doubt: ask}\n"
+     "  - {name: s2, run: [act, s2], probe: [find, s2]}\n"
+     "  - name: fan\n"
+     "    parallel:\n"
+     "      - {name: s3, run: [act, s3], in_doubt: rerun, guard: slow}\n"
+     "      - name: line\n"
+     "        steps:\n"
+     "          - {name: s4, run: [act, s4], probe: [find, s4], timeout: 2s, guard: slow}\n"
+     "          - {name: nap, sleep: 2s}\n"
+     "          - {name: s5, run: [act, '${{ steps.s1.output.id }}'], in_doubt: rerun, timeout: "
+     "1s}\n"
+     "      - {name: s6, run: [act, s6], guard: slow}\n"
+     "  - {name: each, for_each: [x, y, z], max_concurrent: 2, run: [act, '${{ item }}'], probe: "
+     "[find]}\n"
+     "  - {name: never, when: '${{ steps.each.output[0].id == \"x\" }}', run: [act, never]}\n"
+     "  - {name: ready, until: [ready], every: 500ms, timeout: 1m}\n"
+     "  - {name: ok, approve: {}}\n"
+     "  - {name: s7, run: [act, s7], in_doubt: ask}\n",
+     {{"s1", false, false},
+      {"s2", false, false},
+      {"fan/s3", true, false},
+      {"fan/line/s4", false, false},
+      {"fan/line/s5", true, false},
+      {"fan/s6", false, false},
+      {"each[0]", false, false},
+      {"each[1]", false, false},
+      {"each[2]", false, false},
+      {"s7", false, false}},
+     10},
+    {"name: undone\n"
+     "steps:\n"
+     "  - {name: c1, run: [act, c1], in_doubt: ask, compensate: [undo, '${{ steps.c1.output.id "
+     "}}']}\n"
+     "  - {name: c2, run: [act, c2], probe: [find, c2], compensate: [undo, c2]}\n"
+     "  - name: both\n"
+     "    parallel:\n"
+     "      - {name: c3, run: [act, c3], probe: [find, c3], compensate: [undo, c3]}\n"
+     "      - {name: c4, run: [act, c4], in_doubt: ask, compensate: [undo, c4]}\n"
+     "  - {name: pause, sleep: 3s}\n"
+     "  - {name: c5, run: [fails, c5], probe: [find, c5]}\n",
+     {{"c1", false, true},
+      {"c2", false, true},
+      {"both/c3", false, true},
+      {"both/c4", false, true},
+      {"c5", false, false}},
+     5},
+};
+#define PLANS (sizeof plans / sizeof *plans)
 
 struct tally { /* of one step of one run */
-    int effects;
+    int effects, undone;
     int alive; /* pid of the command started last; 0 = none */
 };
 extern int seeded_bug; /* see src/work/command.c */
@@ -45,18 +98,22 @@ int seeded_bug;
 static struct {
     struct loop *loop;
     struct store *store;
-    struct workflow *workflow;
+    struct workflow *workflows[PLANS];
     struct prng chance;
-    char state[96], path[96];
+    char state[96], folder[64];
     struct tally runs[MAX_RUNS][STEPS];
     int run; /* the number of the one at work */
     char id[16];
     struct runner *runner;
     hardy_guard *guard;
-    int finished, asked, resumed;
+    int finished, asked, resumed, undone, cancelled;
     bool resume, doubt, broken;
     char why[200];
 } w;
+
+static const struct plan *plan_of(int run) {
+    return &plans[(size_t)run % PLANS];
+}
 
 static bool one_in(int n) {
     return prng_next(&w.chance) % (uint64_t)n == 0;
@@ -83,76 +140,134 @@ int __lsan_is_turned_off(void) {
 
 struct acting {
     struct loop_timer timer;
-    int pid, run, step;
+    int pid;
+    struct tally *tally;
+    bool undo;
 };
 
-static int step_of(struct sim_process *p) {
-    const char *name = sim_env(p, "HARDY_STEP");
-    return name && name[0] == 's' ? name[1] - '1' : 0;
+static struct tally *tally_of(int run, const char *path) {
+    const struct plan *plan = plan_of(run);
+    for (size_t i = 0; i < plan->count; i++) {
+        if (str_eq(plan->deeds[i].path, path)) {
+            return &w.runs[run][i];
+        }
+    }
+    wrong("a step that is not to run", path ? path : "?");
+    return &w.runs[run][0];
 }
 
-static int run_of(struct sim_process *p) {
+static struct tally *whose(struct sim_process *p) {
     const char *id = sim_env(p, "HARDY_RUN_ID");
-    return id ? (int)strtol(id + 1, NULL, 10) : 0;
+    return tally_of(id ? (int)strtol(id + 1, NULL, 10) : 0, sim_env(p, "HARDY_STEP"));
 }
 
 static void on_effect(struct loop_timer *timer) {
     struct acting *a = timer->ctx;
     if (sim_alive(w.loop, a->pid)) {
-        w.runs[a->run][a->step].effects++;
+        if (a->undo) {
+            a->tally->undone++;
+        } else {
+            a->tally->effects++;
+        }
     }
     free(a);
 }
 
 /* The command: has its effect at some moment, and ends in one of several ways. */
-static void act(struct sim_process *p, void *ctx) {
-    struct tally *t = &w.runs[run_of(p)][step_of(p)];
+static void do_it(struct sim_process *p, bool undo, int fails_in) {
+    struct tally *t = whose(p);
     char text[64];
     int64_t span = between(HARDY_MILLISECOND, 1500 * HARDY_MILLISECOND);
-    (void)ctx;
     if (t->alive && sim_alive(w.loop, t->alive)) {
         wrong("two commands at once", sim_env(p, "HARDY_STEP"));
     }
     t->alive = sim_pid(p);
-    if (one_in(12)) { /* fails, having done nothing */
+    if (one_in(fails_in)) { /* fails, having done nothing */
         sim_exit_after(p, span, 3, 0);
         return;
     }
     struct acting *a = calloc(1, sizeof *a);
-    *a = (struct acting){.pid = sim_pid(p), .run = run_of(p), .step = step_of(p)};
+    *a = (struct acting){.pid = sim_pid(p), .tally = t, .undo = undo};
     loop_timer_init(&a->timer, on_effect, a);
     loop_timer_start(w.loop, &a->timer, loop_now(w.loop) + between(0, span));
-    snprintf(text, sizeof text, "{\"id\": \"%s-%s\"}\n", sim_env(p, "HARDY_STEP"),
+    snprintf(text, sizeof text, "{\"id\": \"%.20s-%.20s\"}\n", sim_env(p, "HARDY_STEP"),
              sim_env(p, "HARDY_IDEMPOTENCY_KEY"));
     sim_output(p, 1, text, strlen(text));
     sim_exit_after(p, span + 1, 0, one_in(15) ? 11 : 0);
 }
 
+static void act(struct sim_process *p, void *ctx) {
+    (void)ctx;
+    do_it(p, false, 12);
+}
+
+static void fails(struct sim_process *p, void *ctx) {
+    (void)ctx;
+    do_it(p, false, 2);
+}
+
+static void undo(struct sim_process *p, void *ctx) {
+    (void)ctx;
+    do_it(p, true, 12);
+}
+
 /* The probe: sees what there is, or not. */
 static void find(struct sim_process *p, void *ctx) {
-    const struct tally *t = &w.runs[run_of(p)][step_of(p)];
+    const struct tally *t = whose(p);
     (void)ctx;
     if (t->alive && sim_alive(w.loop, t->alive)) {
         wrong("asked while the command is alive", sim_env(p, "HARDY_STEP"));
     }
     sim_output(p, 1, "{\"id\": \"found\"}", 15);
     sim_exit_after(p, between(0, 50 * HARDY_MILLISECOND),
-                   one_in(10)       ? 2
-                   : t->effects > 0 ? 0
-                                    : 1,
+                   one_in(10)               ? 2
+                   : t->effects > t->undone ? 0
+                                            : 1,
                    0);
 }
 
-static bool holds(void *ctx) {
+static void ready(struct sim_process *p, void *ctx) {
     (void)ctx;
-    for (int s = 0; s < STEPS && !w.broken; s++) {
+    sim_exit_after(p, between(0, 300 * HARDY_MILLISECOND), one_in(3) ? 0 : 1, 0);
+}
+
+static bool holds(void *ctx) {
+    const struct plan *plan = plan_of(w.run);
+    (void)ctx;
+    for (size_t s = 0; s < plan->count && !w.broken; s++) {
         const struct tally *t = &w.runs[w.run][s];
-        char name[3] = {'s', (char)('1' + s), '\0'};
-        if (t->effects > 1 && !may_repeat[s]) {
-            wrong("an effect was repeated", name);
+        if (t->effects > 1 && !plan->deeds[s].may_repeat) {
+            wrong("an effect was repeated", plan->deeds[s].path);
+        }
+        if (t->undone > t->effects) {
+            wrong("undone twice, or never done", plan->deeds[s].path);
         }
     }
     return !w.broken;
+}
+
+/* People approve what waits, and cancel now and then. */
+static void on_person(struct loop_timer *timer) {
+    struct run run;
+    loop_timer_start(w.loop, timer, loop_now(w.loop) + between(HARDY_SECOND, 8 * HARDY_SECOND));
+    if (run_load(w.store, w.id, &run, NULL) != HARDY_OK) {
+        return;
+    }
+    for (const struct run_step *s = run.root; s; s = run_step_after(run.root, s)) {
+        if (s->record.state == RECORD_WAITING && str_eq(s->name, "ok") && !one_in(3)) {
+            hardy_status said = signal_send(w.store, s->key, SIGNAL_APPROVE, "a person", NULL,
+                                            loop_wall(w.loop), HARDY_NEVER, NULL);
+            assert_true(said == HARDY_OK || said == HARDY_E_EXISTS);
+        }
+    }
+    if (run.state == RUN_RUNNING && plan_of(w.run) == &plans[1] && one_in(12) && !run.cancelled) {
+        char *key = signal_cancel_key(w.id);
+        assert_int_equal(signal_send(w.store, key, SIGNAL_CANCEL, "a person", NULL,
+                                     loop_wall(w.loop), HARDY_NEVER, NULL),
+                         HARDY_OK);
+        free(key);
+    }
+    run_free(&run);
 }
 
 /* --- hardy -------------------------------------------------------------------------------------
@@ -160,10 +275,10 @@ static bool holds(void *ctx) {
 
 static void begin(void);
 
-static hardy_status find_guard(void *ctx, const char *name, struct runner_guard *out,
-                               hardy_error *error) {
+static hardy_status find_guard(void *ctx, const struct workflow_step *step,
+                               struct runner_guard *out, hardy_error *error) {
     (void)ctx;
-    (void)name;
+    (void)step;
     (void)error;
     out->guard = w.guard;
     return HARDY_OK;
@@ -188,44 +303,83 @@ static void make_guard(void) {
     assert_int_equal(hardy_guard_new(&config, &env, &w.guard, NULL), HARDY_OK);
 }
 
+static const struct record *record_of(const struct run *run, const char *path, bool undo) {
+    struct run_step *step = NULL;
+    return run_find_step(run, path, &step, NULL) != HARDY_OK ? NULL
+           : undo                                            ? &step->undo
+                                                             : &step->record;
+}
+
 static void check_done(const struct run *run) {
-    for (int s = 0; s < STEPS; s++) {
-        if (run->steps[s].record.state != RECORD_DONE) {
-            wrong("a run is done and its step is not", run->steps[s].name);
+    const struct plan *plan = plan_of(w.run);
+    for (size_t s = 0; s < plan->count; s++) {
+        const struct record *r = record_of(run, plan->deeds[s].path, false);
+        if (!r || r->state != RECORD_DONE) {
+            wrong("a run is done and its step is not", plan->deeds[s].path);
         }
         if (w.runs[w.run][s].effects == 0) {
-            wrong("done without an effect", run->steps[s].name);
+            wrong("done without an effect", plan->deeds[s].path);
+        }
+        if (w.runs[w.run][s].undone > 0) {
+            wrong("done, and undone", plan->deeds[s].path);
         }
     }
 }
 
+/* What was done and can be undone is, unless undoing it failed. */
+static void check_undone(const struct run *run) {
+    const struct plan *plan = plan_of(w.run);
+    for (size_t s = 0; s < plan->count; s++) {
+        const struct tally *t = &w.runs[w.run][s];
+        const struct record *r = record_of(run, plan->deeds[s].path, false);
+        const struct record *u = record_of(run, plan->deeds[s].path, true);
+        if (r && r->state == RECORD_IN_DOUBT) {
+            wrong("ended in doubt", plan->deeds[s].path);
+        }
+        if (r && u && r->state == RECORD_DONE && plan->deeds[s].undone) {
+            if (u->state != RECORD_DONE && u->state != RECORD_FAILED) {
+                wrong("not undone", plan->deeds[s].path);
+            }
+            if (u->state == RECORD_DONE && t->undone != t->effects) {
+                wrong("recorded as undone, and is not", plan->deeds[s].path);
+            }
+        }
+    }
+}
+
+static int settle_one(const struct record *r, const struct tally *t, const char *path, bool undo) {
+    if (r->state != RECORD_IN_DOUBT) {
+        return 0;
+    }
+    if (t->alive && sim_alive(w.loop, t->alive)) {
+        wrong("in doubt while the command is alive", path);
+    }
+    bool done = undo ? t->undone > 0 : t->effects > 0;
+    assert_int_equal(record_resolve(w.loop, w.store, w.state, r->row_kind, r->key,
+                                    done ? RESOLVE_DONE : RESOLVE_RETRY, "{\"id\": \"person\"}",
+                                    "a person", HARDY_NEVER, NULL),
+                     HARDY_OK);
+    return 1;
+}
+
 /* A person looks at the world, and settles what is in doubt. */
 static void settle(void) {
-    struct run recorded, *run = &recorded;
+    const struct plan *plan = plan_of(w.run);
+    struct run run;
     int settled = 0;
-    assert_int_equal(run_load(w.store, w.id, run, NULL), HARDY_OK);
-    for (int s = 0; s < STEPS; s++) {
-        const struct record *r = &run->steps[s].record;
-        if (r->state != RECORD_IN_DOUBT) {
-            continue;
+    assert_int_equal(run_load(w.store, w.id, &run, NULL), HARDY_OK);
+    for (size_t s = 0; s < plan->count; s++) {
+        const char *path = plan->deeds[s].path;
+        const struct record *r = record_of(&run, path, false);
+        if (r) {
+            settled += settle_one(r, &w.runs[w.run][s], path, false);
+            settled += settle_one(record_of(&run, path, true), &w.runs[w.run][s], path, true);
         }
-        const struct tally *t = &w.runs[w.run][s];
-        if (t->alive && sim_alive(w.loop, t->alive)) {
-            printf("# %s %s attempt %u at %lld\n", r->key, r->detail, r->attempt,
-                   (long long)loop_now(w.loop)),
-                wrong("in doubt while the command is alive", run->steps[s].name);
-        }
-        bool done = t->effects > 0;
-        assert_int_equal(record_resolve(w.loop, w.store, w.state, "step", r->key,
-                                        done ? RESOLVE_DONE : RESOLVE_RETRY, "{\"id\": \"person\"}",
-                                        "a person", HARDY_NEVER, NULL),
-                         HARDY_OK);
-        settled++;
     }
-    if (settled != 1) {
+    if (settled == 0) {
         wrong("in doubt, and no step is", "?");
     }
-    run_free(run);
+    run_free(&run);
     w.asked++;
 }
 
@@ -238,21 +392,25 @@ static void on_again(struct loop_timer *timer) {
     begin();
 }
 
-static void on_step_ended(void *ctx, const struct run *run, size_t step,
-                          const struct command_result *result) {
+static void on_step_ended(void *ctx, const struct run *run, const struct run_step *step,
+                          bool undone, hardy_status status, const hardy_error *error) {
     (void)ctx;
     (void)run;
     (void)step;
-    (void)result;
+    (void)undone;
+    (void)status;
+    (void)error;
 }
 
 static void on_ended(void *ctx, const struct run *run, hardy_status status,
-                     const hardy_error *error) {
+                     const hardy_error *error, const char *difference) {
     static struct loop_timer again;
     (void)ctx;
+    (void)difference;
     w.runner = NULL;
     w.resume = false;
-    if (status != HARDY_OK || !run) {
+    bool closed = status == HARDY_E_CLOSED; /* resumed, and it has all been undone */
+    if ((status != HARDY_OK && !closed) || !run) {
         snprintf(w.why, sizeof w.why, "ended with %s: %.100s", hardy_status_name(status),
                  error->message);
         w.broken = true;
@@ -264,7 +422,13 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
         w.run++;
     } else if (run->state == RUN_IN_DOUBT) {
         w.doubt = true;
+    } else if (run->state == RUN_CANCELLED || closed) {
+        check_undone(run);
+        w.undone += closed;
+        w.cancelled += !closed;
+        w.run++;
     } else {
+        check_undone(run);
         w.resumed++;
         w.resume = true;
     }
@@ -282,7 +446,7 @@ static void begin(void) {
     const struct runner_options options = {.loop = w.loop,
                                            .store = w.store,
                                            .state = w.state,
-                                           .workflow = w.workflow,
+                                           .workflow = w.workflows[(size_t)w.run % PLANS],
                                            .id = w.id,
                                            .retry_failed = w.resume,
                                            .input = "{}",
@@ -324,6 +488,7 @@ static void on_killed(void *ctx) {
 }
 
 static void make_world(uint64_t seed) {
+    static struct loop_timer person;
     struct sim_options options;
     struct store_options memory = {.path = NULL};
     sim_options_init(&options);
@@ -334,7 +499,7 @@ static void make_world(uint64_t seed) {
     assert_int_equal(store_open(&memory, &w.store, NULL), HARDY_OK);
     prng_seed(&w.chance, seed ^ 0x5eed);
     w.run = 0;
-    w.finished = w.asked = w.resumed = 0;
+    w.finished = w.asked = w.resumed = w.undone = w.cancelled = 0;
     w.resume = w.doubt = w.broken = false;
     w.runner = NULL;
     w.guard = NULL;
@@ -343,6 +508,11 @@ static void make_world(uint64_t seed) {
     sim_outside(w.loop, true);
     sim_program_add(w.loop, "act", act, NULL);
     sim_program_add(w.loop, "find", find, NULL);
+    sim_program_add(w.loop, "fails", fails, NULL);
+    sim_program_add(w.loop, "undo", undo, NULL);
+    sim_program_add(w.loop, "ready", ready, NULL);
+    loop_timer_init(&person, on_person, NULL);
+    loop_timer_start(w.loop, &person, loop_now(w.loop) + HARDY_SECOND);
     sim_outside(w.loop, false);
     sim_invariant(w.loop, holds, NULL);
 }
@@ -368,7 +538,7 @@ static struct sim_report live(uint64_t seed) {
 static void seeds(void **state) {
     int64_t simulated = 0;
     uint64_t killed = 0, lost = 0, events = 0;
-    int finished = 0, asked = 0, resumed = 0;
+    int finished = 0, asked = 0, resumed = 0, undone = 0, cancelled = 0;
     (void)state;
     for (uint64_t seed = 1; seed <= seed_count; seed++) {
         struct sim_report r = live(seed);
@@ -385,14 +555,17 @@ static void seeds(void **state) {
         finished += w.finished;
         asked += w.asked;
         resumed += w.resumed;
+        undone += w.undone;
+        cancelled += w.cancelled;
     }
     print_message("# %llu seeds, %.1f hours simulated, %llu events: hardy killed %llu times, shims "
-                  "%llu; %d runs finished, %d questions, %d resumed\n",
+                  "%llu; %d runs finished, %d questions, %d resumed, %d undone, %d cancelled\n",
                   (unsigned long long)seed_count, (double)simulated / 3.6e12,
                   (unsigned long long)events, (unsigned long long)killed, (unsigned long long)lost,
-                  finished, asked, resumed);
+                  finished, asked, resumed, undone, cancelled);
     assert_false(seeded);
     assert_true(finished > (int)seed_count && asked > 0 && resumed > 0);
+    assert_true(undone > 0 && cancelled > 0);
 }
 
 static void the_same_seed_is_the_same_run(void **state) {
@@ -408,11 +581,17 @@ static int setup(void **state) {
     (void)state;
     hardy_error_init(&error, sizeof error);
     assert_non_null(mkdtemp(folder));
+    str_copy(w.folder, sizeof w.folder, folder);
     snprintf(w.state, sizeof w.state, "%s/hardy.db", folder);
-    snprintf(w.path, sizeof w.path, "%s/sim.yaml", folder);
-    assert_int_equal(file_write(w.path, definition, strlen(definition), false, NULL), HARDY_OK);
-    if (workflow_read(w.path, &w.workflow, &error) != HARDY_OK) {
-        fail_msg("%s: %s", error.where, error.message);
+    for (size_t i = 0; i < PLANS; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "%s/plan%zu.yaml", folder, i);
+        assert_int_equal(file_write(path, plans[i].text, strlen(plans[i].text), false, NULL),
+                         HARDY_OK);
+        if (workflow_read(path, &w.workflows[i], &error) != HARDY_OK) {
+            fail_msg("%s: %s", error.where, error.message);
+        }
+        unlink(path);
     }
     return 0;
 }
@@ -420,15 +599,14 @@ static int setup(void **state) {
 static int teardown(void **state) {
     char name[160];
     (void)state;
-    workflow_free(w.workflow);
+    for (size_t i = 0; i < PLANS; i++) {
+        workflow_free(w.workflows[i]);
+    }
     snprintf(name, sizeof name, "%s-steps/keys.lock", w.state);
     unlink(name);
     snprintf(name, sizeof name, "%s-steps", w.state);
     rmdir(name);
-    unlink(w.path);
-    *strrchr(w.path, '/') = '\0';
-    rmdir(w.path);
-    return 0;
+    return rmdir(w.folder);
 }
 
 int main(int argc, char **argv) {

@@ -62,17 +62,20 @@ static enum run_state became;
 static int held_up_at; /* steps recorded as done when a later one had to wait */
 static hardy_guard *guard;
 
-static void on_step_ended(void *ctx, const struct run *run, size_t step,
-                          const struct command_result *result) {
+static void on_step_ended(void *ctx, const struct run *run, const struct run_step *step, bool undo,
+                          hardy_status status, const hardy_error *error) {
     (void)ctx;
     (void)run;
     (void)step;
-    assert_int_equal(result->status, HARDY_OK);
+    (void)undo;
+    (void)error;
+    assert_int_equal(status, HARDY_OK);
 }
 
 static void on_ended(void *ctx, const struct run *run, hardy_status status,
-                     const hardy_error *error) {
+                     const hardy_error *error, const char *difference) {
     (void)ctx;
+    (void)difference;
     if (status != HARDY_OK) {
         fail_msg("%s", error->message);
     }
@@ -80,20 +83,20 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
 }
 
 /* While a step waits for its guard, what was done before is in the state. */
-static void on_step(void *ctx, const struct run *run, size_t step, enum command_event what,
-                    const char *detail) {
+static void on_note(void *ctx, const struct run *run, const struct run_step *step,
+                    enum runner_note note, const char *detail) {
     (void)ctx;
     (void)detail;
-    if (what != COMMAND_RETRY) {
+    if (note != NOTE_RETRY) {
         return;
     }
     struct run recorded;
     int done = 0;
-    for (int i = 0; i < 1000 && done < (int)step; i++) { /* it is on its way */
+    for (int i = 0; i < 1000 && done < (int)step->place; i++) { /* it is on its way */
         assert_int_equal(run_load(store, run->id, &recorded, NULL), HARDY_OK);
         done = 0;
-        for (size_t s = 0; s < recorded.count; s++) {
-            done += recorded.steps[s].record.state == RECORD_DONE;
+        for (size_t s = 0; s < recorded.root->count; s++) {
+            done += recorded.root->children[s]->record.state == RECORD_DONE;
         }
         run_free(&recorded);
         usleep(1000);
@@ -101,10 +104,10 @@ static void on_step(void *ctx, const struct run *run, size_t step, enum command_
     held_up_at = done;
 }
 
-static hardy_status find_guard(void *ctx, const char *name, struct runner_guard *out,
-                               hardy_error *error) {
+static hardy_status find_guard(void *ctx, const struct workflow_step *step,
+                               struct runner_guard *out, hardy_error *error) {
     (void)ctx;
-    (void)name;
+    (void)step;
     (void)error;
     out->guard = guard;
     return HARDY_OK;
@@ -129,7 +132,7 @@ static struct workflow *workflow_of(int steps, bool guarded) {
 
 static int syncs_of_run(int steps, bool guarded) {
     static const struct runner_events events = {
-        .step = on_step, .step_ended = on_step_ended, .ended = on_ended};
+        .note = on_note, .step_ended = on_step_ended, .ended = on_ended};
     static const char *const env[] = {"PATH=/usr/bin:/bin", "N=1", NULL};
     struct workflow *w = workflow_of(steps, guarded);
     struct runner *runner;

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "durable/signal.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "durable/field.h"
+#include <stdlib.h>
+
+enum { MAX_SIGNAL = 64 << 10 };
+
+static const char *const words[] = {"approved", "refused", "cancelled"};
+
+const char *signal_text(enum signal_what what) {
+    return words[what];
+}
+
+void signal_free(struct signal *s) {
+    free(s->who);
+    free(s->comment);
+    *s = (struct signal){0};
+}
+
+char *signal_cancel_key(const char *run_id) {
+    return str_format("%s/cancel", run_id);
+}
+
+static hardy_status decode(const struct store_row *row, struct signal *out, hardy_error *error) {
+    json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES, NULL);
+    const char *what = json_string_value(json_object_get(o, "what"));
+    bool known = false;
+    *out = (struct signal){0};
+    for (size_t i = 0; i < sizeof words / sizeof *words && !known; i++) {
+        known = str_eq(what, words[i]);
+        out->what = (enum signal_what)i;
+    }
+    out->who = field_text(o, "who");
+    out->comment = field_text(o, "comment");
+    out->at = field_time(o, "at");
+    json_decref(o);
+    if (known && out->who) {
+        return HARDY_OK;
+    }
+    signal_free(out);
+    return fail(error, HARDY_E_CORRUPT, NULL, "what was said to %s cannot be read", row->key);
+}
+
+hardy_status signal_load(struct store *store, const char *key, struct signal *out,
+                         hardy_error *error) {
+    struct store_row row;
+    hardy_status status = store_get(store, "signal", key, &row, error);
+    if (status == HARDY_OK) {
+        status = decode(&row, out, error);
+        store_row_free(&row);
+    }
+    return status;
+}
+
+static hardy_status said_before(struct store *store, const char *key, hardy_error *error) {
+    struct signal before;
+    char at[40];
+    hardy_status status = signal_load(store, key, &before, error);
+    if (status == HARDY_OK) {
+        clock_format_wall(before.at, at);
+        status = fail(error, HARDY_E_EXISTS, NULL, "%s was %s before, by %s at %s", key,
+                      words[before.what], before.who, at);
+        signal_free(&before);
+    }
+    return status;
+}
+
+hardy_status signal_send(struct store *store, const char *key, enum signal_what what,
+                         const char *who, const char *comment, int64_t wall, int64_t deadline,
+                         hardy_error *error) {
+    struct buf value;
+    struct json_out j;
+    buf_init(&value, MAX_SIGNAL);
+    json_out_init(&j, &value, 0);
+    json_out_object(&j);
+    json_out_member_string(&j, "what", words[what]);
+    json_out_member_string(&j, "who", who);
+    json_out_member_string(&j, "comment", comment);
+    field_put_time(&j, "at", wall);
+    json_out_object_end(&j);
+    const struct store_op op = {.kind = STORE_INSERT,
+                                .row_kind = "signal",
+                                .key = key,
+                                .value = value.data,
+                                .len = value.len};
+    hardy_status status = value.failed
+                              ? fail(error, HARDY_E_TOO_LARGE, NULL, "the comment is too long")
+                              : store_apply(store, &op, 1, deadline, NULL, error);
+    buf_free(&value);
+    return status == HARDY_E_EXISTS ? said_before(store, key, error) : status;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Steps of a run that wait: for time, for a condition, for a person. They have no effect, so their
+ * start is not waited for until it is durable; what must not begin anew after a restart, the moment
+ * at which they end, is in their record.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "durable/signal.h"
+#include "work/runner_parts.h"
+#include <stdlib.h>
+
+static const int64_t first_pause = HARDY_SECOND, last_pause = 30 * HARDY_SECOND;
+
+bool runner_waits(const struct run_step *step) {
+    const struct workflow_step *from = step->says;
+    return from->kind == STEP_SLEEP || from->kind == STEP_UNTIL || from->kind == STEP_APPROVE;
+}
+
+static const struct workflow_step *says(const struct driven *d) {
+    return d->step->says;
+}
+
+static int64_t left(const struct driven *d) {
+    const struct runner *r = d->runner;
+    return moment_left(&d->step->record.until, r->boot, loop_now(r->options.loop),
+                       loop_wall(r->options.loop));
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
+static void settle(struct driven *d, enum record_state state, const char *output, size_t len,
+                   hardy_status status, const hardy_error *error) {
+    struct record *r = &d->step->record;
+    struct runner *runner = d->runner;
+    int64_t before = r->fence++;
+    r->state = state;
+    r->ended = loop_wall(runner->options.loop);
+    r->code = status == HARDY_OK ? 0 : 1;
+    free(r->output);
+    r->output = output ? str_ndup(output, len) : NULL;
+    r->output_len = r->output ? len : 0;
+    if (status != HARDY_OK) {
+        free(r->detail);
+        r->detail = str_dup(error->message);
+    }
+    runner_add_record(runner, r, before);
+    runner_step_ended(d, status, error);
+}
+
+static void succeed(struct driven *d, const char *output, size_t len) {
+    hardy_error none;
+    hardy_error_init(&none, sizeof none);
+    settle(d, RECORD_DONE, output, len, HARDY_OK, &none);
+}
+
+static void give_up(struct driven *d, hardy_status status, const char *why) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    fail(&error, status, NULL, "%s", why);
+    settle(d, RECORD_FAILED, NULL, 0, status, &error);
+}
+
+/* --- until --------------------------------------------------------------------------------------
+ */
+
+static void look_later(struct driven *d) {
+    struct runner *r = d->runner;
+    int64_t rest = left(d);
+    int64_t span = d->pause < rest ? d->pause : rest;
+    const int64_t fixed = says(d)->s.every;
+    if (fixed == 0) {
+        d->pause = 2 * d->pause > last_pause ? last_pause : 2 * d->pause;
+    }
+    loop_timer_start(r->options.loop, &d->timer,
+                     time_add(loop_now(r->options.loop), span > 0 ? span : 0));
+}
+
+static void on_looked(void *ctx, enum probe_answer answer, const struct buf *output,
+                      const char *detail) {
+    struct driven *d = ctx;
+    (void)detail;
+    d->probe = NULL;
+    if (answer == PROBE_DONE) {
+        succeed(d, output->data ? output->data : "", output->len);
+    } else if (left(d) <= 0) {
+        give_up(d, HARDY_E_DEADLINE, "the condition did not hold in time");
+    } else {
+        look_later(d);
+    }
+}
+
+/* A command that cannot even be run will not hold later either. */
+static void look(struct driven *d) {
+    struct runner *r = d->runner;
+    const struct probe_options options = {.argv = (const char *const *)d->words.argv,
+                                          .env = (const char *const *)d->words.env,
+                                          .cwd = says(d)->workflow->folder,
+                                          .max_output = COMMAND_KEPT};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (probe_start(r->options.loop, &options, on_looked, d, &d->probe, &error) != HARDY_OK) {
+        d->probe = NULL;
+        give_up(d, HARDY_E_FAILED, error.message);
+    }
+}
+
+/* --- what all of them share ---------------------------------------------------------------------
+ */
+
+static void on_timer(struct loop_timer *timer) {
+    struct driven *d = timer->ctx;
+    switch (says(d)->kind) {
+    case STEP_UNTIL:
+        if (left(d) <= 0) {
+            give_up(d, HARDY_E_DEADLINE, "the condition did not hold in time");
+        } else {
+            look(d);
+        }
+        break;
+    case STEP_APPROVE:
+        if (left(d) <= 0) {
+            give_up(d, HARDY_E_REFUSED, "nobody approved it in time");
+        }
+        break;
+    default:
+        if (left(d) <= 0) {
+            succeed(d, "", 0);
+        } else { /* the clocks of two boots: it is looked at again */
+            loop_timer_start(d->runner->options.loop, timer,
+                             time_add(loop_now(d->runner->options.loop), left(d)));
+        }
+        break;
+    }
+}
+
+static hardy_status span_of(struct driven *d, int64_t *span, char **message, hardy_error *error) {
+    const struct step_settings *s = &says(d)->s;
+    struct scope scope;
+    char *text = NULL;
+    hardy_status status = HARDY_OK;
+    *span = says(d)->kind == STEP_UNTIL ? s->timeout : s->approve.expires;
+    scope_init(&scope, &d->runner->run, d->step, d->runner->options.env);
+    if (says(d)->kind == STEP_SLEEP) {
+        status = scope_text(&scope, s->sleep, &text, error);
+        if (status == HARDY_OK) {
+            status = parse_duration(text, span, error);
+        }
+    } else if (says(d)->kind == STEP_UNTIL) {
+        status = step_expand_until(&scope, &d->words, error);
+    } else if (s->approve.message) {
+        status = scope_text(&scope, s->approve.message, message, error);
+    }
+    if (status != HARDY_OK && says(d)->kind != STEP_UNTIL) {
+        error_prefix(error, "step `%s`", d->step->name);
+    }
+    free(text);
+    scope_free(&scope);
+    return status;
+}
+
+/* Its record, as it begins to wait. */
+static bool begin(struct driven *d, int64_t span, const char *message) {
+    struct runner *runner = d->runner;
+    struct record *r = &d->step->record;
+    int64_t before = r->fence > 0 ? r->fence : -1;
+    free(r->row_kind);
+    free(r->key);
+    free(r->name);
+    free(r->params);
+    free(r->detail);
+    r->row_kind = str_dup("step");
+    r->key = str_dup(d->step->key);
+    r->name = str_dup(d->step->name);
+    r->params = step_params(says(d), false);
+    r->detail = str_dup(message);
+    r->state = RECORD_WAITING;
+    r->fence++;
+    r->attempt++;
+    r->started = loop_wall(runner->options.loop);
+    r->created = r->created ? r->created : r->started;
+    r->ended = 0;
+    str_copy(r->boot, sizeof r->boot, runner->boot);
+    r->until = moment_after(runner->boot, loop_now(runner->options.loop), r->started, span);
+    if (!r->row_kind || !r->key || !r->name || !r->params || !d->step->definition[0]) {
+        return false;
+    }
+    runner_add_record(runner, r, before);
+    return true;
+}
+
+hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
+    static const enum runner_note notes[] = {
+        [STEP_UNTIL] = NOTE_LOOKING, [STEP_SLEEP] = NOTE_SLEEPING, [STEP_APPROVE] = NOTE_ASKING};
+    struct runner *r = d->runner;
+    int64_t span;
+    char *message = NULL;
+    hardy_status status = span_of(d, &span, &message, error);
+    if (status == HARDY_OK && d->step->record.state != RECORD_WAITING && !begin(d, span, message)) {
+        status = fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", d->step->name);
+    }
+    if (status == HARDY_OK) {
+        char text[48] = "";
+        int64_t rest = left(d);
+        if (rest != HARDY_NEVER && rest > 0) {
+            format_duration_short(rest, text);
+        }
+        runner_note(d, notes[says(d)->kind],
+                    says(d)->kind == STEP_APPROVE ? message
+                    : rest > 0                    ? text
+                                                  : "0s");
+        d->pause = says(d)->s.every ? says(d)->s.every : first_pause;
+        loop_timer_init(&d->timer, on_timer, d);
+        int64_t now = loop_now(r->options.loop);
+        loop_timer_start(r->options.loop, &d->timer,
+                         says(d)->kind == STEP_UNTIL ? now : time_add(now, rest > 0 ? rest : 0));
+    }
+    free(message);
+    return status;
+}
+
+/* --- people -------------------------------------------------------------------------------------
+ */
+
+static void answer(struct driven *d, const struct signal *said) {
+    struct buf output;
+    struct json_out j;
+    char at[40];
+    if (said->what != SIGNAL_APPROVE) {
+        char *why = str_format("refused by %s%s%s", said->who, said->comment ? ": " : "",
+                               said->comment ? said->comment : "");
+        give_up(d, HARDY_E_REFUSED, why ? why : "refused");
+        free(why);
+        return;
+    }
+    clock_format_wall(said->at, at);
+    buf_init(&output, (size_t)1 << 20);
+    json_out_init(&j, &output, 0);
+    json_out_object(&j);
+    json_out_member_string(&j, "approved_by", said->who);
+    json_out_member_string(&j, "at", at);
+    json_out_member_string(&j, "comment", said->comment);
+    json_out_object_end(&j);
+    free(d->step->record.detail);
+    d->step->record.detail = str_format("approved by %s", said->who);
+    succeed(d, output.data, output.len);
+    buf_free(&output);
+}
+
+void runner_hear(struct runner *r) {
+    struct list *next;
+    for (struct list *l = r->driven.next; l != &r->driven && !r->over && !r->left; l = next) {
+        struct driven *d = LIST_ITEM(l, struct driven, link);
+        struct signal said;
+        next = l->next;
+        if (d->undo || says(d)->kind != STEP_APPROVE) {
+            continue;
+        }
+        if (signal_load(r->options.store, d->step->key, &said, NULL) == HARDY_OK) {
+            answer(d, &said);
+            signal_free(&said);
+            return; /* the list is another one now; the next one is heard next time */
+        }
+    }
+}
