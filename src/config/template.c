@@ -726,6 +726,40 @@ hardy_status template_expand_by(const char *text, template_lookup lookup, void *
     return run(&p, text, true, out);
 }
 
+static hardy_status expanded(struct parser *p, const char *text, json_t **out) {
+    struct buf filled;
+    buf_init(&filled, TEMPLATE_TEXT_MAX);
+    hardy_status status = run(p, text, true, &filled);
+    if (status == HARDY_OK && !str_valid_utf8(filled.data, filled.len)) {
+        status = fail(p->error, HARDY_E_SYNTAX, NULL, "the text with its values is not UTF-8");
+    } else if (status == HARDY_OK) {
+        *out = json_stringn(filled.data ? filled.data : "", filled.len);
+        status = *out ? HARDY_OK : fail(p->error, HARDY_E_NOMEM, NULL, "out of memory");
+    }
+    buf_free(&filled);
+    return status;
+}
+
+hardy_status template_value(const char *text, template_lookup lookup, void *ctx, json_t **out,
+                            hardy_error *error) {
+    hardy_error unused;
+    struct parser p = {.lookup = lookup, .ctx = ctx, .error = error ? error : &unused};
+    const char *start = text + strspn(text, white);
+    *out = NULL;
+    if (strncmp(start, "${{", 3) == 0) {
+        begin(&p, start + 3);
+        if (!read_whole(&p, true, out)) {
+            return p.status;
+        }
+        if (p.from < p.end && p.from[2 + strspn(p.from + 2, white)] == '\0') {
+            return HARDY_OK;
+        }
+        json_decref(*out);
+        *out = NULL;
+    }
+    return expanded(&p, text, out);
+}
+
 hardy_status template_check(const char *text, template_known fn, void *ctx, hardy_error *error) {
     hardy_error unused;
     struct parser p = {.known = fn, .ctx = ctx, .error = error ? error : &unused};
