@@ -54,18 +54,18 @@ static void end_failed(struct ensure *e, int code, const char *format, ...) {
 
 /* --- the result ------------------------------------------------------------------------------- */
 
-static void put_resource(struct json_out *j, const struct buf *output) {
-    const char *text = output->data ? output->data : "";
-    size_t len = output->len;
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
-        len--;
+/* Without its last line ends; an object or a list as such, all else as text. */
+static void put_resource(struct json_out *j, struct buf *output) {
+    while (output->len > 0 && strchr("\r\n", output->data[output->len - 1])) {
+        output->data[--output->len] = '\0';
     }
-    char first = text[strspn(text, " \t\r\n")];
+    const char *text = output->data ? output->data : "";
+    const char *start = text + strspn(text, " \t\r\n");
     json_out_key(j, "resource");
-    if ((first == '{' || first == '[') && json_check(text, len, NULL) == HARDY_OK) {
-        json_out_raw(j, text);
+    if ((*start == '{' || *start == '[') && json_check(text, output->len, NULL) == HARDY_OK) {
+        json_out_raw(j, start);
     } else {
-        json_out_stringn(j, text, len);
+        json_out_stringn(j, text, output->len);
     }
 }
 
