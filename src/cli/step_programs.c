@@ -19,7 +19,7 @@ static int run(struct options *o, step_program program) {
                                      .key = getenv("HARDY_IDEMPOTENCY_KEY"),
                                      .deadline = getenv("HARDY_DEADLINE")};
     signal(SIGPIPE, SIG_IGN);
-    return step_program_main(program, &given);
+    step_program_main(program, &given);
 }
 
 static int run_http(struct options *o) {

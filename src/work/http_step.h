@@ -14,8 +14,9 @@
  * Sent as it says, with `user-agent` and, for json, `content-type` unless the headers have them.
  * POST and PATCH carry `Idempotency-Key: "KEY"` (a String of RFC 8941; a key that cannot be one is
  * sent as its SHA-256) unless the headers have it. Redirects are not followed. HARDY_DEADLINE ends
- * it, a moment before the shim would, so that it can still say what is known; connecting may take
- * 30 s, and without a deadline the far side may be silent for 5 minutes.
+ * it, half a second before the shim would (of less than 2.5 s a fifth), so that it can still say
+ * what is known; connecting may take 30 s, and without a deadline the far side may be silent for 5
+ * minutes.
  *
  * Standard output is the answer's body. Of one longer than max_output, max_output + 1 bytes are
  * printed: under a shim with the same limit the result counts as truncated, like any command's.

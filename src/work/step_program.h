@@ -41,7 +41,6 @@ struct step_given {
 };
 struct step_answer {
     int code;
-    bool looking_up; /* a thread may still wait for the answer of a name server */
     struct buf output;
     char message[512]; /* the complaint, "" = none */
 };
@@ -56,8 +55,8 @@ typedef void (*step_program)(struct loop *loop, json_t *request, const struct st
 /* The request is read, then the program runs; a request that cannot be read is FAILED. */
 void step_program_run(struct loop *loop, step_program program, const struct step_given *given,
                       struct step_answer *answer);
-/* The same on a loop of its own, and prints the answer; returns the exit code. */
-int step_program_main(step_program program, const struct step_given *given);
-
-/* The programs; http_step.h, ensure_step.h and file_step.h say what each does. */
+/* The same on a loop of its own; prints the answer and ends the process at once. An ordinary end
+ * would wait for threads (a name server that does not answer) and for sockets, past the deadline,
+ * and then the shim's kill would be all that is known. */
+_Noreturn void step_program_main(step_program program, const struct step_given *given);
 #endif

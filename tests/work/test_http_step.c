@@ -186,19 +186,17 @@ static void hung(void **state) {
     assert_int_equal(e.got.code, STEP_CODE_UNKNOWN);
     assert_true(str_ends(e.got.message, "waiting for an answer: deadline passed"));
     expect_between(e.took, 9400 * HARDY_MILLISECOND, 9600 * HARDY_MILLISECOND);
-    assert_false(e.got.looking_up);
     exchange_free(&e);
     e = (struct exchange){.deadline = HARDY_SECOND};
     exchange(&e, true);
     assert_int_equal(e.got.code, STEP_CODE_PASSING);
-    expect_between(e.took, 890 * HARDY_MILLISECOND, 910 * HARDY_MILLISECOND);
+    expect_between(e.took, 790 * HARDY_MILLISECOND, 810 * HARDY_MILLISECOND);
     exchange_free(&e);
     /* a greeting of TLS that is never answered: nothing of the request has left */
     e = (struct exchange){.scheme = "https", .more = POST, .deadline = 10 * HARDY_SECOND};
     exchange(&e, true);
     assert_int_equal(e.got.code, STEP_CODE_PASSING);
     assert_true(str_ends(e.got.message, "nothing was sent: connecting: deadline passed"));
-    assert_true(e.got.looking_up);
     exchange_free(&e);
     /* without a deadline */
     e = (struct exchange){.more = POST};

@@ -112,7 +112,7 @@ code 'overloaded' 75 "$HARDY" __http
 like 'what a retry needs' "$out" '^\{"error":"POST http://127.0.0.1:[0-9]+/busy-1/: answered 529.*","status":529,"retry_after_ms":200,"body":'
 unlike 'no secret' "$out$err" s3cret
 request "{\"method\":\"POST\",\"url\":\"$upstream/mute\"}"
-code 'it hangs, and the shim has a deadline' 79 "$HARDY" exec --timeout 500ms -- "$HARDY" __http
+code 'it hangs, and the shim has a deadline' 79 "$HARDY" exec --timeout 1s -- "$HARDY" __http
 like 'it says itself what is known, before it is ended' "$err" '/mute: sent, and no answer came: waiting for an answer: deadline passed'
 rm upstream/asked
 request "{\"method\":\"POST\",\"url\":\"$upstream/slow\",\"max_output\":100000}"
