@@ -97,6 +97,9 @@ code 'create is killed: nobody knows' 79 "$HARDY" __ensure
 request '{"probe":["false"],"create":["sh","-c","sleep 98765 & sleep 98765"]}'
 code 'under the shim, past its time' 79 "$HARDY" exec --key ensure-1 --timeout 200ms -- "$HARDY" __ensure
 ok 'all of it is ended' ended 'sleep 98765'
+request '{"probe":["false"],"create":["sh","-c","kill -9 $PPID; sleep 98766"]}'
+code 'it is killed itself' 79 "$HARDY" exec --key ensure-2 -- "$HARDY" __ensure
+ok 'what it ran is in its group, and ended' ended 'sleep 98766'
 
 # --- http
 unset HARDY_IDEMPOTENCY_KEY
