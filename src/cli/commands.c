@@ -6,9 +6,12 @@
 extern const struct command command_actions;
 extern const struct command command_chaos;
 extern const struct command command_doctor;
+extern const struct command command_ensure_step;
 extern const struct command command_env;
 extern const struct command command_exec;
+extern const struct command command_file_step;
 extern const struct command command_guards;
+extern const struct command command_http_step;
 extern const struct command command_incidents;
 extern const struct command command_requests;
 extern const struct command command_run;
@@ -20,12 +23,13 @@ extern const struct command command_workflows;
 extern const struct command command_wrap;
 
 const struct command *const commands[] = {
-    &command_serve,     &command_env,       &command_wrap,
-    &command_status,    &command_requests,  &command_guards,
-    &command_exec,      &command_actions,   &command_run,
-    &command_workflows, &command_supervise, &command_incidents,
-    &command_chaos,     &command_validate,  &command_doctor,
-    &command_help,      &command_manual,    NULL,
+    &command_serve,       &command_env,       &command_wrap,
+    &command_status,      &command_requests,  &command_guards,
+    &command_exec,        &command_actions,   &command_run,
+    &command_workflows,   &command_supervise, &command_incidents,
+    &command_chaos,       &command_validate,  &command_doctor,
+    &command_help,        &command_manual,    &command_http_step,
+    &command_ensure_step, &command_file_step, NULL,
 };
 
 const struct command *command_find(const char *name) {

@@ -119,7 +119,7 @@ static hardy_status load(struct session *s, const char *id, struct run *out, har
 /* --- the timeline of one run --------------------------------------------------------------------
  */
 
-enum { BAR = 24 };
+enum { BAR = 24, INPUT_SHOWN = 400 };
 
 /* Where between the run's beginning and end the step lies. */
 static void put_bar(const struct record *r, int64_t from, int64_t to, char out[BAR + 1]) {
@@ -261,9 +261,11 @@ static void print_run(struct session *s, const struct run *run) {
     int64_t to = run->ended ? run->ended : clock_wall();
     moment_text(run->created, created);
     moment_text(run->ended, ended);
-    printf("%s  %s\n  %s, input %s\n  created %s, ended %s%s%s\n", run->id,
-           run_state_text(run_shown_state(run)), run->file, run->input, created, ended,
-           run->detail ? "\n  " : "", run->detail ? run->detail : "");
+    bool long_input = strlen(run->input) > INPUT_SHOWN;
+    printf("%s  %s\n  %s, input %.*s%s\n  created %s, ended %s%s%s\n", run->id,
+           run_state_text(run_shown_state(run)), run->file, INPUT_SHOWN, run->input,
+           long_input ? " ..." : "", created, ended, run->detail ? "\n  " : "",
+           run->detail ? run->detail : "");
     if (run->forked_from) {
         printf("  forked from %s\n", run->forked_from);
     }

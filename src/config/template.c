@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define MAX_DEPTH 32
-#define VALUE_MAX ((size_t)1 << 20)
 #define MAX_EXPRESSION 4096
 #define MAX_PATH 512
 #define MAX_NAMES 256
@@ -727,44 +726,38 @@ hardy_status template_expand_by(const char *text, template_lookup lookup, void *
     return run(&p, text, true, out);
 }
 
-/* The value of a text that is one expression and nothing else; `*out` NULL when it is not. */
-static hardy_status run_alone(struct parser *p, const char *text, json_t **out) {
-    json_t *value;
-    *out = NULL;
-    text += strspn(text, white);
-    if (strncmp(text, "${{", 3) != 0) {
-        return HARDY_OK;
+static hardy_status expanded(struct parser *p, const char *text, json_t **out) {
+    struct buf filled;
+    buf_init(&filled, TEMPLATE_TEXT_MAX);
+    hardy_status status = run(p, text, true, &filled);
+    if (status == HARDY_OK && !str_valid_utf8(filled.data, filled.len)) {
+        status = fail(p->error, HARDY_E_SYNTAX, NULL, "the text with its values is not UTF-8");
+    } else if (status == HARDY_OK) {
+        *out = json_stringn(filled.data ? filled.data : "", filled.len);
+        status = *out ? HARDY_OK : fail(p->error, HARDY_E_NOMEM, NULL, "out of memory");
     }
-    begin(p, text + 3);
-    if (!read_whole(p, true, &value)) {
-        return p->status;
-    }
-    const char *behind = p->from < p->end ? p->from + 2 : p->from;
-    if (p->from < p->end && behind[strspn(behind, white)] == '\0') {
-        *out = value;
-    } else {
-        json_decref(value);
-    }
-    return HARDY_OK;
+    buf_free(&filled);
+    return status;
 }
 
 hardy_status template_value(const char *text, template_lookup lookup, void *ctx, json_t **out,
                             hardy_error *error) {
     hardy_error unused;
     struct parser p = {.lookup = lookup, .ctx = ctx, .error = error ? error : &unused};
-    struct buf expanded;
-    hardy_status status = run_alone(&p, text, out);
-    if (status != HARDY_OK || *out) {
-        return status;
+    const char *start = text + strspn(text, white);
+    *out = NULL;
+    if (strncmp(start, "${{", 3) == 0) {
+        begin(&p, start + 3);
+        if (!read_whole(&p, true, out)) {
+            return p.status;
+        }
+        if (p.from < p.end && p.from[2 + strspn(p.from + 2, white)] == '\0') {
+            return HARDY_OK;
+        }
+        json_decref(*out);
+        *out = NULL;
     }
-    buf_init(&expanded, VALUE_MAX);
-    status = template_expand(text, lookup, ctx, &expanded, error);
-    if (status == HARDY_OK) {
-        *out = json_stringn(expanded.data ? expanded.data : "", expanded.len);
-        status = *out ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory for a value");
-    }
-    buf_free(&expanded);
-    return status;
+    return expanded(&p, text, out);
 }
 
 hardy_status template_check(const char *text, template_known fn, void *ctx, hardy_error *error) {

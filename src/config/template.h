@@ -33,8 +33,10 @@ typedef void (*template_put)(void *ctx, const char *value, size_t len, struct bu
 hardy_status template_expand_by(const char *text, template_lookup lookup, void *ctx,
                                 template_put put, void *put_ctx, struct buf *out,
                                 hardy_error *error);
-/* A text that is one ${{ }} and nothing else gives the value itself, of whatever kind; every other
- * one its expanded text, at most 1 MiB. A new reference. */
+/* A text that is nothing but one ${{ }}, white space around it aside, is that value itself, of
+ * whatever kind; every other is the expanded text (TEMPLATE_TEXT_MAX bytes at most). A new
+ * reference to what the lookup gave, which is not to be changed. */
+#define TEMPLATE_TEXT_MAX ((size_t)4 << 20)
 hardy_status template_value(const char *text, template_lookup lookup, void *ctx, json_t **out,
                             hardy_error *error);
 /* Whether the syntax is right, without values; reports each path used to `fn` (may be NULL), which

@@ -127,8 +127,7 @@ static void on_probed_first(void *ctx, enum probe_answer answer, const struct bu
 
 /* A result that nobody has recorded yet. */
 static void collect(struct command *c, struct shim_result *result) {
-    enum ending ending = ending_of(result);
-    ending_record(&c->record, result, c->spec->argv[0]);
+    enum ending ending = command_take_result(c, result);
     command_tell(c, COMMAND_COLLECTED, c->record.detail);
     switch (ending) {
     case ENDING_DONE:

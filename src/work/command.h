@@ -19,6 +19,8 @@
 #include "io/loop.h"
 #include <hardy/guard.h>
 
+struct secrets;
+
 struct command_spec {           /* borrowed until `ended`, or until command_leave() */
     const char *row_kind, *key; /* the record's row */
     const char *name;
@@ -56,7 +58,9 @@ struct command_spec {           /* borrowed until `ended`, or until command_leav
     const struct store_op *require;
     bool settle_only; /* what is known to be not done is not begun: PENDING, and E_CANCELLED */
     bool undoes; /* the probe tells of what is being undone: done means that it is not undone */
-    const char *inputs; /* for the record's `inputs`; NULL = none */
+    const char *inputs;            /* for the record's `inputs`; NULL = none */
+    bool program;                  /* one of hardy's own (step_program.h), whose codes are known */
+    const struct secrets *secrets; /* kept out of the record and of what is told; NULL = none */
 };
 #define COMMAND_KEPT ((size_t)4 << 20)
 /* Set for the command and the probe besides `env`: HARDY_IDEMPOTENCY_KEY, HARDY_ATTEMPT,

@@ -8,6 +8,7 @@
 #include "io/file.h"
 #include "work/command_parts.h"
 #include "work/environment.h"
+#include "work/http_step.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ void command_take_probed(struct command *c, const struct buf *output) {
     r->code = r->signal = 0;
     r->timed_out = r->truncated = false;
     command_set_detail(c, "the probe found it done");
+    command_mask(c);
 }
 
 /* What is being undone is done as long as it is there. */
@@ -88,6 +90,9 @@ void command_probe(struct command *c, probe_answered answered) {
 }
 
 bool command_passes(const struct command_spec *s, int code) {
+    if (s->program) {
+        return step_program_ending(code) != STEP_FAILED;
+    }
     return s->passing ? s->passing(s->passing_ctx, code) : code != 126 && code != 127;
 }
 
@@ -107,8 +112,13 @@ static void report(struct command *c, enum ending ending) {
     bool passing =
         s->guard && !c->cancelled &&
         (ending == ENDING_FAILED || (ending == ENDING_UNKNOWN && s->in_doubt == IN_DOUBT_RERUN)) &&
-        (s->passing ? s->passing(s->passing_ctx, code) : code != 126 && code != 127);
+        command_passes(s, code);
     hardy_outcome outcome = ending_outcome(ending, &c->record, passing);
+    int64_t span;
+    if (passing && s->program && c->record.output &&
+        http_step_retry_after(c->record.output, c->record.output_len, &span)) {
+        outcome.retry_after = span;
+    }
     drive_report(c->drive, c->attempt, &outcome);
 }
 
@@ -157,8 +167,7 @@ static void on_shim_ended(void *ctx, struct shim *shim) {
         state = SHIM_LOST;
     }
     if (state == SHIM_ENDED) {
-        ending = ending_of(&result);
-        ending_record(&c->record, &result, c->spec->argv[0]);
+        ending = command_take_result(c, &result);
         shim_result_free(&result);
     } else if (state == SHIM_NEVER_RAN) {
         ending = ENDING_FAILED;

@@ -94,6 +94,10 @@ void command_settle_unknown(struct command *c, hardy_status verdict);
 void command_ask(struct command *c);
 void command_leave_undone(struct command *c);
 
+void command_mask(struct command *c); /* secrets in the record */
+/* What became of the run in `result`, which is taken into the record. */
+enum ending command_take_result(struct command *c, struct shim_result *result);
+
 /* --- command_attempt.c --- */
 /* Runs it, as often as the guard says; then settles it. */
 void command_attempt(struct command *c);

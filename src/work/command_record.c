@@ -4,8 +4,12 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "work/command_parts.h"
+#include "work/secrets.h"
+#include "work/step_program.h"
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { MAX_ENCODED = 16 << 20 };
@@ -70,6 +74,40 @@ void command_finish(struct command *c, hardy_status status) {
 void command_set_detail(struct command *c, const char *detail) {
     free(c->record.detail);
     c->record.detail = str_dup(detail);
+}
+
+/* One of hardy's own programs says in words why it failed, and by its code what that means. */
+static enum ending read_program(struct command *c, enum ending ending) {
+    struct record *r = &c->record;
+    json_t *said = r->output ? json_loadb(r->output, r->output_len, 0, NULL) : NULL;
+    const char *error = json_string_value(json_object_get(said, "error"));
+    if (ending == ENDING_FAILED && error) {
+        command_set_detail(c, error);
+    }
+    json_decref(said);
+    return ending == ENDING_FAILED && step_program_ending(r->code) == STEP_UNKNOWN ? ENDING_UNKNOWN
+                                                                                   : ending;
+}
+
+void command_mask(struct command *c) {
+    struct record *r = &c->record;
+    if (c->spec->secrets && r->output) {
+        secrets_mask(c->spec->secrets, r->output, &r->output_len);
+    }
+    if (c->spec->secrets && r->detail) {
+        size_t len = strlen(r->detail);
+        secrets_mask(c->spec->secrets, r->detail, &len);
+    }
+}
+
+enum ending command_take_result(struct command *c, struct shim_result *result) {
+    enum ending ending = ending_of(result);
+    ending_record(&c->record, result, c->spec->argv[0]);
+    if (c->spec->program) {
+        ending = read_program(c, ending);
+    }
+    command_mask(c);
+    return ending;
 }
 
 /* --- files of runs -------------------------------------------------------------------------------

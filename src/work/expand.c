@@ -5,11 +5,17 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "io/file.h"
 #include "work/environment.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TEXT = 1 << 20, MAX_PARAMS = 8 << 20, MAX_REQUEST = 16 << 20 };
+enum {
+    MAX_TEXT = 1 << 20,
+    MAX_PARAMS = 8 << 20,
+    MAX_REQUEST = 16 << 20,
+    REQUEST_IN_VARIABLE = 100 << 10
+};
 
 /* What is being filled in: a step's command, its probe. */
 struct filling {
@@ -155,6 +161,17 @@ static hardy_status put_file(struct filling *f, const struct step_file *s, struc
     return status == HARDY_OK ? put_text(f, j, "suffix", s->suffix, error) : status;
 }
 
+/* One variable holds 128 KiB at most. */
+static hardy_status set_request(struct filling *f, const struct buf *request, hardy_error *error) {
+    const char *file = request->len > REQUEST_IN_VARIABLE ? f->scope->request : NULL;
+    if (!file) {
+        environment_set(&f->env, "HARDY_REQUEST", "%s", request->data);
+        return HARDY_OK;
+    }
+    environment_set(&f->env, "HARDY_REQUEST", "@%s", file);
+    return file_write(file, request->data, request->len, false, error);
+}
+
 /* `hardy __http` and its like, which read what they are to do from their environment: it is not for
  * all the host's users to see, as arguments are. */
 static hardy_status fill_own(struct filling *f, const struct workflow_step *step, char ***argv,
@@ -172,7 +189,9 @@ static hardy_status fill_own(struct filling *f, const struct workflow_step *step
         status = fail(error, HARDY_E_TOO_LARGE, NULL, "the request is larger than 16 MiB");
     }
     if (status == HARDY_OK) {
-        environment_set(&f->env, "HARDY_REQUEST", "%s", request.data);
+        status = set_request(f, &request, error);
+    }
+    if (status == HARDY_OK) {
         *argv = calloc(3, sizeof **argv);
         if (*argv) {
             (*argv)[0] = str_dup("/proc/self/exe"); /* the shim, which executes it, is hardy */

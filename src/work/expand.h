@@ -15,6 +15,8 @@ struct scope {
     const char *const *env; /* "K=V", NULL-terminated */
     bool own;               /* its own output too: for its compensation */
     bool without_env;       /* env.NAME gives a mark instead of a value, which may be a secret */
+    const char *request;    /* the file for a request that is too long for a variable; NULL = a
+                               variable whatever its length */
     json_t *made;           /* values made for lookups; scope_free() */
     hardy_status status;    /* of a lookup that failed for another reason than not being there */
     hardy_error error;

@@ -25,6 +25,7 @@ static void free_runner(struct runner *r) {
     buf_free(&r->lease_row);
     step_place_free(&r->place);
     run_lease_free(&r->lease);
+    secrets_free(r->secrets);
     run_free(&r->run);
     free(r->failed);
     free(r->difference);
@@ -79,6 +80,7 @@ void runner_driven_free(struct driven *d) {
     r->driven_count--;
     step_command_free(&d->words);
     free(d->params);
+    free(d->request);
     free(d);
 }
 

@@ -129,6 +129,60 @@ static hardy_status make_run(struct runner *r, const char *id, const char *input
     return r->lease.key ? HARDY_OK : fail(&r->error, HARDY_E_NOMEM, NULL, "no memory for a run");
 }
 
+/* --- secrets ------------------------------------------------------------------------------------
+ */
+
+struct telling {
+    struct secret_value *values;
+    size_t count;
+    const char *const *env;
+    hardy_error *error;
+    hardy_status status;
+};
+
+static const char *variable(const char *const *env, const char *name) {
+    size_t len = strlen(name);
+    for (; env && *env; env++) {
+        if (strncmp(*env, name, len) == 0 && (*env)[len] == '=') {
+            return *env + len + 1;
+        }
+    }
+    return NULL;
+}
+
+static bool add_secrets(struct telling *t, const struct workflow *w) {
+    for (size_t i = 0; i < w->secrets.count; i++) {
+        const char *name = w->secrets.items[i], *value = variable(t->env, name);
+        struct secret_value *grown = realloc(t->values, (t->count + 1) * sizeof *grown);
+        if (!grown || !value) {
+            t->status = !grown ? fail(t->error, HARDY_E_NOMEM, NULL, "no memory for secrets")
+                               : fail(t->error, HARDY_E_SYNTAX, w->path,
+                                      "the secret %s is not in the environment", name);
+            t->values = grown ? grown : t->values;
+            return false;
+        }
+        t->values = grown;
+        t->values[t->count++] = (struct secret_value){name, value, strlen(value)};
+    }
+    return true;
+}
+
+static bool add_nested(void *ctx, const struct workflow_step *step) {
+    return !step->nested || add_secrets(ctx, step->nested);
+}
+
+static hardy_status find_secrets(struct runner *r) {
+    struct telling t = {.env = r->options.env, .error = &r->error};
+    if (add_secrets(&t, r->options.workflow)) {
+        (void)workflow_each(r->options.workflow, add_nested, &t);
+    }
+    if (t.status == HARDY_OK && t.count > 0) {
+        t.status = secrets_new(t.values, t.count, &r->secrets, &r->error);
+    }
+    free(t.values);
+    return t.status;
+}
+
 static hardy_status check_same(struct runner *r, const char *input_hash) {
     if (!str_eq(r->run.name, r->options.workflow->name)) {
         return fail(&r->error, HARDY_E_MISMATCH, NULL,
@@ -145,7 +199,8 @@ static hardy_status check_same(struct runner *r, const char *input_hash) {
 static hardy_status find_or_make(struct runner *r) {
     struct search s = {.r = r};
     const char *id = r->options.id;
-    hardy_status status = hash_input(r->options.input, s.input_hash, &r->error);
+    hardy_status status = find_secrets(r);
+    status = status == HARDY_OK ? hash_input(r->options.input, s.input_hash, &r->error) : status;
     if (status == HARDY_OK && !id && !r->options.fresh) {
         status = store_scan(r->options.store, "run", "", NULL, SIZE_MAX, match, &s, &r->error);
         status = status == HARDY_OK ? s.status : status;

@@ -2,6 +2,7 @@
 /* Steps of a run that are commands, and their compensations. */
 #include "base/error.h"
 #include "base/str.h"
+#include "io/file.h"
 #include "work/runner_parts.h"
 #include <stdlib.h>
 
@@ -61,6 +62,9 @@ static void on_ended(void *ctx, const struct command_result *result) {
     struct runner *r = d->runner;
     hardy_error error = *result->error;
     d->command = NULL;
+    if (d->request) {
+        (void)file_remove(d->request, NULL);
+    }
     runner_carried(d, false); /* nothing is left, unless it never started */
     struct command_unwritten write = command_take(result);
     if (write.row_kind) {
@@ -85,6 +89,24 @@ static void on_ended(void *ctx, const struct command_result *result) {
     runner_step_ended(d, result->status, &error);
 }
 
+static bool is_program(const struct workflow_step *step) {
+    return step->kind != STEP_RUN;
+}
+
+/* Beside the files of its runs. */
+static hardy_status find_request(struct driven *d, hardy_error *error) {
+    struct step_place place;
+    hardy_status status =
+        step_place_find(d->runner->options.state, "step", d->step->key, &place, error);
+    if (status == HARDY_OK) {
+        d->request = str_format("%s.request", place.stem);
+        step_place_free(&place);
+    }
+    return status == HARDY_OK && !d->request
+               ? fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", d->step->name)
+               : status;
+}
+
 hardy_status runner_start_command(struct driven *d, bool settle_only, hardy_error *error) {
     static const struct command_events events = {on_event, on_ended, on_recorded, on_held_up};
     struct runner *r = d->runner;
@@ -96,6 +118,10 @@ hardy_status runner_start_command(struct driven *d, bool settle_only, hardy_erro
         status = o->guard(o->guard_ctx, step, &d->guard, error);
     }
     scope_init(&scope, &r->run, d->step, o->env);
+    if (status == HARDY_OK && is_program(step) && !d->undo) {
+        status = find_request(d, error);
+        scope.request = d->request;
+    }
     if (status == HARDY_OK) {
         status = step_expand(&scope, d->undo, &d->words, error);
     }
@@ -134,6 +160,8 @@ hardy_status runner_start_command(struct driven *d, bool settle_only, hardy_erro
                                     .require = &r->require,
                                     .settle_only = settle_only,
                                     .undoes = d->undo,
+                                    .program = is_program(step) && !d->undo,
+                                    .secrets = r->secrets,
                                     .inputs = d->inputs};
     status = command_start(o->loop, o->store, o->state, &d->spec, &events, d, &d->command, error);
     if (status != HARDY_OK) {

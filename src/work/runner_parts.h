@@ -11,6 +11,7 @@
 #include "work/place.h"
 #include "work/probe.h"
 #include "work/runner.h"
+#include "work/secrets.h"
 
 struct driven;
 
@@ -34,6 +35,7 @@ struct driven {
     struct step_command words;
     struct runner_guard guard;
     char *params;
+    char *request; /* the file of its request, when that is long */
     char inputs[65];
     bool carries_birth;    /* the run is written with its start */
     struct store_op *with; /* what else is */
@@ -55,6 +57,7 @@ struct runner {
     bool holding;     /* the list of what is driven is being walked: nothing new begins */
     char *failed;     /* id of a failed run that this one does not go on with */
     char *difference; /* why the file does not fit the run */
+    struct secrets *secrets;
     struct step_place place;
     int lock_fd; /* tells others that this process lives; -1 = not held */
     int file_fd; /* the lock under which it is made: until it can be found there is no other */

@@ -12,6 +12,7 @@
 #include "durable/signal.h"
 #include "work/runner_parts.h"
 #include <stdlib.h>
+#include <string.h>
 
 static const int64_t first_pause = HARDY_SECOND, last_pause = 30 * HARDY_SECOND;
 
@@ -44,6 +45,9 @@ static void settle(struct driven *d, enum record_state state, const char *output
     free(r->output);
     r->output = output ? str_ndup(output, len) : NULL;
     r->output_len = r->output ? len : 0;
+    if (r->output) {
+        secrets_mask(runner->secrets, r->output, &r->output_len);
+    }
     if (status != HARDY_OK) {
         free(r->detail);
         r->detail = str_dup(error->message);
@@ -154,6 +158,10 @@ static hardy_status span_of(struct driven *d, int64_t *span, char **message, har
         status = step_expand_until(&scope, &d->words, error);
     } else if (s->approve.message) {
         status = scope_text(&scope, s->approve.message, message, error);
+        if (status == HARDY_OK) {
+            size_t len = strlen(*message);
+            secrets_mask(d->runner->secrets, *message, &len);
+        }
     }
     if (status != HARDY_OK && says(d)->kind != STEP_UNTIL) {
         error_prefix(error, "step `%s`", d->step->name);

@@ -84,6 +84,84 @@ static void expansions(void **state) {
     }
 }
 
+/* One ${{ }} alone keeps its kind; anything beside it makes a text. */
+static void values(void **state) {
+    static const struct {
+        const char *text, *json;
+    } rows[] = {
+        {"${{ input.count }}", "3"},
+        {" \t${{ input.count }}\r\n", "3"},
+        {"${{input.yes}}", "true"},
+        {"${{ input.none }}", "null"},
+        {"${{ input.big }}", "9007199254740993"},
+        {"${{ steps.vpc.output }}", "{\"id\":\"vpc-1\",\"list\":[{\"k\":7},8]}"},
+        {"${{ steps.vpc.output.list }}", "[{\"k\":7},8]"},
+        {"${{ input.env }}", "\"prod\""},
+        {"${{ input.count > 2 }}", "true"},
+        {"${{ input.none || 12 }}", "12"},
+        {"${{ '}}' }}", "\"}}\""},
+        {"", "\"\""},
+        {" ", "\" \""},
+        {"3", "\"3\""},
+        {"x ${{ input.count }}", "\"x 3\""},
+        {"${{ input.count }} x", "\"3 x\""},
+        {"${{ input.count }}${{ input.count }}", "\"33\""},
+        {" ${{ input.count }} ${{ input.count }} ", "\" 3 3 \""},
+        {"$${{ input.count }}", "\"${{ input.count }}\""},
+        {"${{ input.count }}$${{", "\"3${{\""},
+        {"${ input.count }", "\"${ input.count }\""},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        json_t *value;
+        struct buf out;
+        buf_init(&out, 4096);
+        hardy_error error;
+        hardy_error_init(&error, sizeof error);
+        if (template_value(rows[i].text, look_up, *state, &value, &error) != HARDY_OK) {
+            fail_msg("%s: %s", rows[i].text, error.message);
+        }
+        template_put_json(value, &out);
+        assert_string_equal(out.data, rows[i].json);
+        json_decref(value);
+        buf_free(&out);
+    }
+}
+
+static void values_refused(void **state) {
+    static const char *const rows[] = {
+        "${{ input.nothing }}",
+        "${{ input.count",
+        "${{ input.count }",
+        "${{ 1 == 'a' }}",
+        "${{ 1 }} ${{ input.x }}",
+        "${{ 1 }} ${{ 2",
+        "${{ }}",
+        "\xff",
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        json_t *value = json_true();
+        hardy_error error;
+        hardy_error_init(&error, sizeof error);
+        if (template_value(rows[i], look_up, *state, &value, &error) != HARDY_E_SYNTAX) {
+            fail_msg("accepted: %s", rows[i]);
+        }
+        assert_null(value);
+        assert_true(error.message[0] != '\0');
+        assert_int_equal(template_value(rows[i], look_up, *state, &value, NULL), HARDY_E_SYNTAX);
+    }
+}
+
+/* The value is a reference of the caller's own: what it came from may go. */
+static void values_are_referred_to(void **state) {
+    (void)state;
+    struct world own = {.root = json_pack("{s:[i]}", "a", 1)};
+    json_t *value;
+    assert_int_equal(template_value("${{ a }}", look_up, &own, &value, NULL), HARDY_OK);
+    json_decref(own.root);
+    assert_int_equal(json_integer_value(json_array_get(value, 0)), 1);
+    json_decref(value);
+}
+
 static void truths(void **state) {
     static const struct {
         const char *text;
@@ -368,15 +446,12 @@ static void random_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(expansions),
-        cmocka_unit_test(truths),
-        cmocka_unit_test(short_circuit),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(conditions_are_one_expression),
-        cmocka_unit_test(checks),
-        cmocka_unit_test(limits),
-        cmocka_unit_test(walking),
-        cmocka_unit_test(random_text),
+        cmocka_unit_test(expansions),     cmocka_unit_test(values),
+        cmocka_unit_test(values_refused), cmocka_unit_test(values_are_referred_to),
+        cmocka_unit_test(truths),         cmocka_unit_test(short_circuit),
+        cmocka_unit_test(refusals),       cmocka_unit_test(conditions_are_one_expression),
+        cmocka_unit_test(checks),         cmocka_unit_test(limits),
+        cmocka_unit_test(walking),        cmocka_unit_test(random_text),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
