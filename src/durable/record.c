@@ -110,6 +110,8 @@ void record_encode(const struct record *r, struct buf *out) {
     json_out_string(&j, r->detail);
     if (r->inputs[0])
         json_out_member_string(&j, "inputs", r->inputs);
+    if (r->order)
+        json_out_member_count(&j, "order", r->order);
     if (r->items)
         json_out_member_count(&j, "items", r->items);
     moment_put(&j, "until", &r->until);
@@ -178,6 +180,7 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     out->truncated = json_is_true(json_object_get(o, "truncated"));
     out->detail = field_text(o, "detail");
     field_copy(out->inputs, sizeof out->inputs, o, "inputs");
+    out->order = (uint32_t)json_integer_value(json_object_get(o, "order"));
     out->items = (uint32_t)json_integer_value(json_object_get(o, "items"));
     moment_get(o, "until", &out->until);
     const json_t *params = json_object_get(o, "params");

@@ -50,6 +50,7 @@ struct record {
     char *params;          /* JSON of the parameters, for people */
     char inputs[65];       /* SHA-256 over what was filled in, for a changed definition; "" */
     struct moment until;   /* WAITING: when it ends at the latest */
+    uint32_t order;        /* of a run's steps, in which they began; what undoing goes by */
     uint32_t items;        /* of a step for each value of a list: how many */
 };
 void record_init(struct record *r);

@@ -168,11 +168,11 @@ static bool can_be_undone(const struct run_step *step) {
             (undo == RECORD_IN_DOUBT && !step->left));
 }
 
-/* What was done last is undone first; of those that ended together, what stands last. */
+/* What was begun last is undone first. By a number, not by the clock, which may be set. */
 static struct run_step *last_done(const struct run *run) {
     struct run_step *last = NULL;
     for (struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
-        if (can_be_undone(s) && (!last || s->record.ended >= last->record.ended)) {
+        if (can_be_undone(s) && (!last || s->record.order >= last->record.order)) {
             last = s;
         }
     }

@@ -59,6 +59,7 @@ struct command_spec {           /* borrowed until `ended`, or until command_leav
     bool settle_only; /* what is known to be not done is not begun: PENDING, and E_CANCELLED */
     bool undoes; /* the probe tells of what is being undone: done means that it is not undone */
     const char *inputs;            /* for the record's `inputs`; NULL = none */
+    uint32_t order;                /* for the record's `order` */
     bool program;                  /* one of hardy's own (step_program.h), whose codes are known */
     const struct secrets *secrets; /* kept out of the record and of what is told; NULL = none */
 };

@@ -259,6 +259,7 @@ static void note_start(struct command *c) {
     r->output = NULL;
     r->output_len = 0;
     r->expires = 0;
+    r->order = c->spec->order;
     if (c->spec->inputs) {
         str_copy(r->inputs, sizeof r->inputs, c->spec->inputs);
     }

@@ -508,6 +508,14 @@ static void on_listen(struct loop_timer *timer) {
     }
 }
 
+uint32_t runner_next_order(struct runner *r) {
+    bool known = r->order > 0;
+    for (const struct run_step *s = r->run.root; s && !known; s = run_step_after(r->run.root, s)) {
+        r->order = s->record.order > r->order ? s->record.order : r->order;
+    }
+    return ++r->order;
+}
+
 void runner_keep(struct runner *r) {
     int64_t now = loop_now(r->options.loop);
     loop_timer_start(r->options.loop, &r->renew, time_add(now, RUN_LEASE_RENEW));

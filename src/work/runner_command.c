@@ -162,7 +162,8 @@ hardy_status runner_start_command(struct driven *d, bool settle_only, hardy_erro
                                     .undoes = d->undo,
                                     .program = is_program(step) && !d->undo,
                                     .secrets = r->secrets,
-                                    .inputs = d->inputs};
+                                    .inputs = d->inputs,
+                                    .order = runner_next_order(r)};
     status = command_start(o->loop, o->store, o->state, &d->spec, &events, d, &d->command, error);
     if (status != HARDY_OK) {
         runner_carried(d, false);

@@ -66,6 +66,7 @@ struct runner {
     int64_t poll;
     struct loop_timer timer, renew, listen;
 
+    uint32_t order;                /* of the step begun last; 0 = not looked for yet */
     bool unborn;                   /* it is nowhere written yet */
     struct buf run_row, lease_row; /* of the birth, for the command that carries it */
     struct list unwritten;
@@ -94,6 +95,8 @@ void runner_end(struct runner *r, hardy_status status, const hardy_error *error)
 
 /* --- runner_begin.c --- */
 void runner_keep(struct runner *r); /* renews the lease and listens to people from now on */
+
+uint32_t runner_next_order(struct runner *r);
 
 /* --- runner_write.c --- */
 bool runner_has_unwritten(const struct runner *r);

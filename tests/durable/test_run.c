@@ -64,7 +64,7 @@ static void draw_one(struct drawing *d, struct run_step *parent) {
         s->compensates = c == 'D';
         s->record.state = state_of(c);
         s->record.fence = c == '.' ? 0 : 1;
-        s->record.ended = c == 'd' || c == 'D' ? 1000 + name[0] : 0;
+        s->record.order = (uint32_t)name[0];
     } else if (kind == RUN_EACH) {
         s->item = run_step_new(NULL, RUN_LEAF, name);
         s->item->parent = s;
