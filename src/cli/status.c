@@ -11,9 +11,11 @@
 #include "cli/say.h"
 #include "cli/serving.h"
 #include "cli/session.h"
+#include "durable/lease.h"
 #include "durable/run.h"
 #include "gateway/record.h"
 #include "incident/incident.h"
+#include "io/file.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,7 @@ struct screen {
     struct guard_list *shared;                      /* without one */
     json_t *needs;                                  /* objects of kind, what, line */
     const char *state_path;
+    struct store *store; /* while the state is looked at */
 };
 
 /* --- what needs a person ---------------------------------------------------------------------- */
@@ -72,16 +75,54 @@ static bool add_action(void *ctx, const struct store_row *row) {
     return true;
 }
 
-static bool add_run(void *ctx, const struct store_row *row) {
-    struct run run;
-    if (run_decode(row, &run, NULL) == HARDY_OK) {
-        if (run.state == RUN_IN_DOUBT) {
-            char *line = str_format("hardy workflows show %s", run.id);
-            need(ctx, "workflow", run.id, run_state_text(run.state), line ? line : "");
-            free(line);
+/* Whether nobody is at an unfinished run. */
+static bool is_left(struct store *store, const struct run *run) {
+    struct run_lease lease;
+    char boot[37];
+    file_boot_id(boot);
+    bool left = run_lease_load(store, run->id, &lease, NULL) == HARDY_OK &&
+                (!moment_is_set(&lease.until) ||
+                 moment_left(&lease.until, boot, clock_now(), clock_wall()) <= 0);
+    run_lease_free(&lease);
+    return left;
+}
+
+static void need_approvals(struct screen *s, const struct run *run) {
+    for (const struct run_step *step = run->root; step; step = run_step_after(run->root, step)) {
+        if (!run_step_asks_person(step)) {
+            continue;
         }
-        run_free(&run);
+        char *path = run_step_path(step);
+        const char *message = step->record.detail;
+        char *what = str_format("%s waits for approval%s%s", path ? path : step->name,
+                                message ? ": " : "", message ? message : "");
+        char *line = str_format("hardy workflows approve %s '%s'", run->id, path ? path : "");
+        need(s, "workflow", run->id, what ? what : "", line ? line : "");
+        free(line);
+        free(what);
+        free(path);
     }
+}
+
+static bool add_run(void *ctx, const struct store_row *row) {
+    struct screen *s = ctx;
+    struct run run;
+    if (run_decode(row, &run, NULL) != HARDY_OK) {
+        return true;
+    }
+    char *show = str_format("hardy workflows show %s", run.id);
+    char *resume = str_format("hardy workflows resume %s", run.id);
+    if (run.state == RUN_IN_DOUBT) {
+        need(s, "workflow", run.id, "in doubt", show ? show : "");
+    } else if (run.state == RUN_RUNNING && run_load_steps(s->store, &run, NULL) == HARDY_OK) {
+        need_approvals(s, &run);
+        if (is_left(s->store, &run)) {
+            need(s, "workflow", run.id, "unfinished, and nobody drives it", resume ? resume : "");
+        }
+    }
+    free(resume);
+    free(show);
+    run_free(&run);
     return true;
 }
 
@@ -108,6 +149,7 @@ static void look_at_state(struct screen *s, struct session *session) {
                  {"remedy", add_action},
                  {"run", add_run},
                  {"incident", add_incident}};
+    s->store = session->store;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         (void)store_scan(session->store, kinds[i].kind, "", NULL, SIZE_MAX, kinds[i].add, s, NULL);
     }

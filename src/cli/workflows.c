@@ -347,8 +347,7 @@ static hardy_status approve(const struct options *o, struct session *s, const st
         return status;
     }
     status = run_find_step(&run, o->argv[2], &step, error);
-    if (status == HARDY_OK && !(step->record.state == RECORD_WAITING && step->record.params &&
-                                str_starts(step->record.params, "{\"approve\""))) {
+    if (status == HARDY_OK && !run_step_asks_person(step)) {
         status = fail(error, HARDY_E_CLOSED, NULL,
                       "step %s of %s is %s, it does not wait for "
                       "approval",

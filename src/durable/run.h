@@ -91,6 +91,9 @@ hardy_status run_find_step(const struct run *run, const char *path, struct run_s
  * what its children amount to. */
 const char *run_step_state_text(const struct run_step *step);
 
+/* Whether a person has to approve it, now. */
+bool run_step_asks_person(const struct run_step *step);
+
 /* E_NOT_FOUND, E_CORRUPT. run_load() also reads the records and what people said; run_decode() only
  * the run's own row. */
 hardy_status run_load(struct store *store, const char *id, struct run *out, hardy_error *error);

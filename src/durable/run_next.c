@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run does next, and what it has become. */
+#include "base/str.h"
 #include "durable/run.h"
 
 /* What a step, or all below a group, amounts to. */
@@ -212,6 +213,11 @@ enum run_state run_shown_state(const struct run *run) {
         running |= s->kind == RUN_LEAF && s->record.state == RECORD_STARTED;
     }
     return run->state == RUN_RUNNING && waiting && !running ? RUN_WAITING : run->state;
+}
+
+bool run_step_asks_person(const struct run_step *step) {
+    const struct record *r = &step->record;
+    return r->state == RECORD_WAITING && r->params && str_starts(r->params, "{\"approve\"");
 }
 
 const char *run_step_state_text(const struct run_step *step) {
