@@ -354,9 +354,13 @@ static hardy_status approve(const struct options *o, struct session *s, const st
                       o->argv[2], run.id, run_step_state_text(step));
     }
     if (status == HARDY_OK) {
-        status = signal_send(s->store, step->key, asked->refuse ? SIGNAL_REFUSE : SIGNAL_APPROVE,
-                             resolving_who(who), asked->comment, loop_wall(s->loop),
-                             time_add(loop_now(s->loop), store_wait), error);
+        const struct signal say = {.what = asked->refuse ? SIGNAL_REFUSE : SIGNAL_APPROVE,
+                                   .who = (char *)resolving_who(who),
+                                   .comment = (char *)asked->comment,
+                                   .at = loop_wall(s->loop),
+                                   .fence = step->record.fence};
+        status =
+            signal_send(s->store, step->key, &say, time_add(loop_now(s->loop), store_wait), error);
     }
     if (status == HARDY_OK) {
         say(o, HARDY_LOG_INFO,
@@ -424,9 +428,12 @@ static hardy_status cancel(const struct options *o, struct session *s, const str
     }
     char *key = signal_cancel_key(run.id);
     if (status == HARDY_OK && !run.cancelled) {
-        status =
-            signal_send(s->store, key ? key : "", SIGNAL_CANCEL, resolving_who(who), asked->comment,
-                        loop_wall(s->loop), time_add(loop_now(s->loop), store_wait), error);
+        const struct signal say = {.what = SIGNAL_CANCEL,
+                                   .who = (char *)resolving_who(who),
+                                   .comment = (char *)asked->comment,
+                                   .at = loop_wall(s->loop)};
+        status = signal_send(s->store, key ? key : "", &say,
+                             time_add(loop_now(s->loop), store_wait), error);
     }
     free(key);
     if (status == HARDY_OK) {

@@ -37,6 +37,7 @@ static hardy_status decode(const struct store_row *row, struct signal *out, hard
     out->who = field_text(o, "who");
     out->comment = field_text(o, "comment");
     out->at = field_time(o, "at");
+    out->fence = row->fence;
     json_decref(o);
     if (known && out->who) {
         return HARDY_OK;
@@ -56,40 +57,53 @@ hardy_status signal_load(struct store *store, const char *key, struct signal *ou
     return status;
 }
 
-static hardy_status said_before(struct store *store, const char *key, hardy_error *error) {
-    struct signal before;
+static hardy_status said_before(const char *key, const struct signal *before, hardy_error *error) {
     char at[40];
-    hardy_status status = signal_load(store, key, &before, error);
-    if (status == HARDY_OK) {
-        clock_format_wall(before.at, at);
-        status = fail(error, HARDY_E_EXISTS, NULL, "%s was %s before, by %s at %s", key,
-                      words[before.what], before.who, at);
-        signal_free(&before);
+    clock_format_wall(before->at, at);
+    return fail(error, HARDY_E_EXISTS, NULL, "%s was %s before, by %s at %s", key,
+                words[before->what], before->who, at);
+}
+
+static hardy_status apply(struct store *store, struct store_op *op, int64_t deadline,
+                          hardy_error *error) {
+    struct signal before;
+    hardy_status status = store_apply(store, op, 1, deadline, NULL, error);
+    if (status != HARDY_E_EXISTS) {
+        return status;
     }
+    status = signal_load(store, op->key, &before, error);
+    if (status == HARDY_OK && before.fence < op->fence) { /* it answered what was asked before */
+        op->kind = STORE_UPDATE;
+        op->if_fence = before.fence;
+        status = store_apply(store, op, 1, deadline, NULL, error);
+    } else if (status == HARDY_OK) {
+        status = said_before(op->key, &before, error);
+    }
+    signal_free(&before);
     return status;
 }
 
-hardy_status signal_send(struct store *store, const char *key, enum signal_what what,
-                         const char *who, const char *comment, int64_t wall, int64_t deadline,
-                         hardy_error *error) {
+hardy_status signal_send(struct store *store, const char *key, const struct signal *say,
+                         int64_t deadline, hardy_error *error) {
     struct buf value;
     struct json_out j;
     buf_init(&value, MAX_SIGNAL);
     json_out_init(&j, &value, 0);
     json_out_object(&j);
-    json_out_member_string(&j, "what", words[what]);
-    json_out_member_string(&j, "who", who);
-    json_out_member_string(&j, "comment", comment);
-    field_put_time(&j, "at", wall);
+    json_out_member_string(&j, "what", words[say->what]);
+    json_out_member_string(&j, "who", say->who);
+    json_out_member_string(&j, "comment", say->comment);
+    field_put_time(&j, "at", say->at);
     json_out_object_end(&j);
-    const struct store_op op = {.kind = STORE_INSERT,
-                                .row_kind = "signal",
-                                .key = key,
-                                .value = value.data,
-                                .len = value.len};
+    struct store_op op = {.kind = STORE_INSERT,
+                          .row_kind = "signal",
+                          .key = key,
+                          .fence = say->fence,
+                          .value = value.data,
+                          .len = value.len};
     hardy_status status = value.failed
                               ? fail(error, HARDY_E_TOO_LARGE, NULL, "the comment is too long")
-                              : store_apply(store, &op, 1, deadline, NULL, error);
+                              : apply(store, &op, deadline, error);
     buf_free(&value);
-    return status == HARDY_E_EXISTS ? said_before(store, key, error) : status;
+    return status;
 }

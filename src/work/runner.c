@@ -456,8 +456,8 @@ void runner_leave(struct runner *r) {
     loop_timer_stop(r->options.loop, &r->renew);
     loop_timer_stop(r->options.loop, &r->listen);
     /* What is known may be on its way with the start of a step: written twice it is the same. */
-    if (r->has_run && !r->unborn && runner_has_unwritten(r)) {
-        runner_flush(r, FLUSH_KNOWN, 0, NULL);
+    if (r->mine && !r->unborn) {
+        runner_flush(r, FLUSH_RELEASE, 0, NULL);
     } else if (r->flights == 0) {
         loop_timer_stop(r->options.loop, &r->timer);
         loop_timer_init(&r->timer, on_leave, r);

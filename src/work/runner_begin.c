@@ -518,6 +518,7 @@ uint32_t runner_next_order(struct runner *r) {
 
 void runner_keep(struct runner *r) {
     int64_t now = loop_now(r->options.loop);
+    r->mine = true;
     loop_timer_start(r->options.loop, &r->renew, time_add(now, RUN_LEASE_RENEW));
     loop_timer_start(r->options.loop, &r->listen, time_add(now, listen_every));
 }

@@ -54,6 +54,7 @@ struct runner {
     char boot[37];
     struct run run;
     bool has_run, left, over;
+    bool mine;        /* this process drives it */
     bool holding;     /* the list of what is driven is being walked: nothing new begins */
     char *failed;     /* id of a failed run that this one does not go on with */
     char *difference; /* why the file does not fit the run */

@@ -268,9 +268,15 @@ void runner_hear(struct runner *r) {
         if (d->undo || says(d)->kind != STEP_APPROVE) {
             continue;
         }
-        if (signal_load(r->options.store, d->step->key, &said, NULL) == HARDY_OK) {
+        if (signal_load(r->options.store, d->step->key, &said, NULL) != HARDY_OK) {
+            continue;
+        }
+        bool mine = said.fence == d->step->record.fence; /* else of a time it was asked before */
+        if (mine) {
             answer(d, &said);
-            signal_free(&said);
+        }
+        signal_free(&said);
+        if (mine) {
             return; /* the list is another one now; the next one is heard next time */
         }
     }

@@ -507,9 +507,8 @@ static void a_tree_in_the_store(enum store_kind kind) {
                            .value = "{\"name\":\"a\",\"state\":\"done\"}",
                            .len = 27};
     assert_int_equal(store_apply(store, &op, 1, HARDY_NEVER, NULL, &error), HARDY_OK);
-    assert_int_equal(
-        signal_send(store, "shop-1/cancel", SIGNAL_CANCEL, "me", NULL, wall, HARDY_NEVER, &error),
-        HARDY_OK);
+    const struct signal say = {.what = SIGNAL_CANCEL, .who = (char *)"me", .at = wall};
+    assert_int_equal(signal_send(store, "shop-1/cancel", &say, HARDY_NEVER, &error), HARDY_OK);
     store = stores_reopen(kind, store, &wall);
     assert_int_equal(run_load(store, "shop-1", &back, &error), HARDY_OK);
     assert_true(back.cancelled);
@@ -549,12 +548,14 @@ static void the_first_word_counts(void **state) {
     (void)state;
     hardy_error_init(&error, sizeof error);
     assert_int_equal(signal_load(store, "r/0001.ok", &said, &error), HARDY_E_NOT_FOUND);
-    assert_int_equal(signal_send(store, "r/0001.ok", SIGNAL_REFUSE, "ann", "too late", wall,
-                                 HARDY_NEVER, &error),
-                     HARDY_OK);
-    assert_int_equal(
-        signal_send(store, "r/0001.ok", SIGNAL_APPROVE, "bob", NULL, wall, HARDY_NEVER, &error),
-        HARDY_E_EXISTS);
+    struct signal no = {.what = SIGNAL_REFUSE,
+                        .who = (char *)"ann",
+                        .comment = (char *)"too late",
+                        .at = wall,
+                        .fence = 3};
+    struct signal yes = {.what = SIGNAL_APPROVE, .who = (char *)"bob", .at = wall, .fence = 3};
+    assert_int_equal(signal_send(store, "r/0001.ok", &no, HARDY_NEVER, &error), HARDY_OK);
+    assert_int_equal(signal_send(store, "r/0001.ok", &yes, HARDY_NEVER, &error), HARDY_E_EXISTS);
     assert_string_equal(error.message,
                         "r/0001.ok was refused before, by ann at 2023-11-14T22:13:20.123Z");
     assert_int_equal(signal_load(store, "r/0001.ok", &said, &error), HARDY_OK);
@@ -562,6 +563,12 @@ static void the_first_word_counts(void **state) {
     assert_string_equal(said.who, "ann");
     assert_string_equal(said.comment, "too late");
     assert_int_equal(said.at, wall);
+    signal_free(&said);
+    yes.fence = 5; /* it was asked anew */
+    assert_int_equal(signal_send(store, "r/0001.ok", &yes, HARDY_NEVER, &error), HARDY_OK);
+    assert_int_equal(signal_load(store, "r/0001.ok", &said, &error), HARDY_OK);
+    assert_int_equal(said.what, SIGNAL_APPROVE);
+    assert_int_equal(said.fence, 5);
     signal_free(&said);
     stores_close(store);
 }

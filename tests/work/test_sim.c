@@ -255,16 +255,16 @@ static void on_person(struct loop_timer *timer) {
     }
     for (const struct run_step *s = run.root; s; s = run_step_after(run.root, s)) {
         if (s->record.state == RECORD_WAITING && str_eq(s->name, "ok") && !one_in(3)) {
-            hardy_status said = signal_send(w.store, s->key, SIGNAL_APPROVE, "a person", NULL,
-                                            loop_wall(w.loop), HARDY_NEVER, NULL);
+            const struct signal say = {
+                .what = SIGNAL_APPROVE, .who = (char *)"a person", .fence = s->record.fence};
+            hardy_status said = signal_send(w.store, s->key, &say, HARDY_NEVER, NULL);
             assert_true(said == HARDY_OK || said == HARDY_E_EXISTS);
         }
     }
     if (run.state == RUN_RUNNING && plan_of(w.run) == &plans[1] && one_in(12) && !run.cancelled) {
         char *key = signal_cancel_key(w.id);
-        assert_int_equal(signal_send(w.store, key, SIGNAL_CANCEL, "a person", NULL,
-                                     loop_wall(w.loop), HARDY_NEVER, NULL),
-                         HARDY_OK);
+        const struct signal say = {.what = SIGNAL_CANCEL, .who = (char *)"a person"};
+        assert_int_equal(signal_send(w.store, key, &say, HARDY_NEVER, NULL), HARDY_OK);
         free(key);
     }
     run_free(&run);
