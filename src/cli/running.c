@@ -11,6 +11,7 @@
 #include "cli/timeline.h"
 #include "guard/guard.h"
 #include "settings/sharing.h"
+#include "work/settings.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -468,20 +469,23 @@ int running_drive(const struct options *o, struct session *s, const struct workf
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     snprintf(owner, sizeof owner, "pid %ld (%s)", (long)getpid(), o->self->name);
-    const struct runner_options options = {.loop = s->loop,
-                                           .store = s->store,
-                                           .state = s->state.path,
-                                           .workflow = w,
-                                           .id = how->id,
-                                           .fresh = how->fresh,
-                                           .retry_failed = how->retry_failed,
-                                           .input = how->input,
-                                           .env = session_environment(),
-                                           .owner = owner,
-                                           .guard = find_guard,
-                                           .guard_ctx = &d};
+    struct workflows_settings settings;
+    struct runner_options options = {.loop = s->loop,
+                                     .store = s->store,
+                                     .state = s->state.path,
+                                     .workflow = w,
+                                     .id = how->id,
+                                     .fresh = how->fresh,
+                                     .retry_failed = how->retry_failed,
+                                     .input = how->input,
+                                     .env = session_environment(),
+                                     .owner = owner,
+                                     .guard = find_guard,
+                                     .guard_ctx = &d};
     loop_timer_init(&d.look, on_look, &d);
-    hardy_status status = find_guards(&d, w, &error);
+    hardy_status status = workflows_settings_read(s->state.config, &settings, &error);
+    options.lease = settings.lease;
+    status = status == HARDY_OK ? find_guards(&d, w, &error) : status;
     if (status == HARDY_OK) {
         session_on_interrupt(s, on_interrupt, &d);
         status = runner_start(&options, &events, &d, &d.runner, &error);

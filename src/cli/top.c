@@ -5,6 +5,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "work/settings.h"
 
 struct top {
     char *state;
@@ -15,6 +16,7 @@ struct top {
     struct admin_settings admin;
     struct incident_settings incidents;
     struct health_settings health;
+    struct workflows_settings workflows;
 };
 
 static const char *const automation_words[] = {"observe", "act", NULL};
@@ -45,6 +47,8 @@ static const char *const automation_words[] = {"observe", "act", NULL};
       .section = &health_section, .help = "where /health/live and /health/ready are served")       \
     X("notify", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, notify),                      \
       .section = &notify_section, .help = "where people are told, by name")                        \
+    X("workflows", .kind = SCHEMA_MAP, .offset = offsetof(struct top, workflows),                  \
+      .section = &workflows_section, .help = "how runs of workflows are driven")                   \
     X("incidents", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents),                  \
       .section = &incident_section, .help = "services, the causes of their trouble, remedies")
 

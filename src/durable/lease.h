@@ -13,9 +13,6 @@
 #include "durable/moment.h"
 #include "store/store.h"
 
-#define RUN_LEASE (30 * HARDY_SECOND)
-#define RUN_LEASE_RENEW (10 * HARDY_SECOND) /* after the last time */
-
 struct run_lease {
     char *key;
     int64_t fence; /* 0 = nobody has ever had it */

@@ -33,6 +33,7 @@ struct runner_options { /* borrowed until ended */
     bool retry_failed; /* a failed run begins again at the steps that failed */
     const char *input; /* JSON object */
     const char *const *env;
+    int64_t lease;     /* of the run, renewed when a third of it is over; 0 = 30 s */
     const char *owner; /* for people, in the lease: "pid 4711 (run)" */
     /* The guard that a step names, and its own retry policy over it. */
     hardy_status (*guard)(void *ctx, const struct workflow_step *step, struct runner_guard *out,

@@ -14,6 +14,7 @@
 
 enum { MAX_VALUE = 16 << 20, MAX_DIFFERENCE = 64 << 10 };
 static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 200 * HARDY_MILLISECOND;
+static const int64_t default_lease = 30 * HARDY_SECOND;
 static const int64_t listen_every = 500 * HARDY_MILLISECOND;
 
 static void set_text(char **to, const char *text) {
@@ -470,7 +471,8 @@ static bool is_being_born(const struct runner *r) {
 
 static void on_renew(struct loop_timer *timer) {
     struct runner *r = timer->ctx;
-    loop_timer_start(r->options.loop, timer, time_add(loop_now(r->options.loop), RUN_LEASE_RENEW));
+    loop_timer_start(r->options.loop, timer,
+                     time_add(loop_now(r->options.loop), r->options.lease / 3));
     if (!r->over && !is_being_born(r)) {
         runner_flush(r, FLUSH_RENEW, 0, NULL);
     }
@@ -519,7 +521,7 @@ uint32_t runner_next_order(struct runner *r) {
 void runner_keep(struct runner *r) {
     int64_t now = loop_now(r->options.loop);
     r->mine = true;
-    loop_timer_start(r->options.loop, &r->renew, time_add(now, RUN_LEASE_RENEW));
+    loop_timer_start(r->options.loop, &r->renew, time_add(now, r->options.lease / 3));
     loop_timer_start(r->options.loop, &r->listen, time_add(now, listen_every));
 }
 
@@ -530,6 +532,9 @@ hardy_status runner_start(const struct runner_options *options, const struct run
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for a run");
     }
     r->options = *options;
+    if (r->options.lease == 0) {
+        r->options.lease = default_lease;
+    }
     r->events = events;
     r->ctx = ctx;
     r->lock_fd = r->file_fd = -1;

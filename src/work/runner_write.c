@@ -118,8 +118,8 @@ static struct store_op run_op(struct runner *r, struct buf *value) {
 }
 
 static void make_lease(struct runner *r) {
-    r->lease.until =
-        moment_after(r->boot, loop_now(r->options.loop), loop_wall(r->options.loop), RUN_LEASE);
+    r->lease.until = moment_after(r->boot, loop_now(r->options.loop), loop_wall(r->options.loop),
+                                  r->options.lease);
     r->require = run_lease_require(&r->lease);
 }
 

@@ -590,12 +590,12 @@ static void an_owner_that_was_taken_over_cannot_write(void **state) {
     assert_int_equal(run_lease_load(store, "r", &mine, NULL), HARDY_OK);
     assert_int_equal(mine.fence, 0);
     mine.fence = 1;
-    mine.until = moment_after("boot", 100, wall, RUN_LEASE);
+    mine.until = moment_after("boot", 100, wall, (30 * HARDY_SECOND));
     assert_int_equal(apply_lease(store, &mine, 0), HARDY_OK);
     struct store_op require = run_lease_require(&mine);
     assert_int_equal(store_apply(store, &require, 1, HARDY_NEVER, NULL, NULL), HARDY_OK);
     assert_int_equal(run_lease_load(store, "r", &theirs, NULL), HARDY_OK);
-    assert_int_equal(moment_left(&theirs.until, "boot", 100 + RUN_LEASE, 0), 0);
+    assert_int_equal(moment_left(&theirs.until, "boot", 100 + (30 * HARDY_SECOND), 0), 0);
     theirs.fence++;
     assert_int_equal(apply_lease(store, &theirs, 1), HARDY_OK);
     assert_int_equal(store_apply(store, &require, 1, HARDY_NEVER, NULL, NULL), HARDY_E_FENCED);
