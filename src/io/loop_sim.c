@@ -71,7 +71,13 @@ static int64_t now_sim(struct loop *loop) {
 }
 
 static int64_t wall_sim(struct loop *loop) {
-    return WALL_BEGIN + sim_of(loop)->now;
+    return WALL_BEGIN + sim_of(loop)->now + sim_of(loop)->wall_set;
+}
+
+void sim_set_wall(struct loop *loop, int64_t by) {
+    struct loop_sim *w = sim_of(loop);
+    w->wall_set += by;
+    sim_trace(w, "wall", (uint64_t)by, 0);
 }
 
 static int64_t env_now_sim(void *loop) {

@@ -17,7 +17,8 @@ struct loop_sim {
     struct sim_options options;
     struct prng faults;
     int64_t now, start;
-    bool outside; /* whose code runs now */
+    int64_t wall_set; /* by sim_set_wall(), in all */
+    bool outside;     /* whose code runs now */
     bool stopped, over;
     int holds;
     uint64_t made; /* objects so far, for numbers in the trace */

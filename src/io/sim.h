@@ -53,6 +53,9 @@ void sim_on_signal(struct sim_process *p, void (*fn)(struct sim_process *p, void
 int sim_pid(const struct sim_process *p);
 bool sim_alive(struct loop *loop, int pid);
 
+/* Somebody sets the host's wall clock, forwards or back. */
+void sim_set_wall(struct loop *loop, int64_t by);
+
 /* A signal to the program under test: to whoever listens with loop_signal_start(). */
 void sim_raise(struct loop *loop, int signum);
 

@@ -3,8 +3,8 @@
  * Runs of workflows in the simulated world: hardy is killed at any event, shims are lost, commands
  * crash and fail, probes cannot tell, a guard makes steps wait and tries again, steps run at once,
  * sleep, wait for a condition and for a person, are undone when a later one fails or somebody
- * cancels. After every event: no two commands of one step are alive, and no effect was repeated or
- * undone twice that was not declared so.
+ * cancels, and the wall clock is set by up to an hour. After every event: no two commands of one
+ * step are alive, and no effect was repeated or undone twice that was not declared so.
  *
  *   test_work_sim [SEEDS [BUG]]
  */
@@ -250,6 +250,9 @@ static bool holds(void *ctx) {
 static void on_person(struct loop_timer *timer) {
     struct run run;
     loop_timer_start(w.loop, timer, loop_now(w.loop) + between(HARDY_SECOND, 8 * HARDY_SECOND));
+    if (one_in(4)) { /* and set the clock */
+        sim_set_wall(w.loop, between(-HARDY_HOUR, HARDY_HOUR));
+    }
     if (run_load(w.store, w.id, &run, NULL) != HARDY_OK) {
         return;
     }
