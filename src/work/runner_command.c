@@ -77,10 +77,7 @@ static void on_ended(void *ctx, const struct command_result *result) {
         return;
     }
     if (result->status == HARDY_E_FENCED) {
-        fail(
-            &error, HARDY_E_FENCED, NULL,
-            "run %s was taken over by another hardy while this one did not go on; it is left to it",
-            r->run.id);
+        runner_explain_fence(r, &error);
         runner_driven_free(d);
         runner_break(r, HARDY_E_FENCED, &error);
         return;

@@ -119,6 +119,8 @@ enum flush_what {
 void runner_flush(struct runner *r, unsigned what, int64_t before,
                   void (*then)(struct runner *r, hardy_status status, const hardy_error *error));
 void runner_drop_unwritten(struct runner *r);
+/* Of a batch that met another fence: whether it was the lease's, in words. */
+void runner_explain_fence(const struct runner *r, hardy_error *error);
 
 /* --- runner_command.c, runner_wait.c --- */
 /* E_...: it could not begin. */

@@ -175,6 +175,15 @@ struct flush {
     void (*then)(struct runner *r, hardy_status status, const hardy_error *error);
 };
 
+void runner_explain_fence(const struct runner *r, hardy_error *error) {
+    if (str_starts(error->message, "lease ")) {
+        fail(error, HARDY_E_FENCED, NULL,
+             "run %s was taken over by another hardy while this one did not go on; it is left to "
+             "it",
+             r->run.id);
+    }
+}
+
 static void on_flushed(struct batch *b, hardy_status status) {
     struct flush *f = b->ctx;
     struct runner *r = f->runner;
@@ -189,10 +198,7 @@ static void on_flushed(struct batch *b, hardy_status status) {
     buf_free(&f->lease_row);
     free(f);
     if (status == HARDY_E_FENCED) {
-        fail(
-            &error, status, NULL,
-            "run %s was taken over by another hardy while this one did not go on; it is left to it",
-            r->run.id);
+        runner_explain_fence(r, &error);
     }
     if (then) {
         then(r, status, &error);
