@@ -32,13 +32,18 @@ int lock_open(const char *path, hardy_error *error) {
     return fd;
 }
 
-static int control(int fd, int command, int64_t byte, short type, struct flock *lock) {
-    *lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+static int control_range(int fd, int command, int64_t from, int64_t count, short type,
+                         struct flock *lock) {
+    *lock = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = from, .l_len = count};
     int result;
     do {
         result = fcntl(fd, command, lock);
     } while (result != 0 && errno == EINTR);
     return result;
+}
+
+static int control(int fd, int command, int64_t byte, short type, struct flock *lock) {
+    return control_range(fd, command, byte, 1, type, lock);
 }
 
 static hardy_status refused(int fd, int64_t byte, int errnum, hardy_error *error) {
@@ -97,4 +102,18 @@ void lock_release(int fd, int64_t byte) {
 bool lock_held(int fd, int64_t byte) {
     struct flock lock;
     return control(fd, F_OFD_GETLK, byte, F_WRLCK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* The kernel tells any lock in the range, not the first one: what lies before it is asked about
+ * until nothing does. */
+int64_t lock_first_held(int fd, int64_t from, int64_t end) {
+    int64_t first = -1;
+    struct flock lock;
+    while (from < end &&
+           control_range(fd, F_OFD_GETLK, from, end - from, F_WRLCK, &lock) == 0 &&
+           lock.l_type != F_UNLCK) {
+        first = lock.l_start > from ? lock.l_start : from;
+        end = first;
+    }
+    return first;
 }

@@ -25,4 +25,7 @@ hardy_status lock_wait(int fd, int64_t byte, hardy_error *error);
 void lock_release(int fd, int64_t byte);
 /* Whether another open file description holds it now, either way. */
 bool lock_held(int fd, int64_t byte);
+/* The first byte from `from` to before `end` that another open file description holds, either way;
+ * -1 = none. */
+int64_t lock_first_held(int fd, int64_t from, int64_t end);
 #endif

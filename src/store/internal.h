@@ -4,6 +4,7 @@
 /* What store.c (the door) and the implementations behind it share: copied batches, rows being read,
  * the table of methods. */
 #include "store/store.h"
+#include <pthread.h>
 
 #define STORE_MISSING INT64_MIN /* batch.found: there was no row */
 
@@ -13,6 +14,7 @@ struct batch {
     void *ctx;
     size_t count;
     size_t bytes; /* of memory, for the bounds of queues */
+    int64_t until; /* how long it waits for room on the disk */
     /* Set by the implementation, told by batch_finish(). */
     hardy_status status;
     int failed;
@@ -47,7 +49,8 @@ struct store_methods {
     hardy_status (*get)(struct store *store, const char *kind, const char *key,
                         struct store_row *out, hardy_error *error);
     hardy_status (*scan)(struct store *store, const char *kind, const char *prefix,
-                         const char *after, size_t limit, struct rows *out, hardy_error *error);
+                         const char *after, size_t limit, bool values, struct rows *out,
+                         hardy_error *error);
     hardy_status (*describe)(struct store *store, bool check, struct buf *out, hardy_error *error);
     void (*close)(struct store *store);
 };
@@ -58,10 +61,25 @@ struct store {
     int64_t (*wall)(void *ctx);
     void *wall_ctx;
     char where[160]; /* the path, for errors */
+    pthread_mutex_t health_mutex;
+    hardy_error health; /* its status is HARDY_OK while all is well */
+    int64_t ill_since;  /* wall */
 };
+void store_init(struct store *store, const struct store_methods *methods,
+                const struct store_options *options, const char *where);
+void store_end(struct store *store);
+/* What store_health() answers from now on; NULL = all is well. */
+void store_set_health(struct store *store, const hardy_error *error);
 static inline int64_t store_wall(const struct store *store) {
     return store->wall(store->wall_ctx);
 }
+
+/* What store_describe() tells of one kind of rows. */
+struct kind_figures {
+    int64_t rows, bytes, oldest, newest;
+};
+struct json_out;
+void kind_to_json(const char *kind, const struct kind_figures *figures, struct json_out *j);
 
 hardy_status memory_open(const struct store_options *options, struct store **out,
                          hardy_error *error);

@@ -113,7 +113,7 @@ static struct store_row *row_new(const struct store_op *op, int64_t wall) {
     }
     if (row) {
         row->fence = op->fence;
-        row->changed = wall;
+        row->changed = op->changed ? op->changed : wall;
         row->expires = op->expires;
     }
     return row;
@@ -248,7 +248,7 @@ static hardy_status memory_get(struct store *store, const char *kind, const char
 }
 
 static hardy_status memory_scan(struct store *store, const char *kind, const char *prefix,
-                                const char *after, size_t limit, struct rows *out,
+                                const char *after, size_t limit, bool values, struct rows *out,
                                 hardy_error *error) {
     struct memory *m = (struct memory *)store;
     bool there, from_prefix = !after || strcmp(after, prefix) < 0, memory = true;
@@ -260,9 +260,10 @@ static hardy_status memory_scan(struct store *store, const char *kind, const cha
         if (strcmp(row->kind, kind) != 0 || !str_starts(row->key, prefix)) {
             break;
         }
-        struct store_row *copy =
-            rows_add(out, row->kind, row->key, strlen(row->key), row->value, row->len);
+        struct store_row *copy = rows_add(out, row->kind, row->key, strlen(row->key), row->value,
+                                          values ? row->len : 0);
         if (copy) {
+            copy->len = row->len;
             copy->fence = row->fence;
             copy->changed = row->changed;
             copy->expires = row->expires;
@@ -276,6 +277,15 @@ static hardy_status memory_scan(struct store *store, const char *kind, const cha
         return fail(error, HARDY_E_NOMEM, store->where, "no memory for the rows of kind %s", kind);
     }
     return HARDY_OK;
+}
+
+/* Where the rows of the kind of row `i` end. */
+static size_t kind_end(const struct memory *m, size_t i) {
+    const char *kind = m->row[i]->kind;
+    while (i < m->count && strcmp(m->row[i]->kind, kind) == 0) {
+        i++;
+    }
+    return i;
 }
 
 static hardy_status memory_describe(struct store *store, bool check, struct buf *out,
@@ -293,17 +303,26 @@ static hardy_status memory_describe(struct store *store, bool check, struct buf 
     json_out_int(&j, (int64_t)m->bytes);
     json_out_key(&j, "rows");
     json_out_object(&j);
-    for (size_t i = 0; i < m->count;) {
-        const char *kind = m->row[i]->kind;
-        size_t first = i;
-        while (i < m->count && strcmp(m->row[i]->kind, kind) == 0) {
-            i++;
-        }
-        json_out_key(&j, kind);
-        json_out_int(&j, (int64_t)(i - first));
+    for (size_t i = 0; i < m->count; i = kind_end(m, i)) {
+        json_out_key(&j, m->row[i]->kind);
+        json_out_int(&j, (int64_t)(kind_end(m, i) - i));
     }
-    pthread_mutex_unlock(&m->mutex);
     json_out_object_end(&j);
+    json_out_key(&j, "kinds");
+    json_out_object(&j);
+    for (size_t i = 0, end; i < m->count; i = end) {
+        end = kind_end(m, i);
+        struct kind_figures figures = {(int64_t)(end - i), 0, INT64_MAX, 0};
+        for (size_t k = i; k < end; k++) {
+            int64_t changed = m->row[k]->changed;
+            figures.bytes += (int64_t)m->row[k]->len;
+            figures.oldest = changed < figures.oldest ? changed : figures.oldest;
+            figures.newest = changed > figures.newest ? changed : figures.newest;
+        }
+        kind_to_json(m->row[i]->kind, &figures, &j);
+    }
+    json_out_object_end(&j);
+    pthread_mutex_unlock(&m->mutex);
     if (check) {
         json_out_key(&j, "integrity");
         json_out_string(&j, "ok");
@@ -319,6 +338,7 @@ static void memory_close(struct store *store) {
         row_drop(m->row[i]);
     }
     free(m->row);
+    store_end(store);
     pthread_mutex_destroy(&m->mutex);
     free(m);
 }
@@ -335,7 +355,7 @@ hardy_status memory_open(const struct store_options *options, struct store **out
     if (!m) {
         return fail(error, HARDY_E_NOMEM, "memory", "no memory for a store");
     }
-    m->base = (struct store){&methods, options->wall, options->wall_ctx, "memory"};
+    store_init(&m->base, &methods, options, "memory");
     pthread_mutex_init(&m->mutex, NULL);
     *out = &m->base;
     return HARDY_OK;

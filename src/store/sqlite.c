@@ -29,8 +29,12 @@
  * process that writes one batch and goes, then now and then. */
 #define IDLE_SOON (200 * HARDY_MILLISECOND)
 #define IDLE_LATER HARDY_MINUTE
+#define SHRINK_AGAIN (10 * HARDY_MILLISECOND) /* as long as there are free pages to give back */
+/* Between two tries on a full disk: doubles. */
+#define FULL_PAUSE_MIN (100 * HARDY_MILLISECOND)
+#define FULL_PAUSE_MAX (2 * HARDY_SECOND)
 
-enum phase { PHASE_OPENING, PHASE_IDLE, PHASE_LEASE, PHASE_WRITING };
+enum phase { PHASE_OPENING, PHASE_IDLE, PHASE_LEASE, PHASE_WRITING, PHASE_PAUSED };
 
 struct queue {
     struct batch *first, **last;
@@ -42,6 +46,7 @@ struct sqlite {
     char purpose[64];
     bool create;
     size_t log_max;
+    int64_t pause_on_full;
     struct readers readers;
 
     pthread_mutex_t mutex;
@@ -62,6 +67,7 @@ struct sqlite {
     struct writer writer;
     int64_t purge_at; /* wall: when expired rows are looked for again */
     bool purge_soon;  /* also when there is nothing to write */
+    int64_t full_pause; /* before a full disk is tried again */
     hardy_status failed;
     hardy_error failure;
 };
@@ -100,6 +106,7 @@ static void destroy(struct sqlite *s) {
     condition_free(&s->work);
     condition_free(&s->changed);
     pthread_mutex_destroy(&s->mutex);
+    store_end(&s->base);
     free(s);
 }
 
@@ -108,7 +115,8 @@ static void destroy(struct sqlite *s) {
 
 /* True: there is something to do (batches, or expired rows to look for); false: the end. */
 static bool wait_for_work(struct sqlite *s) {
-    int64_t until = time_add(clock_now(), s->purge_soon ? IDLE_SOON : IDLE_LATER);
+    int64_t idle = s->writer.shrinking ? SHRINK_AGAIN : s->purge_soon ? IDLE_SOON : IDLE_LATER;
+    int64_t until = time_add(clock_now(), idle);
     bool in_time = true;
     pthread_mutex_lock(&s->mutex);
     s->phase = PHASE_IDLE;
@@ -157,11 +165,73 @@ static void give_up(struct sqlite *s, hardy_status status, const hardy_error *er
     hardy_error ignored;
     s->failed = status;
     s->failure = *error;
+    store_set_health(&s->base, error);
     writer_stop(&s->writer);
     if (status == HARDY_E_IO) {
         hardy_status marked = lease_mark_unsynced(&s->lease, true, &ignored);
         (void)marked;
     }
+}
+
+/* --- a full disk ------------------------------------------------------------------------------ */
+
+/* What was refused for want of room goes back to the front of the queue, in its order. The time of
+ * the first that ends its wait. */
+static int64_t put_back(struct sqlite *s) {
+    int64_t until = HARDY_NEVER;
+    pthread_mutex_lock(&s->mutex);
+    for (struct batch *b = s->flight.first; b; b = b->next) {
+        b->status = HARDY_OK;
+        b->failed = -1;
+        b->found = 0;
+        s->queued += b->bytes;
+        until = b->until < until ? b->until : until;
+    }
+    if (s->flight.first) {
+        *s->flight.last = s->queue.first;
+        s->queue.last = s->queue.first ? s->queue.last : s->flight.last;
+        s->queue.first = s->flight.first;
+        queue_init(&s->flight);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return until;
+}
+
+/* Tells those of the flight that have waited long enough; the others stay in it. */
+static void tell_full(struct sqlite *s, const hardy_error *error) {
+    int64_t now = clock_now();
+    struct queue late;
+    queue_init(&late);
+    pthread_mutex_lock(&s->mutex);
+    struct batch *all = s->flight.first;
+    queue_init(&s->flight);
+    while (all) {
+        struct batch *batch = all;
+        all = batch->next;
+        queue_add(s->closing || batch->until <= now ? &late : &s->flight, batch);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    for (struct batch *batch; (batch = queue_take(&late));) {
+        batch->status = error->status;
+        batch->failed = -1;
+        batch_finish(&s->base, batch, error);
+    }
+}
+
+/* Until there may be room again. Others' batches may be small enough, and the lease is free
+ * meanwhile, so that somebody can remove rows. */
+static void pause_on_full(struct sqlite *s, const hardy_error *error) {
+    tell_full(s, error);
+    int64_t until = put_back(s), again = time_add(clock_now(), s->full_pause);
+    bool in_time = true;
+    s->full_pause = s->full_pause < FULL_PAUSE_MAX ? 2 * s->full_pause : s->full_pause;
+    until = until < again ? until : again;
+    pthread_mutex_lock(&s->mutex);
+    s->phase = PHASE_PAUSED;
+    while (!s->closing && s->queue.first && in_time) {
+        in_time = condition_wait(&s->work, &s->mutex, until);
+    }
+    pthread_mutex_unlock(&s->mutex);
 }
 
 /* One transaction, inside the lease. */
@@ -181,6 +251,10 @@ static hardy_status write_group(struct sqlite *s, hardy_error *error) {
     if (status == HARDY_OK && purges) {
         status = writer_purge(w, wall, &more, error);
     }
+    /* With what frees pages, and when there is nothing else to do: it costs no sync of its own. */
+    if (status == HARDY_OK && (w->removed || !s->flight.first)) {
+        status = writer_shrink(w, error);
+    }
     if (status == HARDY_OK) {
         status = writer_commit(w, error);
     }
@@ -191,6 +265,15 @@ static hardy_status write_group(struct sqlite *s, hardy_error *error) {
         s->purge_soon = more;
     }
     return status;
+}
+
+static void tell_health(struct sqlite *s, hardy_status status, const hardy_error *error) {
+    if (status == HARDY_E_NOSPACE) {
+        store_set_health(&s->base, error);
+    } else if (status == HARDY_OK) {
+        s->full_pause = FULL_PAUSE_MIN;
+        store_set_health(&s->base, NULL);
+    }
 }
 
 static void cycle(struct sqlite *s) {
@@ -215,7 +298,14 @@ static void cycle(struct sqlite *s) {
         give_up(s, after != HARDY_OK ? after : status, after != HARDY_OK ? &later : &error);
     }
     lease_give(&s->lease);
-    finish_group(s, status, &error);
+    if (!s->failed) {
+        tell_health(s, status, &error);
+    }
+    if (status == HARDY_E_NOSPACE && s->pause_on_full > 0 && !s->failed) {
+        pause_on_full(s, &error);
+    } else {
+        finish_group(s, status, &error);
+    }
 }
 
 /* Looks before it takes the lease: a process that has nothing to write disturbs nobody. */
@@ -228,7 +318,10 @@ static bool nothing_to_write(struct sqlite *s) {
     }
     int64_t wall = store_wall(&s->base);
     bool due = wall >= s->purge_at;
-    if (due && writer_expired(&s->writer, wall)) {
+    if (due && (writer_expired(&s->writer, wall) || writer_has_free(&s->writer))) {
+        return false;
+    }
+    if (s->writer.shrinking) {
         return false;
     }
     s->purge_at = due ? time_add(wall, PURGE_EVERY) : s->purge_at;
@@ -295,6 +388,7 @@ static hardy_status sqlite_submit(struct store *store, struct batch *batch, hard
     } else if (s->queued + batch->bytes > QUEUE_BYTES) {
         status = HARDY_E_FULL;
     } else {
+        batch->until = time_add(clock_now(), s->pause_on_full);
         queue_add(&s->queue, batch);
         s->queued += batch->bytes;
         wake = s->phase == PHASE_IDLE;
@@ -323,6 +417,8 @@ static void sqlite_delay(struct store *store, char *out, size_t size) {
         bool free = str_eq(holder, "nobody");
         snprintf(out, size, "the writer lease %s%s", free ? "was just given on" : "is held by ",
                  free ? "" : holder);
+    } else if (phase == PHASE_PAUSED) {
+        snprintf(out, size, "no space is left on the file system of the state");
     } else if (phase == PHASE_OPENING) {
         snprintf(out, size, "the file is still being opened");
     } else {
@@ -337,9 +433,10 @@ static hardy_status sqlite_get(struct store *store, const char *kind, const char
 }
 
 static hardy_status sqlite_scan(struct store *store, const char *kind, const char *prefix,
-                                const char *after, size_t limit, struct rows *out,
+                                const char *after, size_t limit, bool values, struct rows *out,
                                 hardy_error *error) {
-    return readers_scan(&((struct sqlite *)store)->readers, kind, prefix, after, limit, out, error);
+    return readers_scan(&((struct sqlite *)store)->readers, kind, prefix, after, limit, values, out,
+                        error);
 }
 
 static hardy_status sqlite_describe(struct store *store, bool check, struct buf *out,
@@ -507,8 +604,9 @@ hardy_status sqlite_open(const struct store_options *options, struct store **out
         free(s);
         return status;
     }
-    s->base = (struct store){&methods, options->wall, options->wall_ctx, ""};
-    str_copy(s->base.where, sizeof s->base.where, s->place.path);
+    store_init(&s->base, &methods, options, s->place.path);
+    s->pause_on_full = options->pause_on_full;
+    s->full_pause = FULL_PAUSE_MIN;
     str_copy(s->purpose, sizeof s->purpose, options->purpose);
     s->create = options->create;
     s->log_max = options->log_max;

@@ -24,9 +24,13 @@
 #define TEXT(x) TEXT_OF(x)
 #define TEXT_OF(x) #x
 
-/* The value is last: what lies before it is read without the pages that a long one needs. */
+/* The value is last: what lies before it is read without the pages that a long one needs. With
+ * auto_vacuum free pages can be given back, a portion at a time; it is set before anything is
+ * written, but writes itself, so it is the transaction's first statement and that begins with a
+ * plain BEGIN. */
 static const char schema[] =
-    "BEGIN IMMEDIATE;"
+    "BEGIN;"
+    "PRAGMA auto_vacuum=INCREMENTAL;"
     "CREATE TABLE rows("
     " kind TEXT NOT NULL,"
     " key TEXT NOT NULL,"
@@ -280,6 +284,11 @@ hardy_status sql_fail(sqlite3 *db, const struct place *place, int rc, const char
     if (status == HARDY_E_TIMEOUT) {
         return fail(error, status, place->path,
                     "cannot %s: another program keeps the database locked", what);
+    }
+    if (status == HARDY_E_NOSPACE) {
+        return fail(error, status, place->path,
+                    "cannot %s: no space is left on the file system of the state; make room there",
+                    what);
     }
     if (status == HARDY_E_CORRUPT) {
         return fail(error, status, place->path,

@@ -22,6 +22,7 @@
 #define STORE_SYNCHRONOUS (STORE_BUG == 1 ? 1 : 2) /* NORMAL : FULL */
 
 #define SCHEMA_VERSION 1
+#define AUTO_VACUUM_INCREMENTAL 2
 
 /* --- the file (sqlite_file.c) ------------------------------------------------------------------
  */
@@ -78,6 +79,9 @@ enum write_sql {
     SQL_PUT,
     SQL_DELETE,
     SQL_EXPIRED,
+    SQL_PAGES,
+    SQL_FREE,
+    SQL_SHRINK,
     SQL_COUNT
 };
 struct writer {
@@ -89,6 +93,9 @@ struct writer {
     int log_frames;    /* in the log after the last commit */
     int log_max;       /* frames */
     int checkpoint_at; /* frames */
+    bool gives_back;   /* the file can be made shorter, a portion at a time */
+    bool removed;      /* rows, since the last look at the free pages */
+    bool shrinking;    /* there were many free pages, and there are still some */
 };
 hardy_status writer_start(struct writer *w, const struct place *place, struct lease *lease,
                           sqlite3 *db, size_t log_max, hardy_error *error); /* takes `db` */
@@ -98,12 +105,15 @@ hardy_status writer_begin(struct writer *w, hardy_error *error);
 hardy_status writer_apply(struct writer *w, struct batch *batch, int64_t wall, hardy_error *error);
 /* Removes expired rows; `more`: there may be others. */
 hardy_status writer_purge(struct writer *w, int64_t wall, bool *more, hardy_error *error);
+/* Gives a portion of the free pages back, when they have become many; see `shrinking`. */
+hardy_status writer_shrink(struct writer *w, hardy_error *error);
 hardy_status writer_commit(struct writer *w, hardy_error *error);
 void writer_rollback(struct writer *w);
 /* Writes the log back when it has become long. */
 hardy_status writer_checkpoint(struct writer *w, hardy_error *error);
-/* Whether a row has expired; also outside the lease. */
+/* Whether a row has expired, whether there are many free pages; also outside the lease. */
 bool writer_expired(struct writer *w, int64_t wall);
+bool writer_has_free(struct writer *w);
 
 /* --- reading (sqlite_read.c): any thread ---------------------------------------------------------
  */
@@ -120,7 +130,8 @@ void readers_free(struct readers *r);
 hardy_status readers_get(struct readers *r, const char *kind, const char *key,
                          struct store_row *out, hardy_error *error);
 hardy_status readers_scan(struct readers *r, const char *kind, const char *prefix,
-                          const char *after, size_t limit, struct rows *out, hardy_error *error);
+                          const char *after, size_t limit, bool values, struct rows *out,
+                          hardy_error *error);
 /* Opens and checks one: for a store without a writer. */
 hardy_status readers_try(struct readers *r, hardy_error *error);
 struct json_out;

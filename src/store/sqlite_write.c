@@ -12,6 +12,13 @@
 #define READER_WAIT_MS 50
 #define BUSY_MS 5000
 
+/* Giving pages back: begun when they are many and a good part of the file, a megabyte at a time. */
+#define SHRINK_PAGES 256
+#define FREE_MANY 512
+#define FREE_FEW 64
+#define TEXT(x) TEXT_OF(x)
+#define TEXT_OF(x) #x
+
 static const char *const text[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
@@ -31,6 +38,9 @@ static const char *const text[SQL_COUNT] = {
     [SQL_DELETE] = "DELETE FROM rows WHERE kind=?1 AND key=?2 AND ?7 IN (-1, fence)",
     [SQL_EXPIRED] = "SELECT kind, key, length(value) FROM rows"
                     " WHERE expires > 0 AND expires <= ?1 ORDER BY expires LIMIT 1",
+    [SQL_PAGES] = "PRAGMA page_count",
+    [SQL_FREE] = "PRAGMA freelist_count",
+    [SQL_SHRINK] = "PRAGMA incremental_vacuum(" TEXT(SHRINK_PAGES) ")",
 };
 
 /* Anything but these leaves the connection as it was before the transaction. */
@@ -83,7 +93,10 @@ hardy_status writer_start(struct writer *w, const struct place *place, struct le
         }
     }
     sqlite3_wal_hook(db, log_grew, w);
-    return HARDY_OK;
+    int64_t mode = 0;
+    hardy_status status = sql_number(db, place, "PRAGMA auto_vacuum", &mode, error);
+    w->gives_back = mode == AUTO_VACUUM_INCREMENTAL;
+    return status;
 }
 
 void writer_stop(struct writer *w) {
@@ -196,6 +209,7 @@ static int change(struct writer *w, enum write_sql which, const struct store_op 
     }
     rc = rc == SQLITE_OK ? step(statement) : rc;
     *changed = rc == SQLITE_OK && sqlite3_changes(w->db) > 0;
+    w->removed = w->removed || (*changed && which == SQL_DELETE);
     return rc;
 }
 
@@ -292,6 +306,49 @@ hardy_status writer_purge(struct writer *w, int64_t wall, bool *more, hardy_erro
     *more = rc == SQLITE_ROW;
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? HARDY_OK
                                                  : writer_fail(w, rc, "remove expired rows", error);
+}
+
+/* --- giving space back ---------------------------------------------------------------------------
+ */
+
+static int number_of(sqlite3_stmt *statement, int64_t *out) {
+    int rc = sqlite3_step(statement);
+    *out = rc == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    int reset = sqlite3_reset(statement);
+    return rc == SQLITE_ROW ? reset : rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Many, or still some when it was begun: not at the edge of one figure, back and forth. */
+static int look_at_free(struct writer *w, bool *due) {
+    int64_t pages = 0, left = 0;
+    int rc = w->gives_back ? number_of(w->sql[SQL_FREE], &left) : SQLITE_OK;
+    rc = rc == SQLITE_OK && left > FREE_FEW ? number_of(w->sql[SQL_PAGES], &pages) : rc;
+    *due = rc == SQLITE_OK && (w->shrinking ? left > FREE_FEW && left > pages / 16
+                                            : left > FREE_MANY && left > pages / 4);
+    return rc;
+}
+
+bool writer_has_free(struct writer *w) {
+    bool due = false;
+    return look_at_free(w, &due) == SQLITE_OK && due;
+}
+
+hardy_status writer_shrink(struct writer *w, hardy_error *error) {
+    bool due = false;
+    int rc = look_at_free(w, &due);
+    w->removed = false;
+    w->shrinking = due;
+    if (due) {
+        while ((rc = sqlite3_step(w->sql[SQL_SHRINK])) == SQLITE_ROW) {
+        }
+        int reset = sqlite3_reset(w->sql[SQL_SHRINK]);
+        rc = rc == SQLITE_DONE ? reset : rc;
+        rc = rc == SQLITE_OK ? look_at_free(w, &w->shrinking) : rc;
+        if (!w->shrinking) {
+            w->checkpoint_at = 0; /* the file is cut when the log has been written back */
+        }
+    }
+    return rc == SQLITE_OK ? HARDY_OK : writer_fail(w, rc, "give space back", error);
 }
 
 /* --- the end of a transaction --------------------------------------------------------------------

@@ -3,9 +3,11 @@
 #include "store/store.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "io/condition.h"
 #include "store/internal.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,9 +113,9 @@ static hardy_status check_op(const struct store *store, const struct store_op *o
     if (!takes_value(op->kind)) {
         return HARDY_OK;
     }
-    if (op->fence < 0 || op->expires < 0 || (op->len > 0 && !op->value)) {
+    if (op->fence < 0 || op->expires < 0 || op->changed < 0 || (op->len > 0 && !op->value)) {
         return fail(error, HARDY_E_INVALID, store->where,
-                    "%s %s: fence and expiry are 0 or more, and a length needs a value",
+                    "%s %s: fence and times are 0 or more, and a length needs a value",
                     op->row_kind, op->key);
     }
     if (op->len > STORE_VALUE_MAX) {
@@ -305,17 +307,17 @@ hardy_status store_get(struct store *store, const char *kind, const char *key,
     return status != HARDY_OK ? status : store->methods->get(store, kind, key, out, error);
 }
 
-hardy_status store_scan(struct store *store, const char *kind, const char *prefix,
-                        const char *after, size_t limit,
-                        bool (*fn)(void *ctx, const struct store_row *row), void *ctx,
-                        hardy_error *error) {
+static hardy_status scan(struct store *store, const char *kind, const char *prefix,
+                         const char *after, size_t limit, bool values,
+                         bool (*fn)(void *ctx, const struct store_row *row), void *ctx,
+                         hardy_error *error) {
     char *last = NULL;
     bool more = limit > 0;
     hardy_status status = HARDY_OK;
     while (more && status == HARDY_OK) {
         struct rows rows = {0};
-        status =
-            store->methods->scan(store, kind, prefix, last ? last : after, limit, &rows, error);
+        status = store->methods->scan(store, kind, prefix, last ? last : after, limit, values,
+                                      &rows, error);
         more = status == HARDY_OK && rows.more;
         limit -= rows.count;
         for (size_t i = 0; i < rows.count && status == HARDY_OK; i++) {
@@ -333,6 +335,78 @@ hardy_status store_scan(struct store *store, const char *kind, const char *prefi
     }
     free(last);
     return status;
+}
+
+hardy_status store_scan(struct store *store, const char *kind, const char *prefix,
+                        const char *after, size_t limit,
+                        bool (*fn)(void *ctx, const struct store_row *row), void *ctx,
+                        hardy_error *error) {
+    return scan(store, kind, prefix, after, limit, true, fn, ctx, error);
+}
+
+hardy_status store_scan_keys(struct store *store, const char *kind, const char *prefix,
+                             const char *after, size_t limit,
+                             bool (*fn)(void *ctx, const struct store_row *row), void *ctx,
+                             hardy_error *error) {
+    return scan(store, kind, prefix, after, limit, false, fn, ctx, error);
+}
+
+/* --- health ----------------------------------------------------------------------------------- */
+
+void store_init(struct store *store, const struct store_methods *methods,
+                const struct store_options *options, const char *where) {
+    *store = (struct store){
+        .methods = methods, .wall = options->wall, .wall_ctx = options->wall_ctx};
+    str_copy(store->where, sizeof store->where, where);
+    pthread_mutex_init(&store->health_mutex, NULL);
+}
+
+void store_end(struct store *store) {
+    pthread_mutex_destroy(&store->health_mutex);
+}
+
+void store_set_health(struct store *store, const hardy_error *error) {
+    pthread_mutex_lock(&store->health_mutex);
+    bool was_well = store->health.status == HARDY_OK;
+    if (error) {
+        store->ill_since = was_well ? store_wall(store) : store->ill_since;
+        store->health = *error;
+    } else {
+        store->health.status = HARDY_OK;
+    }
+    pthread_mutex_unlock(&store->health_mutex);
+}
+
+hardy_status store_health(struct store *store, hardy_error *error) {
+    char since[40];
+    pthread_mutex_lock(&store->health_mutex);
+    const hardy_error health = store->health;
+    clock_format_wall(store->ill_since, since);
+    pthread_mutex_unlock(&store->health_mutex);
+    return health.status == HARDY_OK
+               ? HARDY_OK
+               : fail(error, health.status, health.where, "since %s: %s", since, health.message);
+}
+
+/* --- description ------------------------------------------------------------------------------ */
+
+/* A JSON number would lose the last digits of a time. */
+static void put_time(struct json_out *j, const char *key, int64_t time) {
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)time);
+    json_out_member_string(j, key, text);
+}
+
+void kind_to_json(const char *kind, const struct kind_figures *figures, struct json_out *j) {
+    json_out_key(j, kind);
+    json_out_object(j);
+    json_out_key(j, "rows");
+    json_out_int(j, figures->rows);
+    json_out_key(j, "bytes");
+    json_out_int(j, figures->bytes);
+    put_time(j, "oldest", figures->oldest);
+    put_time(j, "newest", figures->newest);
+    json_out_object_end(j);
 }
 
 hardy_status store_describe(struct store *store, bool check, struct buf *out, hardy_error *error) {

@@ -43,6 +43,7 @@ struct store_op {
     /* Wall, 0 = never: retention removes the row some time afterwards. Until then it is there like
      * any other; whoever cares looks at `expires`. */
     int64_t expires;
+    int64_t changed; /* wall of the write, for copies of rows; 0 = now */
 };
 
 struct store_row { /* strings are malloc'd, taken; store_row_free() */
@@ -64,6 +65,10 @@ struct store_options {
     const char *purpose; /* written into the lock file beside the pid: "exec", "run" */
     const char *vfs;     /* SQLite VFS to use, NULL = default (fault injection in tests) */
     size_t log_max;      /* the log is written back when it is larger; 0 = 4 MiB */
+    /* For a process that is to outlive a full disk: what finds no room waits for this long, in its
+     * order, and is written when there is room again; E_NOSPACE afterwards. 0 = at once, for a
+     * command that a person waits for. See store_health(). */
+    int64_t pause_on_full;
 };
 
 /* E_NOT_FOUND (not there, and create is false), E_CORRUPT (not a database of hardy's, or damaged:
@@ -84,8 +89,8 @@ void store_close(struct store *store);
  *
  * `failed` = the index of the operation whose condition did not hold, -1 = none. E_EXISTS: an
  * insert found its row; E_FENCED: a fence did not match, or the row is missing. E_TIMEOUT (another
- * program keeps the database locked): nothing was stored. E_NOSPACE, E_NOMEM: not acknowledged, a
- * later batch may succeed. E_IO, E_CORRUPT, E_NEWER: the store has failed, nothing is acknowledged
+ * program keeps the database locked): nothing was stored. E_NOSPACE (after pause_on_full), E_NOMEM:
+ * not acknowledged, a later batch may succeed. E_IO, E_CORRUPT, E_NEWER: the store has failed, nothing is acknowledged
  * any more until it is opened again. What was not acknowledged in one of these last ways may be
  * found later all the same, whole: the disk may have got it.
  */
@@ -111,7 +116,23 @@ hardy_status store_scan(struct store *store, const char *kind, const char *prefi
                         bool (*fn)(void *ctx, const struct store_row *row), void *ctx,
                         hardy_error *error);
 
+/* The same without values: `row->value` is empty, `row->len` is how long it is. For those who count
+ * and weigh: rows of any size cost little. */
+hardy_status store_scan_keys(struct store *store, const char *kind, const char *prefix,
+                             const char *after, size_t limit,
+                             bool (*fn)(void *ctx, const struct store_row *row), void *ctx,
+                             hardy_error *error);
+
+/* Whether it can be written now, as far as it knows: HARDY_OK; E_NOSPACE, the last write found no
+ * room, and what waits is tried again (pause_on_full) or the next batch may succeed; E_IO,
+ * E_CORRUPT, E_NEWER: it has failed, acknowledges nothing any more, and can still be read. `error`
+ * tells why, and since when. Any thread, at once. */
+hardy_status store_health(struct store *store, hardy_error *error);
+
 /* For doctor: path, schema version, bytes of file and log, row count by kind, SQLite version,
- * synchronous as read back, integrity ("ok" or the first complaint). As JSON into `out`. */
+ * synchronous as read back, integrity ("ok" or the first complaint). As JSON into `out`.
+ *
+ * "rows" maps each kind to its number of rows; "kinds" to {"rows", "bytes" of their values,
+ * "oldest", "newest" (wall of the last write, decimal strings of nanoseconds)}. */
 hardy_status store_describe(struct store *store, bool check, struct buf *out, hardy_error *error);
 #endif
