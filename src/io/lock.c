@@ -109,8 +109,7 @@ bool lock_held(int fd, int64_t byte) {
 int64_t lock_first_held(int fd, int64_t from, int64_t end) {
     int64_t first = -1;
     struct flock lock;
-    while (from < end &&
-           control_range(fd, F_OFD_GETLK, from, end - from, F_WRLCK, &lock) == 0 &&
+    while (from < end && control_range(fd, F_OFD_GETLK, from, end - from, F_WRLCK, &lock) == 0 &&
            lock.l_type != F_UNLCK) {
         first = lock.l_start > from ? lock.l_start : from;
         end = first;

@@ -13,7 +13,7 @@ struct batch {
     store_done done; /* NULL: nobody is told */
     void *ctx;
     size_t count;
-    size_t bytes; /* of memory, for the bounds of queues */
+    size_t bytes;  /* of memory, for the bounds of queues */
     int64_t until; /* how long it waits for room on the disk */
     /* Set by the implementation, told by batch_finish(). */
     hardy_status status;

@@ -260,8 +260,8 @@ static hardy_status memory_scan(struct store *store, const char *kind, const cha
         if (strcmp(row->kind, kind) != 0 || !str_starts(row->key, prefix)) {
             break;
         }
-        struct store_row *copy = rows_add(out, row->kind, row->key, strlen(row->key), row->value,
-                                          values ? row->len : 0);
+        struct store_row *copy =
+            rows_add(out, row->kind, row->key, strlen(row->key), row->value, values ? row->len : 0);
         if (copy) {
             copy->len = row->len;
             copy->fence = row->fence;

@@ -65,8 +65,8 @@ struct sqlite {
     bool threaded;
     struct lease lease;
     struct writer writer;
-    int64_t purge_at; /* wall: when expired rows are looked for again */
-    bool purge_soon;  /* also when there is nothing to write */
+    int64_t purge_at;   /* wall: when expired rows are looked for again */
+    bool purge_soon;    /* also when there is nothing to write */
     int64_t full_pause; /* before a full disk is tried again */
     hardy_status failed;
     hardy_error failure;

@@ -180,7 +180,7 @@ static int bind_name(sqlite3_stmt *statement, const struct store_op *op) {
 static int bind_row(sqlite3_stmt *statement, const struct store_op *op, int64_t wall) {
     int rc = bind_name(statement, op);
     rc = rc == SQLITE_OK ? sqlite3_bind_int64(statement, 3, op->fence) : rc;
-    rc = rc == SQLITE_OK ? sqlite3_bind_int64(statement, 4, wall) : rc;
+    rc = rc == SQLITE_OK ? sqlite3_bind_int64(statement, 4, op->changed ? op->changed : wall) : rc;
     rc = rc == SQLITE_OK ? sqlite3_bind_int64(statement, 5, op->expires) : rc;
     return rc == SQLITE_OK ? sqlite3_bind_blob(statement, 6, op->value, (int)op->len, SQLITE_STATIC)
                            : rc;

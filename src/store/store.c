@@ -355,8 +355,8 @@ hardy_status store_scan_keys(struct store *store, const char *kind, const char *
 
 void store_init(struct store *store, const struct store_methods *methods,
                 const struct store_options *options, const char *where) {
-    *store = (struct store){
-        .methods = methods, .wall = options->wall, .wall_ctx = options->wall_ctx};
+    *store =
+        (struct store){.methods = methods, .wall = options->wall, .wall_ctx = options->wall_ctx};
     str_copy(store->where, sizeof store->where, where);
     pthread_mutex_init(&store->health_mutex, NULL);
 }

@@ -90,9 +90,9 @@ void store_close(struct store *store);
  * `failed` = the index of the operation whose condition did not hold, -1 = none. E_EXISTS: an
  * insert found its row; E_FENCED: a fence did not match, or the row is missing. E_TIMEOUT (another
  * program keeps the database locked): nothing was stored. E_NOSPACE (after pause_on_full), E_NOMEM:
- * not acknowledged, a later batch may succeed. E_IO, E_CORRUPT, E_NEWER: the store has failed, nothing is acknowledged
- * any more until it is opened again. What was not acknowledged in one of these last ways may be
- * found later all the same, whole: the disk may have got it.
+ * not acknowledged, a later batch may succeed. E_IO, E_CORRUPT, E_NEWER: the store has failed,
+ * nothing is acknowledged any more until it is opened again. What was not acknowledged in one of
+ * these last ways may be found later all the same, whole: the disk may have got it.
  */
 typedef void (*store_done)(void *ctx, hardy_status status, int failed, const hardy_error *error);
 /* Copies everything, returns at once; the order of submission is the order of application. */
