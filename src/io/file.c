@@ -89,7 +89,7 @@ static char *directory_of(const char *path) {
     return slash == path ? str_dup("/") : str_ndup(path, (size_t)(slash - path));
 }
 
-static hardy_status sync_directory(const char *path, hardy_error *error) {
+hardy_status file_sync_name(const char *path, hardy_error *error) {
     char *dir = directory_of(path);
     if (!dir) {
         return fail(error, HARDY_E_NOMEM, path, "no memory");
@@ -132,7 +132,7 @@ hardy_status file_write(const char *path, const void *data, size_t len, bool syn
     } else if (rename(temporary, path) != 0) {
         status = fail_errno(error, errno, path, "cannot rename %s to it", temporary);
     } else if (sync) {
-        status = sync_directory(path, error);
+        status = file_sync_name(path, error);
     }
     if (status != HARDY_OK) {
         unlink(temporary);

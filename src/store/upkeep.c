@@ -72,22 +72,13 @@ static hardy_status make_private(const char *path, hardy_error *error) {
     return HARDY_OK;
 }
 
-static hardy_status sync_path(const char *path, int flags, hardy_error *error) {
-    int fd = open(path, flags | O_CLOEXEC);
+static hardy_status sync_file(const char *path, hardy_error *error) {
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     hardy_status status =
         fd >= 0 && fsync(fd) == 0 ? HARDY_OK : fail_errno(error, errno, path, "cannot sync it");
     if (fd >= 0) {
         close(fd);
     }
-    return status;
-}
-
-static hardy_status sync_directory_of(const char *path, hardy_error *error) {
-    const char *slash = strrchr(path, '/');
-    char *directory = slash ? str_ndup(path, (size_t)(slash - path) + 1) : str_dup(".");
-    hardy_status status = directory ? sync_path(directory, O_RDONLY | O_DIRECTORY, error)
-                                    : fail(error, HARDY_E_NOMEM, path, "no memory");
-    free(directory);
     return status;
 }
 
@@ -121,7 +112,7 @@ static hardy_status copy_file(const char *from, const char *temporary, hardy_err
     if (status == HARDY_OK) {
         status = copy_into(db, &place, temporary, error);
         if (status == HARDY_OK) {
-            status = sync_path(temporary, O_RDWR, error);
+            status = sync_file(temporary, error);
         }
         if (status != HARDY_OK) {
             unlink(temporary);
@@ -159,7 +150,7 @@ hardy_status store_backup(const char *path, const char *to, bool replace, hardy_
         unlink(temporary);
     }
     if (status == HARDY_OK) {
-        status = sync_directory_of(to, error);
+        status = file_sync_name(to, error);
     }
     free(temporary);
     return status;
@@ -228,12 +219,12 @@ static hardy_status replace(const char *path, const char *temporary, const char 
         free(name);
     }
     if (status == HARDY_OK) {
-        status = sync_directory_of(path, error);
+        status = file_sync_name(path, error);
     }
     if (status == HARDY_OK && rename(temporary, path) != 0) {
         status = fail_errno(error, errno, path, "cannot put the backup in its place");
     }
-    return status == HARDY_OK ? sync_directory_of(path, error) : status;
+    return status == HARDY_OK ? file_sync_name(path, error) : status;
 }
 
 hardy_status store_restore(const char *from, const char *path, char *kept, size_t size,
