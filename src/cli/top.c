@@ -5,6 +5,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "work/retain.h"
 #include "work/settings.h"
 
 struct top {
@@ -17,6 +18,7 @@ struct top {
     struct incident_settings incidents;
     struct health_settings health;
     struct workflows_settings workflows;
+    struct retain_settings retention;
 };
 
 static const char *const automation_words[] = {"observe", "act", NULL};
@@ -49,6 +51,9 @@ static const char *const automation_words[] = {"observe", "act", NULL};
       .section = &notify_section, .help = "where people are told, by name")                        \
     X("workflows", .kind = SCHEMA_MAP, .offset = offsetof(struct top, workflows),                  \
       .section = &workflows_section, .help = "how runs of workflows are driven")                   \
+    X("retention", .kind = SCHEMA_MAP, .offset = offsetof(struct top, retention),                  \
+      .section = &retain_section, .off_offset = offsetof(struct top, retention.off),               \
+      .help = "how long finished runs are kept; or off")                                           \
     X("incidents", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents),                  \
       .section = &incident_section, .help = "services, the causes of their trouble, remedies")
 

@@ -393,3 +393,11 @@ hardy_status retention_claim(struct store *store, int64_t wall, int64_t every, i
     store_row_free(&row);
     return status;
 }
+
+hardy_status retention_release(struct store *store, int64_t deadline, hardy_error *error) {
+    const struct store_op op = {.kind = STORE_DELETE,
+                                .row_kind = "upkeep",
+                                .key = "retention",
+                                .if_fence = STORE_ANY_FENCE};
+    return store_apply(store, &op, 1, deadline, NULL, error);
+}

@@ -60,4 +60,6 @@ hardy_status retention_clear(struct store *store, const char *id, int64_t deadli
  * row remembers, so that it is made once an `every` whoever comes. */
 hardy_status retention_claim(struct store *store, int64_t wall, int64_t every, int64_t deadline,
                              bool *mine, hardy_error *error);
+/* It was not finished: whoever comes next goes on. */
+hardy_status retention_release(struct store *store, int64_t deadline, hardy_error *error);
 #endif
