@@ -31,7 +31,7 @@
 #define IDLE_LATER HARDY_MINUTE
 #define SHRINK_AGAIN (10 * HARDY_MILLISECOND) /* as long as there are free pages to give back */
 /* Between two tries on a full disk: doubles. */
-#define FULL_PAUSE_MIN (100 * HARDY_MILLISECOND)
+#define FULL_PAUSE_MIN (20 * HARDY_MILLISECOND)
 #define FULL_PAUSE_MAX (2 * HARDY_SECOND)
 
 enum phase { PHASE_OPENING, PHASE_IDLE, PHASE_LEASE, PHASE_WRITING, PHASE_PAUSED };

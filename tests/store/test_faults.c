@@ -26,6 +26,8 @@
 
 static char directory[] = "/tmp/hardy-faults-XXXXXX";
 
+static int64_t pause_on_full; /* of the stores that are opened */
+
 static hardy_status open_store(struct load *l, size_t log_max, struct store **store,
                                hardy_error *error) {
     char path[64];
@@ -36,7 +38,8 @@ static hardy_status open_store(struct load *l, size_t log_max, struct store **st
                                     .wall = load_wall,
                                     .wall_ctx = l,
                                     .vfs = "crash",
-                                    .log_max = log_max};
+                                    .log_max = log_max,
+                                    .pause_on_full = pause_on_full};
     return store_open(&options, store, error);
 }
 
@@ -52,12 +55,17 @@ static void check_stopped(struct load *l, struct store *store, hardy_status stop
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     if (stopped == HARDY_E_IO) {
+        /* For as long as the process lives: nobody asks the disk again and believes it. */
+        assert_int_equal(store_health(store, &error), HARDY_E_IO);
+        assert_true(error.message[0] != '\0');
         assert_int_equal(put(store, "after"), HARDY_E_IO);
         assert_int_equal(put(store, "after"), HARDY_E_IO);
+        assert_int_equal(store_health(store, &error), HARDY_E_IO);
     } else {
         assert_true(stopped == HARDY_E_NOSPACE);
         hardy_status again = put(store, "after");
         assert_true(again == HARDY_OK || (stays && again == HARDY_E_NOSPACE));
+        assert_int_equal(store_health(store, &error), again);
     }
     if (!stays) {
         struct store_row row;
@@ -184,12 +192,50 @@ static void test_full_stays(void **state) {
     every_call(FAULT_NOSPACE, true, true);
 }
 
+/* With pause_on_full what found no room once is written all the same, once and in its order. Every
+ * few calls only, for each costs a pause. */
+static void test_full_paused(void **state) {
+    (void)state;
+    bool reached = true;
+    int paused = 0;
+    for (uint64_t n = 1; reached; n += 4) {
+        struct load load, *l = &load;
+        struct store *store;
+        hardy_error error;
+        disk_new(n);
+        load_init(l, n, 2, 9000);
+        pause_on_full = HARDY_MINUTE;
+        assert_int_equal(open_store(l, LOG_MAX, &store, &error), HARDY_OK);
+        disk_fail(FAULT_NOSPACE, n, false);
+        hardy_status status = load_go(l, store, BATCHES);
+        reached = disk_has_failed();
+        disk_fail(FAULT_NONE, 0, false);
+        paused += status == HARDY_OK && reached;
+        assert_true(status == HARDY_OK || status == HARDY_E_IO); /* where it was a sync */
+        if (status == HARDY_OK) { /* else what can be read was not promised */
+            must_verify(l, store, "paused", n);
+        }
+        store_close(store);
+        disk_reboot();
+        pause_on_full = 0;
+        assert_int_equal(open_store(l, LOG_MAX, &store, &error), HARDY_OK);
+        must_verify(l, store, "after a power loss", n);
+        store_close(store);
+        load_free(l);
+        char path[64];
+        snprintf(path, sizeof path, "%s/state.db-lock", directory);
+        unlink(path);
+    }
+    disk_free();
+    printf("# %d lives went on when there was room again\n", paused);
+    assert_true(paused > 20);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_io_once),
-        cmocka_unit_test(test_io_stays),
-        cmocka_unit_test(test_full_once),
-        cmocka_unit_test(test_full_stays),
+        cmocka_unit_test(test_io_once),     cmocka_unit_test(test_io_stays),
+        cmocka_unit_test(test_full_once),   cmocka_unit_test(test_full_stays),
+        cmocka_unit_test(test_full_paused),
     };
     if (!mkdtemp(directory)) {
         perror(directory);

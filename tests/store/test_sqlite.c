@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "store/lease.h"
 #include "store/store.h"
+#include "store/upkeep.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -552,6 +553,108 @@ static void test_log_is_used_again(void **state) {
     store_close(store);
 }
 
+/* A process that is stopped while it looks at the rows of a scan: nothing of the log is held. */
+static bool stop_here(void *ctx, const struct store_row *row) {
+    (void)ctx;
+    (void)row;
+    raise(SIGSTOP);
+    return false;
+}
+
+static void test_stopped_reader(void **state) {
+    (void)state;
+    struct store_options options = {
+        .path = path, .create = true, .purpose = "test", .log_max = 100000};
+    struct store *store;
+    assert_int_equal(store_open(&options, &store, &error), HARDY_OK);
+    put_many(store, 20);
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *reader;
+        alarm(60);
+        if (open_as(path, false, true, &reader) == HARDY_OK) {
+            store_scan(reader, "row", "", NULL, SIZE_MAX, stop_here, NULL, &error);
+        }
+        _exit(1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    put_many(store, 100);
+    assert_in_range(size_of(beside("-wal")), 100000, 400000);
+    end(child);
+    store_close(store);
+}
+
+/* Another program that stays in the middle of a read can be named. */
+static void test_reader_is_named(void **state) {
+    (void)state;
+    pid_t pids[4];
+    char byte;
+    int ready[2];
+    struct store *store = open_good();
+    assert_int_equal(put(store, "a"), HARDY_OK);
+    store_close(store);
+    assert_int_equal(store_log_readers(path, pids, 4), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        sqlite3 *db = raw_open(path);
+        raw(db, "BEGIN; SELECT count(*) FROM rows;");
+        if (write(ready[1], "x", 1) == 1) {
+            pause();
+        }
+        _exit(1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    assert_int_equal(store_log_readers(path, pids, 4), 1);
+    assert_int_equal(pids[0], child);
+    end(child);
+    assert_int_equal(store_log_readers(path, pids, 4), 0);
+}
+
+/* --- space ------------------------------------------------------------------------------------ */
+
+static void change_many(struct store *store, enum store_op_kind kind, int from, int to) {
+    static char value[40000];
+    for (int i = from; i < to; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        const struct store_op op = {.kind = kind,
+                                    .row_kind = "row",
+                                    .key = key,
+                                    .if_fence = STORE_ANY_FENCE,
+                                    .value = value,
+                                    .len = sizeof value};
+        store_submit(store, &op, 1, late_done, NULL);
+    }
+    assert_int_equal(put(store, "last"), HARDY_OK); /* and so all before it */
+}
+
+static void test_gives_space_back(void **state) {
+    (void)state;
+    struct store *store = open_good();
+    change_many(store, STORE_INSERT, 0, 300);
+    assert_true(size_of(path) > 8 << 20);
+    change_many(store, STORE_DELETE, 10, 300);
+    /* By itself, when there is nothing else to do. */
+    int64_t until = clock_now() + 20 * HARDY_SECOND;
+    while (size_of(path) > 2 << 20 && clock_now() < until) {
+        usleep(10000);
+    }
+    assert_in_range(size_of(path), 400000, 2 << 20);
+    for (int i = 0; i < 10; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        assert_int_equal(get(store, key), HARDY_OK);
+    }
+    store_close(store);
+    assert_int_equal(store_verify(path, &error), HARDY_OK);
+}
+
 static void test_expired_at_opening(void **state) {
     (void)state;
     struct store *store = open_good();
@@ -620,6 +723,123 @@ static int full_disk(void) {
     return 0;
 }
 
+/* --- a full disk, in a process that outlives it -------------------------------------------------
+ */
+
+static int64_t full_at;
+static int full_told, full_refused;
+static void full_done(void *ctx, hardy_status status, int failed, const hardy_error *e) {
+    (void)ctx;
+    (void)failed;
+    (void)e;
+    full_told++;
+    full_refused += status == HARDY_E_NOSPACE;
+    full_at = clock_now();
+}
+
+static void submit_large(struct store *store, int from, int count) {
+    static char value[50000];
+    for (int i = from; i < from + count; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        const struct store_op op = {.kind = STORE_INSERT,
+                                    .row_kind = "row",
+                                    .key = key,
+                                    .value = value,
+                                    .len = sizeof value};
+        store_submit(store, &op, 1, full_done, NULL);
+    }
+}
+
+static bool wait_until(bool (*fn)(struct store *), struct store *store) {
+    int64_t until = clock_now() + 20 * HARDY_SECOND;
+    while (!fn(store) && clock_now() < until) {
+        usleep(5000);
+    }
+    return fn(store);
+}
+
+static bool is_full(struct store *store) {
+    return store_health(store, &error) == HARDY_E_NOSPACE;
+}
+
+static bool is_well(struct store *store) {
+    return store_health(store, &error) == HARDY_OK;
+}
+
+static int pausing(void) {
+    struct store *store;
+    const struct store_options options = {
+        .path = path, .create = true, .pause_on_full = HARDY_MINUTE};
+    if (!own_mounts() || mount("tmpfs", directory, "tmpfs", 0, "size=1m") != 0) {
+        return 7;
+    }
+    if (store_open(&options, &store, &error) != HARDY_OK || !is_well(store)) {
+        return 1;
+    }
+    submit_large(store, 0, 60); /* three megabytes */
+    if (!wait_until(is_full, store) || !strstr(error.message, "no space is left")) {
+        return 2;
+    }
+    /* What was acknowledged is read; a caller that does not wait for ever is told why. */
+    int told = full_told;
+    if (full_refused || told == 60 || put_bytes(store, "x", 1, HARDY_SECOND) != HARDY_E_DEADLINE ||
+        !strstr(error.message, "no space is left") || full_told != told ||
+        (told > 0 && get(store, "0") != HARDY_OK)) {
+        return 3;
+    }
+    if (mount("tmpfs", directory, "tmpfs", MS_REMOUNT, "size=16m") != 0) {
+        return 4;
+    }
+    if (!wait_until(is_well, store) || put(store, "after") != HARDY_OK) {
+        return 5;
+    }
+    for (int i = 0; i < 60; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        if (get(store, key) != HARDY_OK) {
+            return 6;
+        }
+    }
+    int refused = full_refused + (get(store, "x") != HARDY_OK);
+    store_close(store);
+    return full_told == 60 && refused == 0 ? 0 : 8;
+}
+
+/* It does not wait for ever, and not beyond its end. */
+static int pausing_ends(void) {
+    struct store *store;
+    struct store_options options = {
+        .path = path, .create = true, .pause_on_full = 300 * HARDY_MILLISECOND};
+    if (!own_mounts() || mount("tmpfs", directory, "tmpfs", 0, "size=1m") != 0) {
+        return 7;
+    }
+    if (store_open(&options, &store, &error) != HARDY_OK) {
+        return 1;
+    }
+    int64_t begun = clock_now();
+    submit_large(store, 0, 60);
+    if (put(store, "last") != HARDY_E_NOSPACE || clock_now() - begun < options.pause_on_full) {
+        return 2;
+    }
+    if (full_told != 60 || full_refused < 30) {
+        return 3;
+    }
+    store_close(store);
+    options.pause_on_full = HARDY_HOUR;
+    if (store_open(&options, &store, &error) != HARDY_OK) {
+        return 4;
+    }
+    full_told = full_refused = 0;
+    submit_large(store, 100, 20);
+    if (!wait_until(is_full, store)) {
+        return 5;
+    }
+    begun = clock_now();
+    store_close(store);
+    return full_told == 20 && full_refused == 20 && clock_now() - begun < HARDY_SECOND ? 0 : 6;
+}
+
 /* What a child returns: mounts and a full disk are not for the other tests. */
 static int in_child(int (*f)(void)) {
     pid_t child = fork();
@@ -633,6 +853,12 @@ static int in_child(int (*f)(void)) {
 static void test_full_disk(void **state) {
     (void)state;
     assert_int_equal(in_child(full_disk), 0);
+}
+
+static void test_pauses(void **state) {
+    (void)state;
+    assert_int_equal(in_child(pausing), 0);
+    assert_int_equal(in_child(pausing_ends), 0);
 }
 
 static int cannot_mount(void) {
@@ -657,9 +883,12 @@ int main(int argc, char **argv) {
         IN_DIRECTORY(test_not_writable),
         IN_DIRECTORY(test_lease_names_holder),
         IN_DIRECTORY(test_log_is_used_again),
+        IN_DIRECTORY(test_stopped_reader),
+        IN_DIRECTORY(test_reader_is_named),
+        IN_DIRECTORY(test_gives_space_back),
         IN_DIRECTORY(test_expired_at_opening),
     };
-    const struct CMUnitTest full[] = {IN_DIRECTORY(test_full_disk)};
+    const struct CMUnitTest full[] = {IN_DIRECTORY(test_full_disk), IN_DIRECTORY(test_pauses)};
     /* These wait for limits of five and ten seconds. */
     const struct CMUnitTest waiting[] = {
         IN_DIRECTORY(test_close_is_bounded),
