@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hardy doctor`: what hardy stands on here, what is wrong with it, and how to mend it. */
+#include "cli/doctor.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
-#include "cli/state.h"
 #include "io/file.h"
-#include "shared/host.h"
-#include "store/store.h"
 #include <errno.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -31,24 +29,9 @@
 #define DISK_LOW (1024 * MIB)
 #define FILES_LOW 1024
 
-enum verdict { GOOD, NOTE, WRONG };
 static const char *const verdict_names[] = {"ok", "note", "wrong"};
 
-struct finding {
-    const char *name;
-    enum verdict verdict;
-    char text[512];
-    char mend[256]; /* "" = nothing to do */
-};
-struct report {
-    struct finding findings[32];
-    size_t count;
-    struct buf store; /* what the store says about itself, as JSON */
-};
-
-static struct finding *find(struct report *r, const char *name, enum verdict verdict,
-                            const char *format, ...) HARDY_PRINTF(4, 5);
-static struct finding *find(struct report *r, const char *name, enum verdict verdict,
+struct finding *report_find(struct report *r, const char *name, enum verdict verdict,
                             const char *format, ...) {
     size_t last = sizeof r->findings / sizeof *r->findings - 1;
     struct finding *f = &r->findings[r->count < last ? r->count++ : last];
@@ -60,16 +43,16 @@ static struct finding *find(struct report *r, const char *name, enum verdict ver
     return f;
 }
 
-static void mend(struct finding *f, const char *format, ...) HARDY_PRINTF(2, 3);
-static void mend(struct finding *f, const char *format, ...) {
+void report_mend(struct finding *f, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(f->mend, sizeof f->mend, format, args);
     va_end(args);
 }
 
-static void find_error(struct report *r, const char *name, const hardy_error *error) {
-    find(r, name, WRONG, "%s%s%s", error->where, error->where[0] ? ": " : "", error->message);
+void report_error(struct report *r, const char *name, const hardy_error *error) {
+    report_find(r, name, WRONG, "%s%s%s", error->where, error->where[0] ? ": " : "",
+                error->message);
 }
 
 /* --- versions ----------------------------------------------------------------------------- */
@@ -83,169 +66,48 @@ static bool has_wal_reset_bug(int version) {
 
 static void look_at_versions(struct report *r) {
     struct utsname system;
-    find(r, "hardy", GOOD, "%s", HARDY_VERSION);
+    report_find(r, "hardy", GOOD, "%s", HARDY_VERSION);
     if (uname(&system) == 0) {
-        find(r, "system", GOOD, "%s %s %s", system.sysname, system.release, system.machine);
+        report_find(r, "system", GOOD, "%s %s %s", system.sysname, system.release, system.machine);
     }
     if (has_wal_reset_bug(sqlite3_libversion_number())) {
-        mend(find(r, "sqlite", NOTE,
-                  "%s, which has the WAL-reset bug: two writers at once can damage a database. "
-                  "hardy's writers take turns, so its state is safe",
-                  sqlite3_libversion()),
-             "let no other program write to the state; 3.51.3 mends the bug");
+        report_mend(
+            report_find(
+                r, "sqlite", NOTE,
+                "%s, which has the WAL-reset bug: two writers at once can damage a database. "
+                "hardy's state is not exposed to it: its writers take turns (the writer lease)",
+                sqlite3_libversion()),
+            "let no other program write to the state; 3.51.3 mends the bug");
     } else {
-        find(r, "sqlite", GOOD, "%s", sqlite3_libversion());
+        report_find(r, "sqlite", GOOD, "%s", sqlite3_libversion());
     }
-    find(r, "libuv", GOOD, "%s", uv_version_string());
-    find(r, "openssl", GOOD, "%s", OpenSSL_version(OPENSSL_VERSION_STRING));
-    find(r, "libyaml", GOOD, "%s", yaml_get_version_string());
-    find(r, "jansson", GOOD, "%s", jansson_version_str());
+    report_find(r, "libuv", GOOD, "%s", uv_version_string());
+    report_find(r, "openssl", GOOD, "%s", OpenSSL_version(OPENSSL_VERSION_STRING));
+    report_find(r, "libyaml", GOOD, "%s", yaml_get_version_string());
+    report_find(r, "jansson", GOOD, "%s", jansson_version_str());
 }
 
-/* --- the state ---------------------------------------------------------------------------- */
-
-/* The nearest directory above `path` that exists. */
-static char *directory_of(const char *path) {
-    char *directory = str_dup(path);
-    struct stat st;
-    while (directory) {
-        char *slash = strrchr(directory, '/');
-        if (!slash) {
-            str_copy(directory, strlen(directory) + 1, ".");
-            break;
-        }
-        slash[slash == directory ? 1 : 0] = '\0';
-        if (stat(directory, &st) == 0) {
-            break;
-        }
-    }
-    return directory;
-}
-
-static void look_at_directory(struct report *r, const char *what, const char *directory) {
+void look_at_directory(struct report *r, const char *what, const char *directory, uint64_t wanted) {
     if (access(directory, W_OK | X_OK) != 0) {
-        mend(find(r, what, WRONG, "%s cannot be written to: %s", directory, strerror(errno)),
-             "give this user the right to write there, or choose another place");
+        report_mend(
+            report_find(r, what, WRONG, "%s cannot be written to: %s", directory, strerror(errno)),
+            "give this user the right to write there, or choose another place");
         return;
     }
     struct statvfs fs;
     if (statvfs(directory, &fs) != 0) {
-        find(r, what, NOTE, "%s: free space is not known: %s", directory, strerror(errno));
+        report_find(r, what, NOTE, "%s: free space is not known: %s", directory, strerror(errno));
         return;
     }
     uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
-    enum verdict verdict = left < DISK_WRONG ? WRONG : left < DISK_LOW ? NOTE : GOOD;
-    struct finding *f =
-        find(r, what, verdict, "%s has %llu MiB free", directory, (unsigned long long)(left / MIB));
+    enum verdict verdict = left < DISK_WRONG                  ? WRONG
+                           : left < DISK_LOW || left < wanted ? NOTE
+                                                              : GOOD;
+    struct finding *f = report_find(r, what, verdict, "%s has %llu MiB free", directory,
+                                    (unsigned long long)(left / MIB));
     if (verdict != GOOD) {
-        mend(f, "make room on that file system");
+        report_mend(f, "make room on that file system");
     }
-}
-
-static void look_at_mode(struct report *r, const char *path) {
-    struct stat st;
-    if (stat(path, &st) != 0) {
-        return;
-    }
-    if (st.st_mode & (S_IRWXG | S_IRWXO)) {
-        mend(find(r, "permissions", WRONG, "%s can be used by others than its owner (mode %03o)",
-                  path, (unsigned)st.st_mode & 0777),
-             "chmod 600 %s", path);
-    } else if (st.st_uid != geteuid()) {
-        mend(find(r, "permissions", NOTE, "%s belongs to user %u, this is user %u", path,
-                  (unsigned)st.st_uid, (unsigned)geteuid()),
-             "run hardy as the owner of its state");
-    } else {
-        find(r, "permissions", GOOD, "%s is its owner's only", path);
-    }
-}
-
-static bool count_one(void *ctx, const struct host_entry *entry) {
-    (void)entry;
-    ++*(int *)ctx;
-    return true;
-}
-
-static void look_at_guards(struct report *r, const char *path) {
-    struct host *host = NULL;
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    int count = 0;
-    hardy_status status = host_open(path, false, &host, &error);
-    if (status == HARDY_OK) {
-        status = host_each(host, count_one, &count, &error);
-    }
-    if (status == HARDY_OK) {
-        find(r, "guards", GOOD, "%d of %d names are in use", count, HOST_NAMES);
-        look_at_mode(r, host_path(host));
-    } else if (status == HARDY_E_NOT_FOUND) {
-        find(r, "guards", GOOD, "none has been used yet");
-    } else {
-        find_error(r, "guards", &error);
-    }
-    host_close(host);
-}
-
-static void look_at_store(struct report *r, const char *path) {
-    struct store *store = NULL;
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    const struct store_options options = {.path = path, .read_only = true, .purpose = "doctor"};
-    hardy_status status = store_open(&options, &store, &error);
-    if (status == HARDY_E_NOT_FOUND) {
-        find(r, "store", GOOD, "%s does not exist yet; it is made on first use", path);
-        return;
-    }
-    if (status == HARDY_OK) {
-        status = store_describe(store, true, &r->store, &error);
-        store_close(store);
-    }
-    if (status != HARDY_OK) {
-        find_error(r, "store", &error);
-        return;
-    }
-    json_t *told = json_loadb(r->store.data, r->store.len, 0, NULL);
-    const char *integrity = json_string_value(json_object_get(told, "integrity"));
-    if (integrity && !str_eq(integrity, "ok")) {
-        mend(find(r, "store", WRONG, "%s is damaged: %s", path, integrity),
-             "restore it from a copy; keep the damaged file");
-    } else {
-        find(r, "store", GOOD, "%s was read through and is whole", path);
-    }
-    json_decref(told);
-    look_at_mode(r, path);
-}
-
-static void look_at_state(struct report *r, const struct options *o) {
-    struct state state;
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    hardy_status status = state_find(o, &state, &error);
-    if (status != HARDY_OK) {
-        find_error(r, "configuration", &error);
-    } else {
-        find(r, "configuration", GOOD, "%s",
-             state.config->path ? state.config->path : "no file, all defaults");
-        find(r, "state", GOOD, "%s", state.path);
-    }
-    if (status == HARDY_OK && state_is_file(&state)) {
-        char *directory = directory_of(state.path);
-        if (file_on_network(state.path)) {
-            mend(find(r, "file system", WRONG,
-                      "%s lies on a network file system, where locks cannot be trusted",
-                      state.path),
-                 "put the state on a local disk: --state, HARDY_STATE or 'state:'");
-        } else {
-            find(r, "file system", GOOD, "the state lies on this machine");
-            look_at_store(r, state.path);
-            look_at_guards(r, state.path);
-        }
-        if (directory) {
-            look_at_directory(r, "disk", directory);
-        }
-        free(directory);
-    }
-    state_close(&state);
 }
 
 /* --- the machine -------------------------------------------------------------------------- */
@@ -254,25 +116,27 @@ static void look_at_machine(struct report *r) {
     char boot_id[37];
     file_boot_id(boot_id);
     if (!boot_id[0] || access("/proc/self/stat", R_OK) != 0) {
-        mend(find(r, "/proc", WRONG,
-                  "cannot be read: guards cannot be shared, and what a command started cannot be "
-                  "found to end it"),
-             "mount -t proc proc /proc");
+        report_mend(
+            report_find(
+                r, "/proc", WRONG,
+                "cannot be read: guards cannot be shared, and what a command started cannot be "
+                "found to end it"),
+            "mount -t proc proc /proc");
     } else {
-        find(r, "/proc", GOOD, "can be read");
+        report_find(r, "/proc", GOOD, "can be read");
     }
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         bool low = files.rlim_cur < FILES_LOW;
         struct finding *f =
-            find(r, "open files", low ? NOTE : GOOD, "%llu at most, %llu allowed",
-                 (unsigned long long)files.rlim_cur, (unsigned long long)files.rlim_max);
+            report_find(r, "open files", low ? NOTE : GOOD, "%llu at most, %llu allowed",
+                        (unsigned long long)files.rlim_cur, (unsigned long long)files.rlim_max);
         if (low) {
-            mend(f, "ulimit -n %d, or LimitNOFILE= in the unit", FILES_LOW);
+            report_mend(f, "ulimit -n %d, or LimitNOFILE= in the unit", FILES_LOW);
         }
     }
     const char *temporary = getenv("TMPDIR");
-    look_at_directory(r, "temporary", temporary && temporary[0] ? temporary : "/tmp");
+    look_at_directory(r, "temporary", temporary && temporary[0] ? temporary : "/tmp", 0);
 }
 
 /* --- telling it --------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "cli/top.h"
 #include "incident/watch.h"
 #include "notify/notify.h"
+#include "work/retain.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct handler_session {
     struct incident_settings settings;
     struct health_settings health;
     struct watch *watch;
+    struct retainer *retainer;
     struct loop_timer last_turn;
     int turns_left;
     char self[64];
@@ -252,6 +254,12 @@ static int handle(struct handler_session *s) {
                                     .summary = s->how->summary,
                                     .page_wait = 10 * HARDY_SECOND};
     session_on_interrupt(&s->session, on_interrupt, s);
+    /* A state that many processes write to needs one that lives; without memory for it, not. */
+    struct retain_settings retention;
+    if (!s->how->once &&
+        retain_settings_read(s->session.state.config, &retention, &error) == HARDY_OK) {
+        s->retainer = retain_start(s->session.store, s->session.state.path, &retention, &error);
+    }
     hardy_status status = watch_start(&options, &events, s, &s->watch, &error);
     if (status != HARDY_OK) {
         say_error(s->o, &error);
@@ -264,6 +272,7 @@ static int handle(struct handler_session *s) {
 int handling_run(const struct options *o, const struct handling *how) {
     struct handler_session s = {.o = o, .how = how};
     int code = handle(&s);
+    retain_stop(s.retainer);
     session_close(&s.session);
     incident_settings_free(&s.settings);
     health_settings_free(&s.health);

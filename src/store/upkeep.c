@@ -273,6 +273,19 @@ hardy_status store_check_unused(const char *path, hardy_error *error) {
     return status;
 }
 
+size_t store_users(const char *path, pid_t *pids, size_t max) {
+    struct place place;
+    struct lease lease = {.fd = -1};
+    size_t count = 0;
+    char *name = find(path, &place, NULL) == HARDY_OK ? beside(place.path, "-lock") : NULL;
+    if (name && file_exists(name) && lease_open(&lease, place.path, "state", NULL) == HARDY_OK) {
+        count = lease_users(&lease, pids, max);
+    }
+    lease_close(&lease);
+    free(name);
+    return count;
+}
+
 /* --- packing ------------------------------------------------------------------------------------
  */
 

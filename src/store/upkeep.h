@@ -38,6 +38,10 @@ hardy_status store_check_unused(const char *path, hardy_error *error);
  * E_DEADLINE: the lease was not free within `wait`. */
 hardy_status store_compact(const char *path, int64_t wait, hardy_error *error);
 
+/* Processes that have the state open for writing: how many, the first `max` in `pids`. Makes
+ * nothing. */
+size_t store_users(const char *path, pid_t *pids, size_t max);
+
 /* Processes that are in the middle of a read, and so keep the log from being begun anew: how many,
  * the first `max` in `pids`. Not while this process has the state open: it would lose its locks. */
 size_t store_log_readers(const char *path, pid_t *pids, size_t max);

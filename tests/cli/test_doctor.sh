@@ -40,3 +40,76 @@ else
     skip 'a folder that cannot be written to' 'root can write everywhere'
 fi
 code 'too much' 2 "$HARDY" doctor state
+
+# --- what is in the state
+"$HARDY" exec --key one -- true
+like 'its size' "$("$HARDY" doctor)" 'ok +size +the file has [0-9]+ KiB, 0 KiB of it free, given back by and by; the log [1-9][0-9]* KiB'
+like 'its rows' "$("$HARDY" doctor)" 'ok +rows +1 action; written from 20[0-9-]{8} to 20'
+is 'for programs' "$("$HARDY" --json doctor | python3 -c '
+import json, sys
+s = json.load(sys.stdin)["store"]
+print(s["kinds"]["action"]["rows"], s["kinds"]["action"]["oldest"] > "1", s["free_pages"], s["gives_back"])')" '1 True 0 True'
+"$HARDY" exec --key slow -- sleep 60 &
+holder=$!
+for _ in $(seq 200); do
+    "$HARDY" --json actions list | grep -q '"slow"' && break
+    sleep 0.05
+done
+like 'who has it open' "$("$HARDY" doctor)" "ok +in use +open for writing in pid $holder"
+kill "$holder"
+wait "$holder" 2>/dev/null
+python3 - "$HARDY_STATE" <<'P'
+import sqlite3, sys, time
+d = sqlite3.connect(sys.argv[1], isolation_level=None)
+d.execute("BEGIN")
+for i, days in enumerate((1, 29, 31, 90)):
+    ended = time.time_ns() - days * 86400 * 10**9
+    d.execute("INSERT INTO rows VALUES('run', ?, 1, 1, 0, ?)", ("r%d" % i, b'{"state":"done","ended":"%d"}' % ended))
+    d.execute("INSERT INTO rows VALUES('step', ?, 1, 1, 0, ?)", ("r%d/0001.a" % i, b"x" * 4096))
+d.execute("COMMIT")
+P
+like 'what retention would remove' "$("$HARDY" doctor)" 'retention +2 finished runs with 9 KiB are due to be removed, 2 are kept'
+printf 'retention: {age: 2d, count: 1, bytes: 1MiB}\n' >two.yaml
+like 'as it is configured' "$("$HARDY" doctor -c two.yaml)" 'retention +3 finished runs .*, 1 are kept'
+printf 'retention: off\n' >off.yaml
+like 'or off' "$("$HARDY" doctor -c off.yaml)" 'retention +off: 4 runs are kept'
+
+# A reader that stays, and a log that cannot be begun anew.
+cat >reader.py <<'P'
+import sqlite3, sys, time
+d = sqlite3.connect(sys.argv[1], isolation_level=None)
+d.execute("BEGIN"); d.execute("SELECT count(*) FROM rows").fetchall()
+open("reading", "w").close()
+time.sleep(60)
+P
+python3 reader.py "$HARDY_STATE" &
+reader=$!
+for _ in $(seq 200); do [ -e reading ] && break; sleep 0.05; done
+python3 - "$HARDY_STATE" <<'P'
+import ctypes, sqlite3, sys, os
+d = sqlite3.connect(sys.argv[1], isolation_level=None)
+d.execute("PRAGMA wal_autocheckpoint=0"); d.execute("PRAGMA synchronous=OFF")
+d.execute("INSERT INTO rows VALUES('x', 'x', 1, 1, 0, zeroblob(67000000))")
+os._exit(0)
+P
+like 'a log that is too long' "$("$HARDY" doctor)" "note +log +.*hardy\.db-wal has 6[0-9] MiB, because somebody is in the middle of a long read: pid $reader"
+is 'is nothing wrong yet' "$(findings)" 'True '
+kill "$reader"
+wait "$reader" 2>/dev/null
+like 'whose reader is gone' "$("$HARDY" doctor)" 'nobody reads any more: it becomes short with the next write'
+
+# A state of an older hardy, with much free space.
+rm -f "$HARDY_STATE"*
+"$HARDY" exec --key one -- true
+python3 - "$HARDY_STATE" <<'P'
+import sqlite3, sys
+d = sqlite3.connect(sys.argv[1], isolation_level=None)
+d.execute("PRAGMA journal_mode=DELETE"); d.execute("PRAGMA auto_vacuum=0"); d.execute("VACUUM")
+d.execute("INSERT INTO rows VALUES('x', 'x', 1, 1, 0, zeroblob(9000000))")
+d.execute("DELETE FROM rows WHERE kind='x'")
+d.execute("PRAGMA journal_mode=WAL")
+P
+like 'space that is not given back' "$("$HARDY" doctor)" 'note +size '
+like 'and how it is' "$("$HARDY" doctor)" 'to mend it: hardy state compact'
+"$HARDY" state compact >/dev/null
+like 'afterwards' "$("$HARDY" doctor)" 'ok +size +the file has [0-9]{2} KiB, 0 KiB of it free'

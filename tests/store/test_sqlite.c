@@ -638,14 +638,14 @@ static void test_gives_space_back(void **state) {
     (void)state;
     struct store *store = open_good();
     change_many(store, STORE_INSERT, 0, 300);
-    assert_true(size_of(path) > 8 << 20);
+    assert_true(size_of(path) > 4 << 20);
     change_many(store, STORE_DELETE, 10, 300);
     /* By itself, when there is nothing else to do. */
     int64_t until = clock_now() + 20 * HARDY_SECOND;
     while (size_of(path) > 2 << 20 && clock_now() < until) {
         usleep(10000);
     }
-    assert_in_range(size_of(path), 400000, 2 << 20);
+    assert_in_range(size_of(path), 300000, 2 << 20);
     for (int i = 0; i < 10; i++) {
         char key[16];
         snprintf(key, sizeof key, "%d", i);
