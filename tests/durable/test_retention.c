@@ -31,9 +31,10 @@ static const struct retention_run some[] = {
 static const char *decided(const struct retention_policy *policy, int64_t now) {
     static char text[64];
     size_t go[COUNT(some)], count = retention_decide(some, COUNT(some), policy, now, go);
+    size_t at = 0;
     text[0] = '\0';
     for (size_t i = 0; i < count; i++) {
-        strcat(text, some[go[i]].id);
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s", some[go[i]].id);
     }
     return text;
 }
