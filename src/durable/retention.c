@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "durable/field.h"
+#include "durable/moment.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ size_t retention_decide(const struct retention_run *runs, size_t count,
     size_t left = 0, gone = 0;
     uint64_t bytes = 0;
     for (size_t i = 0; i < count && finished; i++) {
-        if (runs[i].finished) {
+        if (runs[i].finished && !runs[i].owned) {
             finished[left++] = (struct by_end){&runs[i], i};
             bytes += runs[i].bytes;
         }
@@ -67,6 +68,7 @@ struct runs {
     char **stray; /* ids that rows name, and no run has */
     size_t stray_count, stray_cap;
     size_t at; /* of the last lookup */
+    int64_t wall;
     bool no_memory;
 };
 
@@ -164,15 +166,30 @@ static bool add_stray(struct runs *r, const char *id, size_t len) {
 
 static bool add_part(void *ctx, const struct store_row *row) {
     struct runs *r = ctx;
-    bool lease = str_eq(row->kind, "lease");
-    const char *id = lease ? row->key + strlen(LEASE_PREFIX) : row->key;
-    size_t len = lease ? strlen(id) : strcspn(id, "/");
-    struct retention_run *run = find_run(r, id, len);
+    size_t len = strcspn(row->key, "/");
+    struct retention_run *run = find_run(r, row->key, len);
     if (!run) {
-        return lease || id[len] != '/' || add_stray(r, id, len);
+        return row->key[len] != '/' || add_stray(r, row->key, len);
     }
     run->rows++;
     run->bytes += row->len;
+    return true;
+}
+
+static bool add_lease(void *ctx, const struct store_row *row) {
+    struct runs *r = ctx;
+    const char *id = row->key + strlen(LEASE_PREFIX);
+    struct retention_run *run = find_run(r, id, strlen(id));
+    if (run) {
+        struct moment until = {0};
+        json_t *o = json_loadb(row->value, row->len, 0, NULL);
+        moment_get(o, "until", &until);
+        json_decref(o);
+        run->lease = row->fence;
+        run->owned = moment_is_set(&until) && until.wall > r->wall;
+        run->rows++;
+        run->bytes += row->len;
+    }
     return true;
 }
 
@@ -182,7 +199,7 @@ static hardy_status look(struct store *store, struct runs *r, hardy_error *error
         status = store_scan_keys(store, parts[i], "", NULL, SIZE_MAX, add_part, r, error);
     }
     if (status == HARDY_OK) {
-        status = store_scan_keys(store, "lease", LEASE_PREFIX, NULL, SIZE_MAX, add_part, r, error);
+        status = store_scan(store, "lease", LEASE_PREFIX, NULL, SIZE_MAX, add_lease, r, error);
     }
     return status == HARDY_OK && r->no_memory
                ? fail(error, HARDY_E_NOMEM, NULL, "no memory to look through the runs")
@@ -225,23 +242,26 @@ static bool add_row(void *ctx, const struct store_row *row) {
     return add_op(b, STORE_DELETE, kind, str_dup(row->key), STORE_ANY_FENCE);
 }
 
-/* One batch: the run's row, which must be as it was seen (`fence`), or must not be there (-1), and
- * as many of its other rows as there is room for. E_FENCED, E_EXISTS: it is somebody's. */
-static hardy_status remove_some(struct store *store, const char *id, int64_t fence,
-                                struct retention_report *out, bool *more, hardy_error *error) {
+/* One batch: the run's row and its lease, which must be as they were seen, or the row must not be
+ * there (`run` NULL), and as many of its other rows as there is room for. E_FENCED, E_EXISTS: it is
+ * somebody's. */
+static hardy_status remove_some(struct store *store, const char *id,
+                                const struct retention_run *run, struct retention_report *out,
+                                bool *more, hardy_error *error) {
     struct removing *b = calloc(1, sizeof *b);
     char *prefix = str_format("%s/", id);
     hardy_status status = b && prefix ? HARDY_OK : HARDY_E_NOMEM;
     size_t first = 0;
     *more = false;
-    if (status == HARDY_OK && fence >= 0) {
-        add_op(b, STORE_DELETE, "run", str_dup(id), fence);
+    if (status == HARDY_OK && run) {
+        add_op(b, STORE_DELETE, "run", str_dup(id), run->fence);
     } else if (status == HARDY_OK) { /* the only condition that a row is missing */
         add_op(b, STORE_INSERT, "run", str_dup(id), 0);
         add_op(b, STORE_DELETE, "run", str_dup(id), STORE_ANY_FENCE);
     }
     if (status == HARDY_OK) {
-        add_op(b, STORE_DELETE, "lease", str_format(LEASE_PREFIX "%s", id), STORE_ANY_FENCE);
+        add_op(b, STORE_DELETE, "lease", str_format(LEASE_PREFIX "%s", id),
+               run ? run->lease : STORE_ANY_FENCE);
         first = b->count;
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == HARDY_OK; i++) {
@@ -250,12 +270,12 @@ static hardy_status remove_some(struct store *store, const char *id, int64_t fen
     if (status == HARDY_E_NOMEM || (b && b->no_memory)) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory to remove run %s", id);
     }
-    if (status == HARDY_OK && (fence >= 0 || b->count > first)) {
+    if (status == HARDY_OK && (run || b->count > first)) {
         status =
             store_apply(store, b->ops, b->count, time_add(clock_now(), BATCH_WITHIN), NULL, error);
     }
     if (status == HARDY_OK) {
-        out->rows += b->count - first + (fence >= 0);
+        out->rows += b->count - first + (run ? 1 : 0) + (run && run->lease ? 1 : 0);
         *more = b->full;
     }
     for (size_t i = 0; b && i < b->count; i++) {
@@ -276,7 +296,7 @@ static bool may_go_on(const struct progress *p) {
            (p->sweep->max_batches == 0 || p->batches < p->sweep->max_batches);
 }
 
-static hardy_status remove_run(struct store *store, const char *id, int64_t fence,
+static hardy_status remove_run(struct store *store, const char *id, const struct retention_run *run,
                                struct progress *p, struct retention_report *out,
                                hardy_error *error) {
     bool more = true;
@@ -286,8 +306,8 @@ static hardy_status remove_run(struct store *store, const char *id, int64_t fenc
             out->unfinished = true;
             return HARDY_OK;
         }
-        status = remove_some(store, id, fence, out, &more, error);
-        fence = -1;
+        status = remove_some(store, id, run, out, &more, error);
+        run = NULL;
         p->batches++;
     }
     return status;
@@ -295,7 +315,7 @@ static hardy_status remove_run(struct store *store, const char *id, int64_t fenc
 
 hardy_status retention_apply(struct store *store, const struct retention_sweep *sweep,
                              struct retention_report *out, hardy_error *error) {
-    struct runs r = {0};
+    struct runs r = {.wall = sweep->wall};
     struct progress p = {.sweep = sweep};
     *out = (struct retention_report){0};
     hardy_status status = look(store, &r, error);
@@ -307,7 +327,7 @@ hardy_status retention_apply(struct store *store, const struct retention_sweep *
         count = retention_decide(r.items, r.count, &sweep->policy, sweep->wall, go);
     }
     for (size_t i = 0; i < r.stray_count && status == HARDY_OK && !sweep->dry_run; i++) {
-        status = remove_run(store, r.stray[i], -1, &p, out, error);
+        status = remove_run(store, r.stray[i], NULL, &p, out, error);
         status = status == HARDY_E_EXISTS ? HARDY_OK : status; /* just begun */
     }
     for (size_t i = 0; i < count && status == HARDY_OK && !out->unfinished; i++) {
@@ -318,7 +338,7 @@ hardy_status retention_apply(struct store *store, const struct retention_sweep *
             out->unfinished = true;
             break;
         } else {
-            status = remove_run(store, run->id, run->fence, &p, out, error);
+            status = remove_run(store, run->id, run, &p, out, error);
         }
         if (status == HARDY_E_FENCED || status == HARDY_E_EXISTS) {
             status = HARDY_OK; /* taken up again, or begun anew, by somebody */
@@ -341,7 +361,7 @@ hardy_status retention_clear(struct store *store, const char *id, int64_t deadli
     const struct retention_sweep sweep = {.deadline = deadline};
     struct progress p = {.sweep = &sweep};
     struct retention_report report = {0};
-    hardy_status status = remove_run(store, id, -1, &p, &report, error);
+    hardy_status status = remove_run(store, id, NULL, &p, &report, error);
     return status == HARDY_OK && report.unfinished
                ? fail(error, HARDY_E_DEADLINE, NULL,
                       "what is left of a former run %s could not be removed in time", id)

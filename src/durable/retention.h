@@ -25,6 +25,8 @@ struct retention_run {
     bool finished;
     int64_t ended; /* wall; of an unfinished one it does not matter */
     int64_t fence; /* of its row */
+    int64_t lease; /* fence of its lease, 0 = it has none: it grows with every owner */
+    bool owned;    /* somebody drives it just now: it is not finished, whatever its row says */
     uint64_t rows, bytes;
 };
 /* Which runs go, oldest end first: their indices into `go`, which has room for all. How many. */

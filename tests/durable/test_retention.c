@@ -3,6 +3,7 @@
 #include "../cmocka_all.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "durable/moment.h"
 #include "durable/retention.h"
 #include "durable/run.h"
 #include "stores.h"
@@ -22,9 +23,15 @@ static const struct retention_policy keep_all = {HARDY_NEVER, UINT64_MAX, UINT64
 
 #define AT(day) (1000 * HARDY_DAY + (day)*HARDY_DAY)
 
+#define RUN(name, is_finished, when, size)                                                         \
+    { .id = name, .finished = is_finished, .ended = when, .fence = 1, .rows = 1, .bytes = size }
 static const struct retention_run some[] = {
-    {"b", true, AT(2), 1, 1, 100},  {"a", true, AT(1), 1, 1, 100}, {"running", false, 0, 1, 1, 900},
-    {"d", true, AT(9), 1, 1, 5000}, {"c", true, AT(2), 1, 1, 100},
+    RUN("b", true, AT(2), 100),
+    RUN("a", true, AT(1), 100),
+    RUN("running", false, 0, 900),
+    RUN("d", true, AT(9), 5000),
+    RUN("c", true, AT(2), 100),
+    {.id = "resumed", .finished = true, .ended = AT(1), .owned = true, .bytes = 900},
 };
 
 /* The ids that go, in their order. */
@@ -235,11 +242,27 @@ static void test_cut_off(void **state) {
 /* --- others meanwhile --------------------------------------------------------------------------
  */
 
-/* When the first run has gone, somebody takes the second one up. */
+/* When the first run has gone, somebody takes the others up: by their lease, before the row says
+ * anything. */
 static void take_up(void *ctx, const struct retention_run *run) {
     if (str_eq(run->id, "first")) {
-        put_row(ctx, "run", "second", 8, "{\"state\":\"running\"}", 19);
+        put_row(ctx, "lease", "run/second", 2, "{}", 2);
+        put_row(ctx, "lease", "run/unowned", 1, "{}", 2); /* that had no lease */
+        put_row(ctx, "run", "written", 8, "{\"state\":\"running\"}", 19);
     }
+}
+
+static void put_lease(struct store *store, const char *key, int64_t until) {
+    struct buf value;
+    struct json_out j;
+    const struct moment m = {.boot = "b", .monotonic = 1, .wall = until};
+    buf_init(&value, 1000);
+    json_out_init(&j, &value, 0);
+    json_out_object(&j);
+    moment_put(&j, "until", &m);
+    json_out_object_end(&j);
+    put_row(store, "lease", key, 1, value.data, value.len);
+    buf_free(&value);
 }
 
 static void test_taken_up(void **state) {
@@ -249,14 +272,27 @@ static void test_taken_up(void **state) {
     put_run(store, "first", RUN_DONE, AT(1), 1, 10);
     put_run(store, "second", RUN_FAILED, AT(2), 2, 10);
     put_run(store, "third", RUN_DONE, AT(3), 1, 10);
+    put_run(store, "written", RUN_FAILED, AT(4), 2, 10);
+    char done[64];
+    int len =
+        snprintf(done, sizeof done, "{\"state\":\"done\",\"ended\":\"%lld\"}", (long long)AT(5));
+    put_row(store, "run", "unowned", 7, done, (size_t)len);
+    put_run(store, "owned", RUN_FAILED, AT(1), 1, 10); /* taken up before the sweep */
+    put_lease(store, "run/owned", AT(100) + HARDY_SECOND);
+    put_run(store, "left", RUN_FAILED, AT(1), 1, 10); /* its owner died, long ago */
+    put_lease(store, "run/left", AT(1));
     const struct retention_sweep how = {.policy = {HARDY_NEVER, 0, UINT64_MAX},
                                         .wall = AT(100),
                                         .deadline = HARDY_NEVER,
                                         .told = take_up,
                                         .ctx = store};
     assert_int_equal(retention_apply(store, &how, &r, &error), HARDY_OK);
-    assert_int_equal(r.runs, 2);
+    assert_int_equal(r.runs, 3);
     assert_int_equal(left_of(store, "second"), 6);
+    assert_int_equal(left_of(store, "written"), 6);
+    assert_int_equal(left_of(store, "unowned"), 2);
+    assert_int_equal(left_of(store, "owned"), 5);
+    assert_int_equal(left_of(store, "left"), 0);
     assert_int_equal(left_of(store, "third"), 0);
     assert_int_equal(retention_clear(store, "second", HARDY_NEVER, &error), HARDY_E_EXISTS);
     assert_int_equal(left_of(store, "second"), 6);
