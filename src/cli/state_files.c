@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hardy state`: the state as a whole is backed up, put back, copied, packed. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -8,8 +9,10 @@
 #include "cli/session.h"
 #include "cli/state.h"
 #include "cli/unfinished.h"
+#include "durable/blob.h"
 #include "io/file.h"
 #include "store/upkeep.h"
+#include "work/retain.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,10 +80,20 @@ static hardy_status check_there(const char *path, hardy_error *error) {
 static hardy_status backup(struct work *w, const char *to) {
     struct store *store = NULL;
     struct unfinished_list running = {0};
-    uint64_t count = 0;
+    uint64_t count = 0, blobs = 0;
     hardy_status status = check_there(w->state, &w->error);
+    /* What a row names was there before the row: so those of before and of after are all. */
+    if (status == HARDY_OK && file_exists(to) && !w->force) {
+        status = HARDY_E_EXISTS;
+    }
+    if (status == HARDY_OK) {
+        status = blob_copy_all(w->state, to, &blobs, &w->error);
+    }
     if (status == HARDY_OK) {
         status = store_backup(w->state, to, w->force, &w->error);
+    }
+    if (status == HARDY_OK) {
+        status = blob_copy_all(w->state, to, &blobs, &w->error);
     }
     if (status == HARDY_E_EXISTS) {
         return fail(&w->error, status, to, "is there already; --force writes over it");
@@ -97,6 +110,12 @@ static hardy_status backup(struct work *w, const char *to) {
     if (status == HARDY_OK) {
         status = unfinished_find(store, &running, &w->error);
     }
+    if (status == HARDY_OK) { /* those that only a backup of before names */
+        const struct retain_world there = {.store = store, .state = to};
+        struct retain_report swept;
+        status = leftovers_blobs(&there, clock_wall(), &swept, &w->error);
+    }
+    json_out_member_count(&w->json, "results", blobs);
     json_out_key(&w->json, "running");
     unfinished_to_json(&running, &w->json);
     if (status == HARDY_OK && !w->o->globals.json) {
@@ -169,7 +188,7 @@ static hardy_status restore(struct work *w, const char *from) {
     struct store *store = NULL;
     struct unfinished_list running = {0}, unknown = {0};
     char kept[4200];
-    uint64_t count = 0;
+    uint64_t count = 0, blobs = 0;
     bool compared = true;
     hardy_status status = file_exists(from) ? store_verify(from, &w->error) : HARDY_E_NOT_FOUND;
     if (status == HARDY_E_NOT_FOUND) {
@@ -177,6 +196,9 @@ static hardy_status restore(struct work *w, const char *from) {
     }
     if (status == HARDY_OK) {
         status = make_folder(w->state, &w->error);
+    }
+    if (status == HARDY_OK) {
+        status = blob_copy_all(from, w->state, &blobs, &w->error);
     }
     if (status == HARDY_OK) {
         status = store_restore(from, w->state, kept, sizeof kept, &w->error);
@@ -236,6 +258,7 @@ static void remove_copy(const char *to) {
 static hardy_status copy(struct work *w, const char *from, const char *to) {
     struct store *source = NULL, *target = NULL;
     struct store_copied copied = {0};
+    uint64_t blobs = 0;
     bool made = !file_exists(to);
     const struct store_options options = {.path = to, .create = true, .purpose = "state copy"};
     hardy_status status = check_place(from, &w->error);
@@ -256,6 +279,9 @@ static hardy_status copy(struct work *w, const char *from, const char *to) {
     }
     if (status == HARDY_OK) {
         status = store_open(&options, &target, &w->error);
+    }
+    if (status == HARDY_OK) {
+        status = blob_copy_all(from, to, &blobs, &w->error);
     }
     if (status == HARDY_OK) {
         status = store_copy(source, target, &copied, &w->error);

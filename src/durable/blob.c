@@ -127,6 +127,91 @@ hardy_status blob_get(const char *state, const char *name, struct buf *out, hard
     return status;
 }
 
+/* --- all of them --------------------------------------------------------------------------------
+ */
+
+/* `fn` for each file of the folder: STATE-blobs/SHELF/FILE. */
+typedef hardy_status (*each_file)(void *ctx, const char *shelf, const char *file,
+                                  hardy_error *error);
+
+static hardy_status each_of_shelf(const char *folder, const char *shelf, each_file fn, void *ctx,
+                                  hardy_error *error) {
+    char *path = str_format("%s/%s", folder, shelf);
+    DIR *dir = path ? opendir(path) : NULL;
+    hardy_status status = HARDY_OK;
+    const struct dirent *entry;
+    while (dir && status == HARDY_OK && (entry = readdir(dir))) {
+        if (entry->d_name[0] != '.') {
+            status = fn(ctx, shelf, entry->d_name, error);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    free(path);
+    return status;
+}
+
+static hardy_status each_blob(const char *folder, each_file fn, void *ctx, hardy_error *error) {
+    DIR *dir = opendir(folder);
+    hardy_status status = HARDY_OK;
+    if (!dir && errno != ENOENT) {
+        return fail_errno(error, errno, folder, "cannot look for results");
+    }
+    const struct dirent *entry;
+    while (dir && status == HARDY_OK && (entry = readdir(dir))) {
+        if (strlen(entry->d_name) == 2 && entry->d_name[0] != '.') {
+            status = each_of_shelf(folder, entry->d_name, fn, ctx, error);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return status;
+}
+
+struct copying {
+    const char *from, *to, *folder; /* `folder`: of `to` */
+    uint64_t *copied;
+};
+
+static hardy_status copy_one(void *ctx, const char *shelf, const char *file, hardy_error *error) {
+    const struct copying *c = ctx;
+    char name[BLOB_NAME_SIZE];
+    struct buf bytes;
+    (void)shelf;
+    if (!are_digits(file)) {
+        return HARDY_OK;
+    }
+    snprintf(name, sizeof name, PREFIX "%.64s", file);
+    char *there = path_in(c->folder, file);
+    bool known = there && file_exists(there);
+    free(there);
+    buf_init(&bytes, BLOB_MAX);
+    hardy_status status = known ? HARDY_OK : blob_get(c->from, name, &bytes, error);
+    if (status == HARDY_E_NOT_FOUND) { /* swept meanwhile: nobody wants it */
+        known = true;
+        status = HARDY_OK;
+    }
+    if (status == HARDY_OK && !known) {
+        status = blob_put(c->to, bytes.data ? bytes.data : "", bytes.len, name, error);
+        *c->copied += status == HARDY_OK;
+    }
+    buf_free(&bytes);
+    return status;
+}
+
+hardy_status blob_copy_all(const char *from, const char *to, uint64_t *copied, hardy_error *error) {
+    char *source = folder_of(from), *target = folder_of(to);
+    struct copying c = {from, to, target, copied};
+    hardy_status status = source && target
+                              ? each_blob(source, copy_one, &c, error)
+                              : fail(error, HARDY_E_NOMEM, from, "no memory to copy results");
+    free(source);
+    free(target);
+    return status;
+}
+
 /* --- the sweep ---------------------------------------------------------------------------------
  */
 
@@ -142,8 +227,8 @@ static int64_t written(const struct stat *st) {
     return (int64_t)st->st_mtim.tv_sec * HARDY_SECOND + st->st_mtim.tv_nsec;
 }
 
-static hardy_status sweep_file(const struct sweeping *s, const char *shelf, const char *file,
-                               hardy_error *error) {
+static hardy_status sweep_file(void *ctx, const char *shelf, const char *file, hardy_error *error) {
+    const struct sweeping *s = ctx;
     char name[BLOB_NAME_SIZE];
     struct stat st;
     int fd;
@@ -169,43 +254,14 @@ static hardy_status sweep_file(const struct sweeping *s, const char *shelf, cons
     return status;
 }
 
-static hardy_status sweep_shelf(const struct sweeping *s, const char *shelf, hardy_error *error) {
-    char *path = str_format("%s/%s", s->folder, shelf);
-    DIR *dir = path ? opendir(path) : NULL;
-    hardy_status status = HARDY_OK;
-    const struct dirent *entry;
-    while (dir && status == HARDY_OK && (entry = readdir(dir))) {
-        if (entry->d_name[0] != '.') {
-            status = sweep_file(s, shelf, entry->d_name, error);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    free(path);
-    return status;
-}
-
 hardy_status blob_sweep(const char *state, int64_t wall, bool (*named)(void *ctx, const char *name),
                         void *ctx, struct blob_swept *out, hardy_error *error) {
     *out = (struct blob_swept){0};
     char *folder = folder_of(state);
-    const struct sweeping s = {folder, wall - BLOB_GRACE, named, ctx, out};
-    DIR *dir = folder ? opendir(folder) : NULL;
-    hardy_status status =
-        folder ? HARDY_OK : fail(error, HARDY_E_NOMEM, state, "no memory to look for results");
-    if (folder && !dir && errno != ENOENT) {
-        status = fail_errno(error, errno, folder, "cannot look for results");
-    }
-    const struct dirent *entry;
-    while (dir && status == HARDY_OK && (entry = readdir(dir))) {
-        if (strlen(entry->d_name) == 2 && entry->d_name[0] != '.') {
-            status = sweep_shelf(&s, entry->d_name, error);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
+    struct sweeping s = {folder, wall - BLOB_GRACE, named, ctx, out};
+    hardy_status status = folder
+                              ? each_blob(folder, sweep_file, &s, error)
+                              : fail(error, HARDY_E_NOMEM, state, "no memory to look for results");
     free(folder);
     return status;
 }

@@ -21,6 +21,10 @@ hardy_status blob_put(const char *state, const void *data, size_t len, char name
 /* Appends it. E_NOT_FOUND; E_CORRUPT: the file is not what its name says; E_INVALID: no name. */
 hardy_status blob_get(const char *state, const char *name, struct buf *out, hardy_error *error);
 
+/* Copies what the state `from` has to the state `to`, but for what is there already; each is looked
+ * at. `to` may be a backup. Without the folder there is nothing to do. */
+hardy_status blob_copy_all(const char *from, const char *to, uint64_t *copied, hardy_error *error);
+
 struct blob_swept {
     uint64_t kept, removed, bytes; /* `bytes`: of those removed */
 };

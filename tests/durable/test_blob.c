@@ -104,6 +104,29 @@ static void test_damage(void **state) {
     assert_int_equal(get(name, "a result"), HARDY_OK);
 }
 
+static void test_copy(void **state) {
+    (void)state;
+    char one[BLOB_NAME_SIZE], two[BLOB_NAME_SIZE], to[128];
+    uint64_t copied = 0;
+    struct buf out;
+    snprintf(to, sizeof to, "%s/backup.db", folder);
+    assert_int_equal(blob_copy_all(state_path, to, &copied, &error), HARDY_OK); /* there is none */
+    put("one", one);
+    put("two", two);
+    assert_int_equal(blob_copy_all(state_path, to, &copied, &error), HARDY_OK);
+    assert_int_equal(copied, 2);
+    assert_int_equal(blob_copy_all(state_path, to, &copied, &error), HARDY_OK);
+    assert_int_equal(copied, 2);
+    buf_init(&out, 100);
+    assert_int_equal(blob_get(to, two, &out, &error), HARDY_OK);
+    assert_string_equal(out.data, "two");
+    buf_free(&out);
+    /* A damaged one is not carried on silently. */
+    assert_int_equal(truncate(path_of(one), 1), 0);
+    snprintf(to, sizeof to, "%s/other.db", folder);
+    assert_int_equal(blob_copy_all(state_path, to, &copied, &error), HARDY_E_CORRUPT);
+}
+
 static bool is_named(void *ctx, const char *name) {
     return str_eq(name, ctx);
 }
@@ -144,6 +167,7 @@ int main(void) {
         IN_FOLDER(test_put_and_get),
         IN_FOLDER(test_damage),
         IN_FOLDER(test_sweep),
+        IN_FOLDER(test_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/prng.h"
 #include "store/store.h"
+#include "store/upkeep.h"
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -521,6 +522,79 @@ static void test_expiry(void **state) {
     assert_string_equal(show(s, "never"), "1 ");
 }
 
+/* "key:length:value fence changed," of each row. */
+static bool note_row(void *ctx, const struct store_row *row) {
+    char *text = ctx;
+    size_t at = strlen(text);
+    snprintf(text + at, 400 - at, "%s:%zu:%s %lld %lld,", row->key, row->len, row->value,
+             (long long)row->fence, (long long)(row->changed / HARDY_SECOND));
+    return true;
+}
+
+static void test_keys(void **state) {
+    struct store *s = ((struct place *)*state)->store;
+    char text[400] = "", large[5001];
+    memset(large, 'x', 5000);
+    large[5000] = '\0';
+    assert_int_equal(apply(s, STORE_PUT, "a/1", 0, 1, "one"), HARDY_OK);
+    assert_int_equal(apply(s, STORE_PUT, "a/2", 0, 2, large), HARDY_OK);
+    assert_int_equal(apply(s, STORE_PUT, "a/3", 0, 3, ""), HARDY_OK);
+    assert_int_equal(apply(s, STORE_PUT, "b", 0, 1, "other"), HARDY_OK);
+    /* A row that is copied keeps the time of its change. */
+    struct store_op copied = op_of(STORE_INSERT, "a/4", 0, 7, "copied");
+    copied.changed = 5 * HARDY_SECOND;
+    assert_int_equal(apply_ops(s, &copied, 1), HARDY_OK);
+    copied.changed = -1;
+    assert_int_equal(apply_ops(s, &copied, 1), HARDY_E_INVALID);
+    assert_int_equal(store_scan_keys(s, "row", "a/", NULL, 100, note_row, text, NULL), HARDY_OK);
+    assert_string_equal(text, "a/1:3: 1 1000,a/2:5000: 2 1000,a/3:0: 3 1000,a/4:6: 7 5,");
+    text[0] = '\0';
+    assert_int_equal(store_scan_keys(s, "row", "a/", "a/1", 1, note_row, text, NULL), HARDY_OK);
+    assert_string_equal(text, "a/2:5000: 2 1000,");
+}
+
+static void test_health(void **state) {
+    struct store *s = ((struct place *)*state)->store;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    assert_int_equal(store_health(s, &error), HARDY_OK);
+    assert_int_equal(store_health(s, NULL), HARDY_OK);
+    assert_int_equal(apply(s, STORE_REQUIRE, "none", 1, 0, NULL), HARDY_E_FENCED);
+    assert_int_equal(store_health(s, &error), HARDY_OK); /* a refusal is no trouble */
+}
+
+static void test_copy(void **state) {
+    struct store *s = ((struct place *)*state)->store, *other;
+    struct store_options options = {.wall = test_wall};
+    struct store_copied copied;
+    char all[400] = "", there[400] = "";
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    assert_int_equal(apply(s, STORE_PUT, "a", 0, 3, "one"), HARDY_OK);
+    wall += HARDY_SECOND;
+    assert_int_equal(apply(s, STORE_PUT, "b", 0, 4, "two"), HARDY_OK);
+    struct store_op expires = op_of(STORE_PUT, "c", 0, 1, "");
+    expires.expires = wall + HARDY_DAY;
+    expires.row_kind = "other";
+    assert_int_equal(apply_ops(s, &expires, 1), HARDY_OK);
+    assert_int_equal(store_open(&options, &other, NULL), HARDY_OK);
+    wall += HARDY_SECOND;
+    assert_int_equal(store_copy(s, other, &copied, &error), HARDY_OK);
+    assert_int_equal(copied.rows, 3);
+    assert_int_equal(copied.bytes, 6);
+    assert_int_equal(store_scan(s, "row", "", NULL, 9, note_row, all, NULL), HARDY_OK);
+    assert_int_equal(store_scan(other, "row", "", NULL, 9, note_row, there, NULL), HARDY_OK);
+    assert_string_equal(all, there);
+    assert_string_equal(all, "a:3:one 3 1000,b:3:two 4 1001,");
+    struct store_row row;
+    assert_int_equal(store_get(other, "other", "c", &row, NULL), HARDY_OK);
+    assert_true(row.expires == expires.expires);
+    store_row_free(&row);
+    assert_int_equal(store_copy(s, other, &copied, &error), HARDY_E_EXISTS);
+    assert_int_equal(store_copy(other, s, &copied, &error), HARDY_E_EXISTS);
+    store_close(other);
+}
+
 static void test_describe(void **state) {
     struct store *s = ((struct place *)*state)->store;
     struct buf out;
@@ -529,6 +603,9 @@ static void test_describe(void **state) {
     buf_init(&out, 10000);
     assert_int_equal(store_describe(s, true, &out, NULL), HARDY_OK);
     assert_non_null(strstr(out.data, "\"rows\":{\"row\":2}"));
+    assert_non_null(strstr(out.data, "\"kinds\":{\"row\":{\"rows\":2,\"bytes\":0,"
+                                     "\"oldest\":\"1000000000000\","
+                                     "\"newest\":\"1000000000000\"}}"));
     assert_non_null(strstr(out.data, "\"integrity\":\"ok\""));
     if (strstr(out.data, "\"implementation\":\"sqlite\"")) {
         assert_non_null(strstr(out.data, "\"synchronous\":\"full\""));
@@ -588,11 +665,14 @@ static void test_as_reference(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BOTH(test_conditions),   BOTH(test_kinds_are_apart), BOTH(test_atomic),
-        BOTH(test_refused),      BOTH(test_big_values),      BOTH(test_scan),
-        BOTH(test_scan_large),   BOTH(test_chain),           BOTH(test_order),
-        BOTH(test_threads),      BOTH(test_expiry),          BOTH(test_describe),
-        BOTH(test_as_reference),
+        BOTH(test_conditions),   BOTH(test_kinds_are_apart),
+        BOTH(test_atomic),       BOTH(test_refused),
+        BOTH(test_big_values),   BOTH(test_scan),
+        BOTH(test_scan_large),   BOTH(test_chain),
+        BOTH(test_order),        BOTH(test_threads),
+        BOTH(test_expiry),       BOTH(test_describe),
+        BOTH(test_as_reference), BOTH(test_keys),
+        BOTH(test_health),       BOTH(test_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
