@@ -54,9 +54,10 @@ static bool knows(struct finding *f, const struct record *r) {
 static bool look(void *ctx, const struct store_row *row) {
     struct finding *f = ctx;
     struct record r;
-    f->list->status = record_decode(row, &r, f->error);
-    if (f->list->status != HARDY_OK) {
-        return false;
+    hardy_error ignored;
+    hardy_error_init(&ignored, sizeof ignored);
+    if (record_decode(row, &r, &ignored) != HARDY_OK) {
+        return true; /* what cannot be read is told by those who need it */
     }
     bool open = r.state == RECORD_STARTED || r.state == RECORD_IN_DOUBT;
     bool wanted = f->older ? r.started > 0 && !knows(f, &r) : open;

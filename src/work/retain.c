@@ -131,7 +131,7 @@ static void wait_for_space(struct store *store) {
     condition_init(&never);
     for (;;) {
         int64_t left = free_pages(store, &pages), now = clock_now();
-        if (left <= pages / 4 || left >= before || now > until) {
+        if (left <= pages / 16 || left >= before || now > until) {
             break;
         }
         before = left;
