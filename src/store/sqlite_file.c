@@ -169,6 +169,11 @@ static hardy_status judge_header(const struct place *place, const unsigned char 
     if (journal && !database) {
         return HARDY_OK; /* the journal knows better than the file; looked at again after it */
     }
+    if (memcmp(header, PLACE_REPLACED, sizeof PLACE_REPLACED - 1) == 0) {
+        return fail(error, HARDY_E_CORRUPT, place->path,
+                    "its replacement by a backup was cut off: hardy state restore the backup "
+                    "again; the file's text says where the state of before is");
+    }
     if (!database) {
         return fail(error, HARDY_E_CORRUPT, place->path, "not a SQLite database");
     }

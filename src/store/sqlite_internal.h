@@ -39,6 +39,8 @@ enum place_state {
     PLACE_BEGUN, /* its making was cut off, a rollback is due */
     PLACE_READY  /* a database of hardy's */
 };
+/* How a file begins that stands in for a state while it is replaced: store_restore(). */
+#define PLACE_REPLACED "The state that was here is being replaced"
 /* Without changing anything, and through the VFS: closing a descriptor of one's own would drop
  * every lock that this process has on the file. E_CORRUPT, E_NEWER, E_IO, E_READONLY. */
 hardy_status place_look(const struct place *place, enum place_state *state, hardy_error *error);

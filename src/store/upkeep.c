@@ -209,7 +209,8 @@ static hardy_status replace(const char *path, const char *temporary, const char 
     static const char *const old[] = {"-wal", "-shm", "-journal"};
     char text[4600];
     int len = snprintf(text, sizeof text,
-                       "The state that was here is being replaced by a backup. If this text stays, "
+                       PLACE_REPLACED
+                       " by a backup. If this text stays, "
                        "that was cut off:\nrestore the backup again. What was here before is %s\n",
                        kept);
     hardy_status status = file_write(path, text, (size_t)len, true, error);

@@ -49,10 +49,10 @@ static hardy_status spy_get(struct store *s, const char *kind, const char *key,
 }
 
 static hardy_status spy_scan(struct store *s, const char *kind, const char *prefix,
-                             const char *after, size_t limit, struct rows *out,
+                             const char *after, size_t limit, bool values, struct rows *out,
                              hardy_error *error) {
     struct town *t = ((struct spy *)s)->town;
-    return t->inner->methods->scan(t->inner, kind, prefix, after, limit, out, error);
+    return t->inner->methods->scan(t->inner, kind, prefix, after, limit, values, out, error);
 }
 
 static int64_t sim_wall(void *ctx) {

@@ -370,12 +370,12 @@ static hardy_status spy_submit(struct store *s, struct batch *batch, hardy_error
 }
 
 static hardy_status spy_scan(struct store *s, const char *kind, const char *prefix,
-                             const char *after, size_t limit, struct rows *out,
+                             const char *after, size_t limit, bool values, struct rows *out,
                              hardy_error *error) {
     struct spy *spy = (struct spy *)s;
     if (spy->blind)
         return HARDY_E_IO;
-    return spy->inner->methods->scan(spy->inner, kind, prefix, after, limit, out, error);
+    return spy->inner->methods->scan(spy->inner, kind, prefix, after, limit, values, out, error);
 }
 
 static void a_row_that_cannot_be_removed_is_not_sent_again_by_this_process(void **state) {

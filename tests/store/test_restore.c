@@ -138,6 +138,7 @@ static void test_ended_anywhere(void **state) {
             fresh += is_new;
         } else {
             assert_int_equal(status, HARDY_E_CORRUPT);
+            assert_non_null(strstr(error.message, "restore the backup again"));
             refused++;
         }
         assert_int_equal(store_verify(backup, &error), HARDY_OK);
