@@ -12,10 +12,13 @@
 #define READER_WAIT_MS 50
 #define BUSY_MS 5000
 
-/* Giving pages back: begun when they are many and a good part of the file, a megabyte at a time. */
+/* Giving pages back: begun when they are many and a good part of the file, a megabyte at a time. The
+ * crash tests build the room with smaller figures, for disks that they can lose often. */
+#ifndef SHRINK_PAGES
 #define SHRINK_PAGES 256
 #define FREE_MANY 512
 #define FREE_FEW 64
+#endif
 #define TEXT(x) TEXT_OF(x)
 #define TEXT_OF(x) #x
 
