@@ -213,6 +213,7 @@ struct removing {
     struct store_op ops[BATCH_ROWS + 4];
     char *keys[BATCH_ROWS + 4]; /* owned, of the ops */
     size_t count;
+    size_t conditions; /* of the ops: those that remove no row */
     uint64_t bytes;
     bool full; /* there is more than one batch may hold */
     bool no_memory;
@@ -220,6 +221,11 @@ struct removing {
 
 static bool add_op(struct removing *b, enum store_op_kind kind, const char *row_kind, char *key,
                    int64_t fence) {
+    if (b->count == sizeof b->ops / sizeof *b->ops) { /* there are more rows than were counted */
+        b->full = true;
+        free(key);
+        return false;
+    }
     b->keys[b->count] = key;
     b->ops[b->count] =
         (struct store_op){.kind = kind, .row_kind = row_kind, .key = key, .if_fence = fence};
@@ -242,47 +248,54 @@ static bool add_row(void *ctx, const struct store_row *row) {
     return add_op(b, STORE_DELETE, kind, str_dup(row->key), STORE_ANY_FENCE);
 }
 
-/* One batch: the run's row and its lease, which must be as they were seen, or the row must not be
- * there (`run` NULL), and as many of its other rows as there is room for. E_FENCED, E_EXISTS: it is
- * somebody's. */
-static hardy_status remove_some(struct store *store, const char *id,
-                                const struct retention_run *run, struct retention_report *out,
-                                bool *more, hardy_error *error) {
-    struct removing *b = calloc(1, sizeof *b);
-    char *prefix = str_format("%s/", id);
-    hardy_status status = b && prefix ? HARDY_OK : HARDY_E_NOMEM;
-    size_t first = 0;
-    *more = false;
-    if (status == HARDY_OK && run) {
-        add_op(b, STORE_DELETE, "run", str_dup(id), run->fence);
-    } else if (status == HARDY_OK) { /* the only condition that a row is missing */
-        add_op(b, STORE_INSERT, "run", str_dup(id), 0);
-        add_op(b, STORE_DELETE, "run", str_dup(id), STORE_ANY_FENCE);
-    }
-    if (status == HARDY_OK) {
-        add_op(b, STORE_DELETE, "lease", str_format(LEASE_PREFIX "%s", id),
-               run ? run->lease : STORE_ANY_FENCE);
-        first = b->count;
-    }
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == HARDY_OK; i++) {
-        status = store_scan_keys(store, parts[i], prefix, NULL, BATCH_ROWS + 1, add_row, b, error);
-    }
-    if (status == HARDY_E_NOMEM || (b && b->no_memory)) {
-        status = fail(error, HARDY_E_NOMEM, NULL, "no memory to remove run %s", id);
-    }
-    if (status == HARDY_OK && (run || b->count > first)) {
-        status =
-            store_apply(store, b->ops, b->count, time_add(clock_now(), BATCH_WITHIN), NULL, error);
-    }
-    if (status == HARDY_OK) {
-        out->rows += b->count - first + (run ? 1 : 0) + (run && run->lease ? 1 : 0);
-        *more = b->full;
-    }
+static void removing_free(struct removing *b) {
     for (size_t i = 0; b && i < b->count; i++) {
         free(b->keys[i]);
     }
     free(b);
+}
+
+/* Adds the run's row and its lease, which must be as they were seen, or the row must not be there
+ * (`run` NULL), and as many of its other rows as there is room for. */
+static hardy_status gather(struct store *store, const char *id, const struct retention_run *run,
+                           struct removing *b, hardy_error *error) {
+    char *prefix = str_format("%s/", id);
+    hardy_status status = prefix ? HARDY_OK : HARDY_E_NOMEM;
+    if (run) {
+        add_op(b, STORE_DELETE, "run", str_dup(id), run->fence);
+    } else { /* the only condition that a row is missing */
+        add_op(b, STORE_INSERT, "run", str_dup(id), 0);
+        add_op(b, STORE_DELETE, "run", str_dup(id), STORE_ANY_FENCE);
+    }
+    add_op(b, STORE_DELETE, "lease", str_format(LEASE_PREFIX "%s", id),
+           run ? run->lease : STORE_ANY_FENCE);
+    b->conditions += run ? run->lease == 0 : 3;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == HARDY_OK; i++) {
+        status = store_scan_keys(store, parts[i], prefix, NULL, BATCH_ROWS + 1, add_row, b, error);
+    }
     free(prefix);
+    return status == HARDY_E_NOMEM || b->no_memory
+               ? fail(error, HARDY_E_NOMEM, NULL, "no memory to remove run %s", id)
+               : status;
+}
+
+/* One batch of one run. E_FENCED, E_EXISTS: it is somebody's. */
+static hardy_status remove_some(struct store *store, const char *id,
+                                const struct retention_run *run, struct retention_report *out,
+                                bool *more, hardy_error *error) {
+    struct removing *b = calloc(1, sizeof *b);
+    hardy_status status = b ? gather(store, id, run, b, error)
+                            : fail(error, HARDY_E_NOMEM, NULL, "no memory to remove run %s", id);
+    *more = false;
+    if (status == HARDY_OK && (run || b->count > 3)) {
+        status =
+            store_apply(store, b->ops, b->count, time_add(clock_now(), BATCH_WITHIN), NULL, error);
+    }
+    if (status == HARDY_OK) {
+        out->rows += b->count - b->conditions;
+        *more = b->full;
+    }
+    removing_free(b);
     return status;
 }
 
@@ -313,6 +326,90 @@ static hardy_status remove_run(struct store *store, const char *id, const struct
     return status;
 }
 
+static void count_gone(const struct retention_sweep *sweep, const struct retention_run *run,
+                       struct retention_report *out) {
+    out->runs++;
+    out->bytes += run->bytes;
+    if (sweep->told) {
+        sweep->told(sweep->ctx, run);
+    }
+}
+
+/* Small runs together, for a sync is the dearest part. E_FENCED, E_EXISTS, E_FULL: one of them is
+ * not as it was seen, and nothing has happened. */
+static hardy_status remove_together(struct store *store, const struct retention_run *runs,
+                                    const size_t *go, size_t count, struct progress *p,
+                                    struct retention_report *out, hardy_error *error) {
+    struct removing *b = calloc(1, sizeof *b);
+    hardy_status status =
+        b ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory to remove runs");
+    for (size_t i = 0; i < count && status == HARDY_OK; i++) {
+        status = gather(store, runs[go[i]].id, &runs[go[i]], b, error);
+        status = status == HARDY_OK && b->full ? HARDY_E_FULL : status;
+    }
+    if (status == HARDY_OK) {
+        status =
+            store_apply(store, b->ops, b->count, time_add(clock_now(), BATCH_WITHIN), NULL, error);
+        p->batches++;
+    }
+    if (status == HARDY_OK) {
+        out->rows += b->count - b->conditions;
+    }
+    removing_free(b);
+    for (size_t i = 0; i < count && status == HARDY_OK; i++) {
+        count_gone(p->sweep, &runs[go[i]], out);
+    }
+    return status;
+}
+
+/* How many of the next ones fit into one batch, at least one. */
+static size_t together(const struct retention_run *runs, const size_t *go, size_t count) {
+    uint64_t rows = 0, bytes = 0;
+    size_t n = 0;
+    for (; n < count; n++) {
+        rows += runs[go[n]].rows + 1; /* a lease that is not there is a condition too */
+        bytes += runs[go[n]].bytes;
+        if (n > 0 && (rows > BATCH_ROWS || bytes > BATCH_BYTES)) {
+            break;
+        }
+    }
+    return n;
+}
+
+static hardy_status remove_all(struct store *store, const struct retention_run *runs,
+                               const size_t *go, size_t count, struct progress *p,
+                               struct retention_report *out, hardy_error *error) {
+    hardy_status status = HARDY_OK;
+    for (size_t i = 0, n; i < count && status == HARDY_OK; i += n) {
+        n = together(runs, go + i, count - i);
+        if (!may_go_on(p)) {
+            out->unfinished = true;
+            return HARDY_OK;
+        }
+        hardy_status one =
+            n > 1 ? remove_together(store, runs, go + i, n, p, out, error) : HARDY_E_FULL;
+        bool apart = one == HARDY_E_FENCED || one == HARDY_E_EXISTS || one == HARDY_E_FULL;
+        status = apart ? HARDY_OK : one;
+        for (size_t k = i; k < i + n && apart && status == HARDY_OK && !out->unfinished; k++) {
+            const struct retention_run *run = &runs[go[k]];
+            if (!may_go_on(p)) {
+                out->unfinished = true;
+                return HARDY_OK;
+            }
+            status = remove_run(store, run->id, run, p, out, error);
+            if (status == HARDY_OK) {
+                count_gone(p->sweep, run, out);
+            } else if (status == HARDY_E_FENCED || status == HARDY_E_EXISTS) {
+                status = HARDY_OK; /* taken up again, or begun anew, by somebody */
+            }
+        }
+        if (out->unfinished) {
+            return status;
+        }
+    }
+    return status;
+}
+
 hardy_status retention_apply(struct store *store, const struct retention_sweep *sweep,
                              struct retention_report *out, hardy_error *error) {
     struct runs r = {.wall = sweep->wall};
@@ -330,25 +427,12 @@ hardy_status retention_apply(struct store *store, const struct retention_sweep *
         status = remove_run(store, r.stray[i], NULL, &p, out, error);
         status = status == HARDY_E_EXISTS ? HARDY_OK : status; /* just begun */
     }
-    for (size_t i = 0; i < count && status == HARDY_OK && !out->unfinished; i++) {
-        const struct retention_run *run = &r.items[go[i]];
-        if (sweep->dry_run) {
-            out->rows += run->rows;
-        } else if (!may_go_on(&p)) {
-            out->unfinished = true;
-            break;
-        } else {
-            status = remove_run(store, run->id, run, &p, out, error);
-        }
-        if (status == HARDY_E_FENCED || status == HARDY_E_EXISTS) {
-            status = HARDY_OK; /* taken up again, or begun anew, by somebody */
-            continue;
-        }
-        out->runs++;
-        out->bytes += run->bytes;
-        if (sweep->told) {
-            sweep->told(sweep->ctx, run);
-        }
+    for (size_t i = 0; i < count && status == HARDY_OK && sweep->dry_run; i++) {
+        out->rows += r.items[go[i]].rows;
+        count_gone(sweep, &r.items[go[i]], out);
+    }
+    if (status == HARDY_OK && !sweep->dry_run && !out->unfinished) {
+        status = remove_all(store, r.items, go, count, &p, out, error);
     }
     out->kept = r.count - out->runs;
     free(go);
