@@ -12,8 +12,8 @@
 #define READER_WAIT_MS 50
 #define BUSY_MS 5000
 
-/* Giving pages back: begun when they are many and a good part of the file, a megabyte at a time. The
- * crash tests build the room with smaller figures, for disks that they can lose often. */
+/* Giving pages back: begun when they are many and a good part of the file, a megabyte at a time.
+ * The crash tests build the room with smaller figures, for disks that they can lose often. */
 #ifndef SHRINK_PAGES
 #define SHRINK_PAGES 256
 #define FREE_MANY 512
