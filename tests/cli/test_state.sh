@@ -54,15 +54,15 @@ while time.monotonic() < end:
 P
 writer=$!
 torn=0
-for i in 1 2 3 4 5 6 7 8; do
+for i in 1 2 3 4; do
     "$HARDY" state backup "w$i.db" >/dev/null || torn=$((torn + 1))
     [ "$(sql "w$i.db" 'PRAGMA integrity_check')" = ok ] || torn=$((torn + 1))
     [ "$(sql "w$i.db" "SELECT count(DISTINCT value) FROM rows WHERE kind='pair'")" -le 1 ] || torn=$((torn + 1))
 done
-is 'eight backups while another writes: none is torn' "$torn" 0
+is 'four backups while another writes: none is torn' "$torn" 0
 ok 'they are of different moments' test "$(sql w1.db "SELECT length(value), value FROM rows WHERE key='a'")" != \
-    "$(sql w8.db "SELECT length(value), value FROM rows WHERE key='a'")" -o \
-    "$(cksum <w1.db)" != "$(cksum <w8.db)"
+    "$(sql w4.db "SELECT length(value), value FROM rows WHERE key='a'")" -o \
+    "$(cksum <w1.db)" != "$(cksum <w4.db)"
 kill "$writer" && wait "$writer" 2>/dev/null
 rm -f w?.db
 
