@@ -90,17 +90,19 @@ static void put_run(struct store *store, const char *id, enum run_state what, in
     struct run run = {.id = (char *)id, .name = "w", .file = "/w.yaml", .input = "{}"};
     struct buf value;
     char key[80], *text = malloc(output + 1);
+    run.root = run_step_new(NULL, RUN_SEQUENCE, "");
+    assert_non_null(run.root);
     run.state = what;
     run.created = 1;
     run.ended = ended;
     buf_init(&value, 1 << 20);
     run_encode(&run, &value);
+    run_step_free(run.root);
     put_row(store, "run", id, 7, value.data, value.len);
     memset(text, 'x', output);
     for (size_t i = 0; i < steps; i++) {
-        char *step = run_step_key(id, i, "s");
-        put_row(store, "step", step, 1, text, output);
-        free(step);
+        snprintf(key, sizeof key, "%s/%04zu.s", id, i + 1);
+        put_row(store, "step", key, 1, text, output);
     }
     snprintf(key, sizeof key, "run/%s", id);
     put_row(store, "lease", key, 1, "{}", 2);
