@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+/* Of a boot that is over. */
 #define BOOT "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 static char *text(const char *s) {
@@ -18,7 +19,7 @@ static char *text(const char *s) {
 
 static void init(struct drafts *d) {
     *d = (struct drafts){0};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         buf_init(&d->values[i], 1 << 20);
     }
 }
@@ -32,58 +33,68 @@ void drafts_new(struct drafts *d, const char *id, int steps) {
     r->input = text("{\"name\":\"shop\"}");
     memcpy(r->definition, HASH, sizeof r->definition);
     memcpy(r->input_hash, HASH, sizeof r->input_hash);
-    r->fence = 1;
-    r->count = (size_t)steps;
-    r->steps = calloc(r->count, sizeof *r->steps);
-    for (size_t i = 0; i < r->count; i++) {
-        char name[32];
-        if (!r->steps) {
+    r->root = run_step_new(NULL, RUN_SEQUENCE, r->name);
+    for (int i = 0; r->root && i < steps; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d", i + 1);
+        struct run_step *s = run_step_new(r->root, RUN_LEAF, name);
+        if (!s) {
             abort();
         }
-        snprintf(name, sizeof name, "s%zu", i + 1);
-        r->steps[i].name = text(name);
-        memcpy(r->steps[i].definition, HASH, sizeof r->steps[i].definition);
-        record_init(&r->steps[i].record);
+        memcpy(s->definition, HASH, sizeof s->definition);
+    }
+    d->lease.key = str_format("run/%s", id);
+    snprintf(d->lease.owner, sizeof d->lease.owner, "pid 4711 (run)");
+    if (!r->root || !run_step_make_keys(r->root, id) || !d->lease.key) {
+        abort();
     }
 }
 
 hardy_status drafts_load(struct drafts *d, struct store *store, const char *id,
                          hardy_error *error) {
     init(d);
-    return run_load(store, id, &d->run, error);
+    hardy_status status = run_load(store, id, &d->run, error);
+    return status == HARDY_OK ? run_lease_load(store, id, &d->lease, error) : status;
 }
 
 void drafts_free(struct drafts *d) {
     run_free(&d->run);
-    for (size_t i = 0; i < 3; i++) {
+    run_lease_free(&d->lease);
+    for (size_t i = 0; i < 4; i++) {
         buf_free(&d->values[i]);
     }
 }
 
-size_t drafts_step(const struct drafts *d) {
-    size_t i = 0;
-    while (i < d->run.count && d->run.steps[i].record.state == RECORD_DONE) {
-        i++;
+struct run_step *drafts_step(const struct drafts *d) {
+    const struct run_step *root = d->run.root;
+    for (size_t i = 0; i < root->count; i++) {
+        if (root->children[i]->record.state != RECORD_DONE) {
+            return root->children[i];
+        }
     }
-    return i;
+    return NULL;
 }
 
 /* --- operations ------------------------------------------------------------------------------- */
 
 static void add_run(struct drafts *d, enum store_op_kind kind) {
-    struct store_op *op = &d->ops[d->count];
-    struct buf *value = &d->values[d->count++];
-    *op = (struct store_op){.kind = kind,
-                            .row_kind = "run",
-                            .key = d->run.id,
-                            .if_fence = d->run.fence,
-                            .fence = d->run.fence};
-    if (kind != STORE_REQUIRE) {
-        buf_reset(value);
-        run_encode(&d->run, value);
-        op->value = value->data;
-        op->len = value->len;
-    }
+    struct buf *value = &d->values[d->count];
+    buf_reset(value);
+    run_encode(&d->run, value);
+    d->ops[d->count++] = (struct store_op){.kind = kind,
+                                           .row_kind = "run",
+                                           .key = d->run.id,
+                                           .if_fence = STORE_ANY_FENCE,
+                                           .fence = 1,
+                                           .value = value->data,
+                                           .len = value->len};
+}
+
+static void add_lease(struct drafts *d, int64_t wall) {
+    int64_t before = d->lease.fence++;
+    d->lease.until = moment_after(BOOT, wall, wall, 30 * HARDY_SECOND);
+    run_lease_op(&d->lease, before, &d->values[d->count], &d->ops[d->count]);
+    d->count++;
 }
 
 static void add_record(struct drafts *d, const struct record *r, int64_t before) {
@@ -92,13 +103,14 @@ static void add_record(struct drafts *d, const struct record *r, int64_t before)
     record_op(r, before, value, &d->ops[d->count++]);
 }
 
-static void start(struct drafts *d, size_t step, int64_t wall) {
-    struct run_step *s = &d->run.steps[step];
+static void start(struct drafts *d, struct run_step *s, int64_t wall) {
     struct record *r = &s->record;
     int64_t before = r->state == RECORD_PENDING ? -1 : r->fence;
     if (before < 0) {
+        record_free(r);
+        record_init(r);
         r->row_kind = text("step");
-        r->key = run_step_key(d->run.id, step, s->name);
+        r->key = text(s->key);
         r->name = text(s->name);
         r->params = text("{\"run\":[\"true\"]}");
         r->idempotency_key = text(HASH);
@@ -117,31 +129,35 @@ void draft_begin(struct drafts *d, int64_t wall) {
     d->count = 0;
     d->run.created = wall;
     add_run(d, STORE_INSERT);
-    start(d, 0, wall);
+    add_lease(d, wall);
+    start(d, d->run.root->children[0], wall);
 }
 
 void draft_go_on(struct drafts *d, const char *output, int64_t wall) {
-    size_t step = drafts_step(d);
-    struct record *r = &d->run.steps[step].record;
-    bool last = step + 1 == d->run.count;
+    struct record *r = &drafts_step(d)->record;
     d->count = 0;
+    d->ops[d->count++] = run_lease_require(&d->lease);
     r->state = RECORD_DONE;
     r->ended = wall;
     r->output = text(output);
     r->output_len = strlen(output);
-    if (last) {
-        d->run.state = RUN_DONE;
-        d->run.ended = wall;
-    }
-    add_run(d, last ? STORE_UPDATE : STORE_REQUIRE);
     add_record(d, r, r->fence);
-    if (!last) {
-        start(d, step + 1, wall);
+    if (drafts_step(d)) {
+        start(d, drafts_step(d), wall);
+        return;
     }
+    d->run.state = RUN_DONE;
+    d->run.ended = wall;
+    add_run(d, STORE_UPDATE);
+}
+
+void draft_take_over(struct drafts *d, int64_t wall) {
+    d->count = 0;
+    add_lease(d, wall);
 }
 
 void draft_again(struct drafts *d, int64_t wall) {
     d->count = 0;
-    add_run(d, STORE_REQUIRE);
+    d->ops[d->count++] = run_lease_require(&d->lease);
     start(d, drafts_step(d), wall);
 }
