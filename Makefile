@@ -21,7 +21,7 @@ demo-gateway demo-incident: ## one half of it
 	@tools/build.sh build -Dtests=false
 	@tools/demo.sh $(@:demo-%=%)
 
-test: ## builds with both compilers and the sanitizers, and runs every test (about ten minutes)
+test: ## builds with both compilers and the sanitizers, and runs every test (about eight minutes)
 	@tools/packages.sh build run test
 	@tools/test.sh
 

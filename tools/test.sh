@@ -19,7 +19,7 @@ exec </dev/null
 
 passed=0 failed=0 skipped=0
 out=$(mktemp -d) || exit 2
-trap 'rm -rf "$out"' EXIT
+trap end EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -29,16 +29,49 @@ title() { printf '\n== %s (%d min %02d s)\n' "$1" $((SECONDS / 60)) $((SECONDS %
 step() {
     local name=$1
     shift
-    if "$@" >"$out/step" 2>&1; then
-        tail -n 1 "$out/step"
+    "$@" >"$out/step" 2>&1
+    stepped "$name" $? "$out/step"
+}
+
+# stepped NAME STATUS OUTPUT: it ended
+stepped() {
+    if [ "$2" = 0 ]; then
+        tail -n 1 "$3"
         passed=$((passed + 1))
         return 0
     fi
     failed=$((failed + 1))
-    printf 'FAILED: %s\n' "$name"
+    printf 'FAILED: %s\n' "$1"
     # of a build: from the first command that failed; else the end
-    { sed -n '/^FAILED: /,$p' "$out/step" | head -n 60 | grep . || tail -n 60 "$out/step"; } | sed 's/^/    /'
+    { sed -n '/^FAILED: /,$p' "$3" | head -n 60 | grep . || tail -n 60 "$3"; } | sed 's/^/    /'
     return 1
+}
+
+# build_ahead NAME...: these builds are made in turn while tests run, for many tests wait more than they compute.
+# The builds get what the tests leave of the processors; that needs a session of their own as well, for
+# Linux may share the processors among sessions first.
+builder=
+build_ahead() {
+    # shellcheck disable=SC2016 # expanded by the shell within
+    exec 3< <(exec setsid bash -c '{ echo 5 >/proc/self/autogroup; } 2>/dev/null
+        for name in "${@:2}"; do
+            nice -n 5 tools/test_build.sh "$name" "build-$name" >"$1/$name" 2>&1
+            echo $?
+        done' - "$out" "$@")
+    builder=$!
+}
+
+# built NAME TEXT: waits for the next of them
+built() {
+    local status
+    read -r status <&3 || status=1
+    stepped "$2" "$status" "$out/$1"
+}
+
+# shellcheck disable=SC2317 # called when it ends
+end() {
+    [ -z "$builder" ] || kill -TERM -- "-$builder" 2>/dev/null
+    rm -rf "$out"
 }
 
 # tests LABEL DIR MESON-TEST-OPTION...: runs tests of a build and adds them up
@@ -82,35 +115,38 @@ if [ -f build/meson-info/intro-compilers.json ] && ! grep -q '"id": "gcc"' build
     gcc_dir=build-gcc
 fi
 
+# Some tests wait for time to pass, so there are more of them at once than processors. What cannot bear that
+# is declared `is_parallel: false`; what takes long has a `priority`, about its seconds, and begins early.
+waiting=(--num-processes $(($(nproc) * 2 + 1)))
+export TSAN_ONLY='policy guard store tsan -no-tsan -crash -long'
+
 if [ "${1:-}" = long ]; then
     title 'gcc, long tests'
-    CC=gcc step 'build with gcc' tools/build.sh $gcc_dir &&
+    step 'build with gcc' tools/test_build.sh gcc $gcc_dir &&
         tests gcc $gcc_dir --suite long
 else
     title 'lint'
     step 'lint' tools/lint.sh
 
     title 'gcc, all tests'
-    CC=gcc step 'build with gcc' tools/build.sh $gcc_dir &&
-        tests gcc $gcc_dir --no-suite long --timeout-multiplier 2
+    step 'build with gcc' tools/test_build.sh gcc $gcc_dir
+    gcc_status=$?
+    build_ahead asan clang tsan
+    [ $gcc_status -ne 0 ] ||
+        tests gcc $gcc_dir --no-suite long --timeout-multiplier 2 "${waiting[@]}"
+
+    title 'AddressSanitizer and UndefinedBehaviorSanitizer'
+    built asan 'build with ASan and UBSan' &&
+        tests asan+ubsan build-asan --no-suite long --no-suite lint --no-suite no-asan \
+            --timeout-multiplier 4 "${waiting[@]}" "${wrapper[@]}"
 
     title 'clang, unit tests'
-    CC=clang step 'build with clang' tools/build.sh build-clang &&
+    built clang 'build with clang' &&
         tests clang build-clang --suite unit --no-suite long --timeout-multiplier 2
 
-    # A sanitizer's instrumentation makes the compiler warn of what is not there; the warnings that
-    # count were looked at in the two builds above.
-    title 'AddressSanitizer and UndefinedBehaviorSanitizer'
-    CC=gcc step 'build with ASan and UBSan' tools/build.sh build-asan -Db_sanitize=address,undefined \
-        -Dwerror=false &&
-        tests asan+ubsan build-asan --no-suite long --no-suite lint --no-suite no-asan \
-            --timeout-multiplier 4 "${wrapper[@]}"
-
     title 'ThreadSanitizer: policy, guard, store, and what is tagged tsan'
-    only='policy guard store tsan -no-tsan -crash -long'
-    if CC=clang ONLY=$only step 'build with TSan' tools/build.sh build-tsan -Db_sanitize=thread \
-        -Db_lundef=false -Dwerror=false; then
-        read -ra words <<<"$only"
+    if built tsan 'build with TSan'; then
+        read -ra words <<<"$TSAN_ONLY"
         mapfile -t names < <(python3 tools/tests.py select build-tsan "${words[@]}" | sed -n 's/^test //p')
         tests tsan build-tsan --timeout-multiplier 6 "${wrapper[@]}" "${names[@]}"
     fi

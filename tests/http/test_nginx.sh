@@ -99,7 +99,7 @@ CONF
 }
 port=''
 for ((try = 0; try < 20; try++)); do
-    port=$((20000 + RANDOM % 30000))
+    port=$((20000 + RANDOM % 12000)) # below those of connections
     start $port && break
     port=''
 done

@@ -2,16 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # /health/live and /health/ready as an orchestrator asks for them: cached, immediate, and no details to
 # strangers.
+. "$(dirname "$0")/../../tools/free_port.sh"
 . "$(dirname "$0")/../tap.sh"
 PATH=$PATH:/usr/sbin:/sbin
 command -v curl >/dev/null || {
     skip 'health over HTTP' 'curl is not here'
     exit 0
 }
-while :; do
-    port=$((20000 + RANDOM % 20000))
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-done
+port=$(free_port)
 cat >c.yaml <<EOF
 health: {listen: "0.0.0.0:$port", hosts: [payments.internal]}
 checks:
