@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ENCODED = 16 << 20 };
+enum { MAX_ENCODED = 16 << 20, MAX_PARAMS = 64 << 10, MAX_SHOWN = 130 };
 
 static const char *const state_words[] = {"pending",  "running", "done",   "failed",
                                           "in_doubt", "waiting", "skipped"};
@@ -31,6 +31,8 @@ void record_free(struct record *r) {
     free(r->detail);
     free(r->idempotency_key);
     free(r->params);
+    free(r->owner);
+    free(r->claim);
     record_init(r);
 }
 
@@ -49,6 +51,30 @@ hardy_status record_fingerprint(const char *scope, const char *name, const char 
     }
     buf_free(&canonical);
     return status;
+}
+
+char *record_params(const char *params) {
+    size_t len = strlen(params); /* it is told by its fingerprint; this is for people */
+    return len > MAX_PARAMS ? str_format("{\"bytes\":%zu}", len) : str_dup(params);
+}
+
+/* Both are named, long ones around the place where they begin to differ. */
+hardy_status record_mismatch(const struct record *r, const char *params, hardy_error *error) {
+    const char *was = r->params ? r->params : "(not recorded)";
+    size_t same = 0;
+    while (was[same] && was[same] == params[same]) {
+        same++;
+    }
+    size_t skip = strlen(was) + strlen(params) > 2 * MAX_SHOWN && same > MAX_SHOWN / 2
+                      ? same - MAX_SHOWN / 4
+                      : 0;
+    while (skip > 0 && ((unsigned char)was[skip] & 0xc0) == 0x80) {
+        skip--;
+    }
+    return fail(error, HARDY_E_MISMATCH, NULL,
+                "the key %.60s was used for other parameters: %s%.*s; now: %s%.*s", r->key,
+                skip ? "..." : "", MAX_SHOWN, was + skip, skip ? "..." : "", MAX_SHOWN,
+                params + skip);
 }
 
 /* Bytes that are not UTF-8 would not come back from a JSON string as they were, and control
@@ -119,6 +145,15 @@ void record_encode(const struct record *r, struct buf *out) {
         json_out_key(&j, "params");
         json_out_raw(&j, r->params);
     }
+    if (r->owner) {
+        json_out_member_string(&j, "owner", r->owner);
+        if (r->claim) {
+            json_out_member_string(&j, "claim", r->claim);
+        }
+        moment_put(&j, "lease", &r->lease);
+        field_put_time(&j, "ended_by", r->ended_by);
+        field_put_time(&j, "ttl", r->ttl);
+    }
     encode_output(&j, r);
     json_out_object_end(&j);
 }
@@ -186,6 +221,11 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     const json_t *params = json_object_get(o, "params");
     if (params)
         out->params = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
+    out->owner = field_text(o, "owner");
+    out->claim = field_text(o, "claim");
+    moment_get(o, "lease", &out->lease);
+    out->ended_by = field_time(o, "ended_by");
+    out->ttl = field_time(o, "ttl");
     decode_output(o, out);
     json_decref(o);
     if (!known || !out->row_kind || !out->key || !out->name) {
@@ -231,15 +271,16 @@ static void put_wall(struct json_out *j, const char *key, int64_t wall) {
     json_out_string(j, text);
 }
 
-/* The output as its reader wants it: JSON when it is an object or array, else text. */
+/* The output as its reader wants it: JSON when it is an object or array, else text. What an owner
+ * gave as its result is JSON whatever it is. */
 static void put_output(struct json_out *j, const struct record *r) {
     json_out_key(j, "output");
-    if (!r->output) {
+    if (!r->output || (r->owner && r->output_len == 0)) {
         json_out_null(j);
         return;
     }
     size_t start = strspn(r->output, " \t\r\n");
-    if ((r->output[start] == '{' || r->output[start] == '[') &&
+    if ((r->owner || r->output[start] == '{' || r->output[start] == '[') &&
         json_check(r->output, r->output_len, NULL) == HARDY_OK)
         json_out_raw(j, r->output);
     else
@@ -285,6 +326,14 @@ void record_members_to_json(const struct record *r, const char *state, struct js
     if (r->params) {
         json_out_key(j, "params");
         json_out_raw(j, r->params);
+    }
+    if (r->owner) {
+        json_out_member_string(j, "owner", r->owner);
+        json_out_key(j, "fence");
+        json_out_int(j, r->fence);
+    }
+    if (moment_is_set(&r->lease)) {
+        put_wall(j, "lease_expires", r->lease.wall);
     }
     put_output(j, r);
 }
