@@ -138,6 +138,19 @@ void action_look(struct record *r, const struct moment *now) {
     }
 }
 
+const char *const action_kinds[ACTION_KINDS] = {ACTION_ROW, "remedy"};
+
+hardy_status action_find(struct store *store, const char *key, struct record *out,
+                         hardy_error *error) {
+    for (size_t i = 0; i < ACTION_KINDS; i++) {
+        hardy_status status = record_load(store, action_kinds[i], key, out, error);
+        if (status != HARDY_E_NOT_FOUND) {
+            return status;
+        }
+    }
+    return fail(error, HARDY_E_NOT_FOUND, "", "there is no action `%s`", key);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static hardy_status no_memory(const struct action *a, hardy_error *error) {
@@ -259,9 +272,11 @@ static hardy_status renew(struct action *a, const struct store_row *row,
 
 static hardy_status in_doubt(const struct action *a, hardy_error *error) {
     const struct record *r = &a->record;
-    return fail(error, HARDY_E_IN_DOUBT, NULL,
-                "%s is in doubt: %s; find out whether it took effect, then resolve it", r->key,
-                r->detail ? r->detail : "nobody knows how it ended");
+    return fail(
+        error, HARDY_E_IN_DOUBT, NULL,
+        "%s is in doubt: %s; find out whether it took effect, then settle it: hardy actions "
+        "resolve KEY --done, --retry or --fail",
+        r->key, r->detail ? r->detail : "nobody knows how it ended");
 }
 
 static hardy_status begin(struct action *a, const struct store_row *row, struct change_write *write,

@@ -87,6 +87,13 @@ hardy_status action_decide(void *ctx, const struct store_row *row, struct change
 void action_look(struct record *r, const struct moment *now);
 /* Whether it is run by an owner that may still be silent; `left` (may be NULL): for how long. */
 bool action_runs(const struct record *r, const struct moment *now, int64_t *left);
+/* What has effects once and is listed as actions: what ran under a key, and remedies of incidents.
+ * Steps are under workflows. */
+#define ACTION_KINDS 2
+extern const char *const action_kinds[ACTION_KINDS];
+/* The record under `key`, of whichever of these kinds. E_NOT_FOUND. */
+hardy_status action_find(struct store *store, const char *key, struct record *out,
+                         hardy_error *error);
 /* E_INVALID: not a key, and why. */
 hardy_status action_check_key(const char *key, hardy_error *error);
 #endif

@@ -4,24 +4,26 @@
 
 enum { MOST_TRIES = 50 };
 
-void change_write_init(struct change_write *w) {
+static void write_init(struct change_write *w) {
     *w = (struct change_write){0};
     buf_init(&w->value, STORE_VALUE_MAX);
 }
 
-void change_write_free(struct change_write *w) {
+static void write_free(struct change_write *w) {
     buf_free(&w->value);
     w->wanted = false;
 }
 
-hardy_status change_look(const struct change *c, struct store *store, struct change_write *write,
-                         hardy_error *error) {
+/* Reads the row and has it judged. */
+static hardy_status look(const struct change *c, struct store *store, struct change_write *write,
+                         bool *undecided, hardy_error *error) {
     struct store_row row;
     hardy_error why;
     hardy_error_init(&why, sizeof why);
-    change_write_free(write);
+    write_free(write);
     hardy_status status = store_get(store, c->row_kind, c->key, &row, &why);
-    if (status != HARDY_OK && status != HARDY_E_NOT_FOUND) {
+    *undecided = status != HARDY_OK && status != HARDY_E_NOT_FOUND;
+    if (*undecided) {
         if (error) {
             *error = why;
         }
@@ -42,7 +44,8 @@ hardy_status change_look(const struct change *c, struct store *store, struct cha
     return status;
 }
 
-bool change_again(const struct change *c, unsigned *tries, hardy_status *status,
+/* How a write went: true, somebody else was faster, look again. */
+static bool again(const struct change *c, unsigned *tries, hardy_status *status,
                   hardy_error *error) {
     if (*status != HARDY_E_FENCED && *status != HARDY_E_EXISTS) {
         return false;
@@ -61,19 +64,73 @@ hardy_status change_apply(const struct change *c, struct store *store, int64_t d
     struct change_write write;
     hardy_status answer, status;
     unsigned tries = 0;
-    change_write_init(&write);
+    bool undecided;
+    write_init(&write);
     do {
-        status = answer = change_look(c, store, &write, error);
+        status = answer = look(c, store, &write, &undecided, error);
         if (!write.wanted) {
             break;
         }
         status = store_apply(store, &write.op, 1, deadline, NULL, error);
-    } while (change_again(c, &tries, &status, error));
+    } while (again(c, &tries, &status, error));
     if (write.wanted && status == HARDY_OK) {
         status = answer;
     }
-    change_write_free(&write);
+    write_free(&write);
     return status;
+}
+
+/* --- on the loop ------------------------------------------------------------------------------ */
+
+static void finish(struct change_run *run, hardy_status status, const hardy_error *error) {
+    write_free(&run->write);
+    run->done(run, status, error);
+}
+
+static void attempt(struct change_run *run);
+
+static void on_written(struct batch *batch, hardy_status status) {
+    struct change_run *run = batch->ctx;
+    if (again(run->change, &run->tries, &status, &batch->error)) {
+        attempt(run);
+    } else if (status == HARDY_OK) {
+        finish(run, run->answer, &run->error);
+    } else {
+        run->undecided = true;
+        finish(run, status, &batch->error);
+    }
+}
+
+static void attempt(struct change_run *run) {
+    hardy_error_init(&run->error, sizeof run->error);
+    run->answer = look(run->change, run->store, &run->write, &run->undecided, &run->error);
+    if (run->write.wanted) {
+        batch_submit(&run->batch, run->loop, run->store, &run->write.op, 1, on_written, run);
+    } else {
+        finish(run, run->answer, &run->error);
+    }
+}
+
+static void on_begin(struct loop_post *post) {
+    struct change_run *run = post->ctx;
+    loop_release(run->loop);
+    attempt(run);
+}
+
+void change_start(struct change_run *run, struct loop *loop, struct store *store,
+                  const struct change *change,
+                  void (*done)(struct change_run *run, hardy_status status,
+                               const hardy_error *error),
+                  void *ctx) {
+    *run = (struct change_run){.change = change,
+                               .loop = loop,
+                               .store = store,
+                               .done = done,
+                               .ctx = ctx,
+                               .post = {.fn = on_begin, .ctx = run}};
+    write_init(&run->write);
+    loop_hold(loop);
+    loop_post(loop, &run->post);
 }
 
 int64_t change_next_fence(const struct store_row *row, int64_t wall) {

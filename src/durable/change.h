@@ -3,11 +3,11 @@
 #define DURABLE_CHANGE_H
 /*
  * One row becomes another by a decision: what is there is read, judged, and written on the
- * condition that it is still what was read. When it is not, it is judged once more. Whoever decides
- * does no I/O, so that the same decision is made on the loop (change_look(), change_again()) and in
- * a thread that may wait (change_apply()).
+ * condition that it is still what was read; when it is not, it is judged once more. Whoever decides
+ * does no I/O, so that the same decision is made on a loop (change_start()) and in a thread that
+ * may wait (change_apply()).
  */
-#include "store/store.h"
+#include "durable/batch.h"
 
 struct change_write { /* what a decision wants written */
     bool wanted;
@@ -24,18 +24,32 @@ struct change { /* borrowed until the end */
     void *ctx;
 };
 
-void change_write_init(struct change_write *w);
-void change_write_free(struct change_write *w);
-/* Reads the row and has it judged. */
-hardy_status change_look(const struct change *c, struct store *store, struct change_write *write,
-                         hardy_error *error);
-/* How a write went: true, somebody else was faster, look again; `tries` counts. When that never
- * ends it is E_EXHAUSTED, in `status`. */
-bool change_again(const struct change *c, unsigned *tries, hardy_status *status,
-                  hardy_error *error);
-/* All of it, waiting until `deadline` (monotonic); for code that is not on a loop. */
+/* All of it, waiting until `deadline` (monotonic); for code that is not on a loop. E_EXHAUSTED:
+ * others changed the row each time before it could be written. Else what decide() says, or the
+ * store's failure. */
 hardy_status change_apply(const struct change *c, struct store *store, int64_t deadline,
                           hardy_error *error);
+
+/* The same on the loop, which waits for nobody but for reading the row. `done` comes from
+ * loop_run(), which is kept alive until then, never from inside this call. */
+struct change_run { /* caller-owned until `done` */
+    const struct change *change;
+    struct loop *loop;
+    struct store *store;
+    void (*done)(struct change_run *run, hardy_status status, const hardy_error *error);
+    void *ctx;
+    struct loop_post post;
+    struct batch batch;
+    struct change_write write;
+    hardy_status answer;
+    hardy_error error; /* of the answer */
+    unsigned tries;
+    bool undecided; /* for `done`: the store failed, and decide() had nothing to say about it */
+};
+void change_start(
+    struct change_run *run, struct loop *loop, struct store *store, const struct change *change,
+    void (*done)(struct change_run *run, hardy_status status, const hardy_error *error), void *ctx);
+
 /* The fence of the row's next state. A new row begins at the wall clock's milliseconds: one that is
  * made again under a key that was used before never gets a fence that somebody may still hold. */
 int64_t change_next_fence(const struct store_row *row, int64_t wall);

@@ -47,6 +47,9 @@ static hardy_status other_version(struct checkpoint *c, hardy_error *error) {
         return fail(error, HARDY_E_EXISTS, NULL, "the checkpoint %s is there already, version %lld",
                     q->id, (long long)c->version);
     }
+    if (q->if_version == CHECKPOINT_THERE) {
+        return fail(error, HARDY_E_FENCED, NULL, "the checkpoint %s is not there", q->id);
+    }
     if (c->version < 0) {
         return fail(error, HARDY_E_FENCED, NULL,
                     "the checkpoint %s is not there, so it has no version %lld", q->id,
@@ -64,9 +67,10 @@ hardy_status checkpoint_decide(void *ctx, const struct store_row *row, struct ch
     bool there = row && !is_expired(row, q->wall);
     c->version = there ? row->fence : -1;
     c->created = !there;
-    bool fits = q->if_version == CHECKPOINT_ANY   ? true
-                : q->if_version == CHECKPOINT_NEW ? !there
-                                                  : q->if_version == c->version;
+    bool fits = q->if_version == CHECKPOINT_ANY     ? true
+                : q->if_version == CHECKPOINT_NEW   ? !there
+                : q->if_version == CHECKPOINT_THERE ? there
+                                                    : q->if_version == c->version;
     if (!fits) {
         return other_version(c, error);
     }
@@ -100,6 +104,6 @@ hardy_status checkpoint_get(struct store *store, const char *id, int64_t wall,
         store_row_free(out);
         status = HARDY_E_NOT_FOUND;
     }
-    return status == HARDY_E_NOT_FOUND ? fail(error, status, NULL, "there is no checkpoint %s", id)
+    return status == HARDY_E_NOT_FOUND ? fail(error, status, "", "there is no checkpoint %s", id)
                                        : status;
 }

@@ -12,9 +12,10 @@
 #define CHECKPOINT_ROW "checkpoint"
 #define CHECKPOINT_ID_MAX 200
 #define CHECKPOINT_VALUE_MAX ((size_t)8 << 20)
-/* As `if_version`: whatever is there; only when nothing is. */
+/* As `if_version`: whatever is there; only when nothing is; only when something is. */
 #define CHECKPOINT_ANY (-1)
 #define CHECKPOINT_NEW (-2)
+#define CHECKPOINT_THERE (-3)
 
 enum checkpoint_verb { CHECKPOINT_PUT, CHECKPOINT_DELETE };
 
@@ -22,7 +23,7 @@ struct checkpoint_request { /* borrowed while it is decided */
     enum checkpoint_verb verb;
     const char *id;     /* [A-Za-z0-9][A-Za-z0-9._:@/-]{0,199} */
     int64_t wall;       /* the present */
-    int64_t if_version; /* or CHECKPOINT_ANY, CHECKPOINT_NEW */
+    int64_t if_version; /* or CHECKPOINT_ANY, _NEW, _THERE */
     const char *value;  /* put: JSON */
     int64_t ttl;        /* put: how long it is kept from now on, above 0; HARDY_NEVER */
 };

@@ -61,6 +61,11 @@ char *record_params(const char *params) {
 /* Both are named, long ones around the place where they begin to differ. */
 hardy_status record_mismatch(const struct record *r, const char *params, hardy_error *error) {
     const char *was = r->params ? r->params : "(not recorded)";
+    struct buf canonical;
+    buf_init(&canonical, MAX_ENCODED);
+    if (json_canonical(params, strlen(params), &canonical, NULL) == HARDY_OK) {
+        params = canonical.data;
+    }
     size_t same = 0;
     while (was[same] && was[same] == params[same]) {
         same++;
@@ -71,10 +76,12 @@ hardy_status record_mismatch(const struct record *r, const char *params, hardy_e
     while (skip > 0 && ((unsigned char)was[skip] & 0xc0) == 0x80) {
         skip--;
     }
-    return fail(error, HARDY_E_MISMATCH, NULL,
-                "the key %.60s was used for other parameters: %s%.*s; now: %s%.*s", r->key,
-                skip ? "..." : "", MAX_SHOWN, was + skip, skip ? "..." : "", MAX_SHOWN,
-                params + skip);
+    hardy_status status =
+        fail(error, HARDY_E_MISMATCH, NULL,
+             "the key %.60s was used for other parameters: %s%.*s; now: %s%.*s", r->key,
+             skip ? "..." : "", MAX_SHOWN, was + skip, skip ? "..." : "", MAX_SHOWN, params + skip);
+    buf_free(&canonical);
+    return status;
 }
 
 /* Bytes that are not UTF-8 would not come back from a JSON string as they were, and control
@@ -179,6 +186,19 @@ static void decode_output(const json_t *o, struct record *out) {
     }
 }
 
+/* As people write it: 0.1, where jansson would write all 17 digits. */
+static char *params_text(const json_t *params) {
+    char *text = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
+    struct buf canonical;
+    buf_init(&canonical, MAX_ENCODED);
+    if (!text || json_canonical(text, strlen(text), &canonical, NULL) != HARDY_OK) {
+        buf_free(&canonical);
+        return text;
+    }
+    free(text);
+    return buf_take(&canonical);
+}
+
 hardy_status record_decode(const struct store_row *row, struct record *out, hardy_error *error) {
     json_error_t why;
     json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
@@ -220,7 +240,7 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     moment_get(o, "until", &out->until);
     const json_t *params = json_object_get(o, "params");
     if (params)
-        out->params = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
+        out->params = params_text(params);
     out->owner = field_text(o, "owner");
     out->claim = field_text(o, "claim");
     moment_get(o, "lease", &out->lease);
@@ -330,7 +350,7 @@ void record_members_to_json(const struct record *r, const char *state, struct js
     if (r->owner) {
         json_out_member_string(j, "owner", r->owner);
         json_out_key(j, "fence");
-        json_out_int(j, r->fence);
+        json_out_int(j, r->ended_by ? r->ended_by : r->fence); /* as its owner knows it */
     }
     if (moment_is_set(&r->lease)) {
         put_wall(j, "lease_expires", r->lease.wall);

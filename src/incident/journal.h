@@ -7,7 +7,7 @@
  * until it has: nothing is done that is not recorded.
  */
 #include "incident/incident.h"
-#include "work/batch.h"
+#include "durable/batch.h"
 
 struct journal_note {
     char *what, *detail, *key, *value;

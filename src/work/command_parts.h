@@ -6,7 +6,7 @@
  */
 #include "drive/drive.h"
 #include "io/shim.h"
-#include "work/batch.h"
+#include "durable/batch.h"
 #include "work/command.h"
 #include "work/ending.h"
 #include "work/place.h"

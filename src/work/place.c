@@ -7,6 +7,7 @@
 #include "io/lock.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* `NAME-steps` beside the database itself, whatever name and link it is called by: processes that
@@ -70,4 +71,18 @@ hardy_status step_place_lock(const struct step_place *p, int *fd, hardy_error *e
         *error = why;
     }
     return status;
+}
+
+hardy_status step_place_check(const char *state, hardy_error *error) {
+    struct stat file, steps;
+    char *folder = folder_of(state);
+    bool emptied = folder && stat(state, &file) == 0 && file.st_size == 0 &&
+                   stat(folder, &steps) == 0 && S_ISDIR(steps.st_mode);
+    free(folder);
+    return emptied
+               ? fail(error, HARDY_E_CORRUPT, state,
+                      "is empty, though steps were recorded in it; bring it back from a copy, or "
+                      "remove it and %s-steps to begin anew",
+                      state)
+               : HARDY_OK;
 }

@@ -6,7 +6,7 @@
  * runner_wait.c (steps that wait). */
 #include "durable/lease.h"
 #include "io/list.h"
-#include "work/batch.h"
+#include "durable/batch.h"
 #include "work/expand.h"
 #include "work/place.h"
 #include "work/probe.h"

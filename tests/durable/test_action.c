@@ -199,23 +199,24 @@ ON_BOTH(an_end_is_one_end) {
 
 /* Read before the end, written after it: the condition must not hold any more. */
 ON_BOTH(a_late_renewal_undoes_nothing) {
-    struct change_write write;
+    struct change_write write = {0};
     struct store_row row;
     assert_int_equal(begin(), HARDY_OK);
-    struct action_request q = {.verb = ACTION_RENEW,
-                               .key = "order-1",
-                               .fence = last.record.fence,
-                               .lease = LEASE,
-                               .now = {BOOT, now, wall}};
+    const struct action_request q = {.verb = ACTION_RENEW,
+                                     .key = "order-1",
+                                     .fence = last.record.fence,
+                                     .lease = LEASE,
+                                     .now = {BOOT, now, wall}};
     struct action late;
-    change_write_init(&write);
+    buf_init(&write.value, STORE_VALUE_MAX);
     assert_int_equal(action_init(&late, &q, NULL), HARDY_OK);
-    const struct change change = {ACTION_ROW, "order-1", action_decide, &late};
-    assert_int_equal(change_look(&change, store, &write, NULL), HARDY_OK);
+    assert_int_equal(store_get(store, ACTION_ROW, "order-1", &row, NULL), HARDY_OK);
+    assert_int_equal(action_decide(&late, &row, &write, NULL), HARDY_OK);
     assert_true(write.wanted);
+    store_row_free(&row);
     assert_int_equal(complete(q.fence, "1"), HARDY_OK);
     assert_int_equal(store_apply(store, &write.op, 1, HARDY_NEVER, NULL, NULL), HARDY_E_FENCED);
-    change_write_free(&write);
+    buf_free(&write.value);
     action_free(&late);
     assert_int_equal(store_get(store, ACTION_ROW, "order-1", &row, NULL), HARDY_OK);
     assert_non_null(strstr(row.value, "\"done\""));

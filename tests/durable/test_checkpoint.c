@@ -53,12 +53,13 @@ static void holds(const char *id, const char *value, int64_t version) {
 
 static void versions_once(void) {
     holds("job/1", NULL, 0);
+    assert_int_equal(put("job/1", CHECKPOINT_THERE, "1"), HARDY_E_FENCED);
     assert_int_equal(put("job/1", CHECKPOINT_ANY, "{\"n\": 1}"), HARDY_OK);
     assert_true(last.created);
     int64_t first = last.version;
     assert_true(first > 0 && first < INT64_C(1) << 53);
     holds("job/1", "{\"n\": 1}", first);
-    assert_int_equal(put("job/1", CHECKPOINT_ANY, "2"), HARDY_OK);
+    assert_int_equal(put("job/1", CHECKPOINT_THERE, "2"), HARDY_OK);
     assert_false(last.created);
     int64_t second = last.version;
     assert_true(second > first);
