@@ -4,8 +4,8 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
+#include "durable/folder.h"
 #include "io/file.h"
-#include "work/place.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +60,7 @@ static hardy_status open_all(const struct options *o, enum session_access access
             return status;
         }
     }
-    status = step_place_check(s->state.path, error);
+    status = steps_check(s->state.path, error);
     if (status == HARDY_OK) {
         status = open_store(s, access, purpose, error);
     }

@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/inside.h"
+#include "durable/folder.h"
 #include "http/problem.h"
 #include "io/file.h"
-#include "work/place.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static hardy_status make_folder(const char *state, hardy_error *error) {
 static hardy_status open_store(struct daemon *d, hardy_error *error) {
     const struct store_options options = {
         .path = d->options.state, .create = true, .purpose = "serve"};
-    hardy_status status = d->options.state ? step_place_check(d->options.state, error) : HARDY_OK;
+    hardy_status status = d->options.state ? steps_check(d->options.state, error) : HARDY_OK;
     return status == HARDY_OK ? store_open(&options, &d->store, error) : status;
 }
 

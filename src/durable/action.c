@@ -93,6 +93,7 @@ hardy_status action_init(struct action *a, const struct action_request *request,
     case ACTION_RENEW:
         return check_lease(request->lease, error);
     case ACTION_COMPLETE:
+    case ACTION_SETTLE:
         return request->result ? check_json("result", request->result, ACTION_RESULT_MAX, error)
                                : HARDY_OK;
     case ACTION_FAIL:
@@ -379,6 +380,31 @@ static hardy_status go_on(struct action *a, const struct store_row *row, struct 
     return done && !r->output ? no_memory(a, error) : want(a, row, write, HARDY_OK);
 }
 
+static hardy_status settle(struct action *a, const struct store_row *row,
+                           struct change_write *write, hardy_error *error) {
+    const struct action_request *q = a->request;
+    struct record *r = &a->record;
+    int64_t left;
+    if (!row) {
+        return fail(error, HARDY_E_NOT_FOUND, NULL, "there is no action %s", q->key);
+    }
+    if (!r->owner) {
+        return fail(error, HARDY_E_UNSUPPORTED, NULL,
+                    "%s ran under hardy exec: hardy actions resolve settles it", r->key);
+    }
+    if (action_runs(r, &q->now, &left)) {
+        return running(a, left, error);
+    }
+    if (r->state != RECORD_STARTED && r->state != RECORD_IN_DOUBT) {
+        return fail(error, HARDY_E_CLOSED, NULL, "%s is %s, not in doubt", r->key,
+                    record_state_text(r->state));
+    }
+    record_settle(r, q->how, q->result ? q->result : "null", q->owner ? q->owner : "its program",
+                  q->now.wall);
+    r->fence = change_next_fence(row, q->now.wall);
+    return want(a, row, write, HARDY_OK);
+}
+
 hardy_status action_decide(void *ctx, const struct store_row *row, struct change_write *write,
                            hardy_error *error) {
     struct action *a = ctx;
@@ -388,6 +414,12 @@ hardy_status action_decide(void *ctx, const struct store_row *row, struct change
     if (status != HARDY_OK) {
         return status;
     }
-    return a->request->verb == ACTION_BEGIN ? begin(a, row, write, error)
-                                            : go_on(a, row, write, error);
+    switch (a->request->verb) {
+    case ACTION_BEGIN:
+        return begin(a, row, write, error);
+    case ACTION_SETTLE:
+        return settle(a, row, write, error);
+    default:
+        return go_on(a, row, write, error);
+    }
 }

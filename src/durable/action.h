@@ -29,7 +29,7 @@
 #define ACTION_LEASE_DEFAULT (30 * HARDY_SECOND)
 #define ACTION_TTL_DEFAULT (24 * HARDY_HOUR)
 
-enum action_verb { ACTION_BEGIN, ACTION_RENEW, ACTION_COMPLETE, ACTION_FAIL };
+enum action_verb { ACTION_BEGIN, ACTION_RENEW, ACTION_COMPLETE, ACTION_FAIL, ACTION_SETTLE };
 
 struct action_request { /* borrowed while it is decided */
     enum action_verb verb;
@@ -50,9 +50,12 @@ struct action_request { /* borrowed while it is decided */
 
     /* renew, complete, fail */
     int64_t fence;
-    const char *result; /* complete: JSON; NULL = null */
+    const char *result; /* complete, settle as done: JSON; NULL = null */
     const char *detail; /* fail: one line; cut */
     bool retryable;     /* fail: passing trouble; recorded as code 75 in place of 1 */
+
+    /* settle: how, and by whom (`owner`) */
+    enum resolve_how how;
 };
 
 /* One request at work, and its answer. */
@@ -78,6 +81,9 @@ void action_free(struct action *a);
  *
  * renew, complete, fail: E_NOT_FOUND; E_FENCED: taken over or settled by somebody else, who is
  * named; E_CLOSED: this owner has ended it already, otherwise. The same end twice is OK.
+ *
+ * settle: E_NOT_FOUND; E_CLOSED: it is not in doubt; E_RUNNING: its lease runs; E_UNSUPPORTED:
+ * hardy runs it, see work/resolve.h.
  */
 hardy_status action_decide(void *ctx, const struct store_row *row, struct change_write *write,
                            hardy_error *error);

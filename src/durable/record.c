@@ -268,6 +268,25 @@ hardy_status record_load(struct store *store, const char *row_kind, const char *
     return status;
 }
 
+void record_settle(struct record *r, enum resolve_how how, const char *result, const char *who,
+                   int64_t wall) {
+    static const char *const words[] = {"done", "not done, to be run again", "failed"};
+    free(r->detail);
+    r->detail = str_format("resolved as %s by %s", words[how], who);
+    r->code = how == RESOLVE_FAIL ? 1 : 0;
+    r->signal = 0;
+    r->timed_out = false;
+    r->state = how == RESOLVE_DONE    ? RECORD_DONE
+               : how == RESOLVE_RETRY ? RECORD_PENDING
+                                      : RECORD_FAILED;
+    r->ended = how == RESOLVE_RETRY ? 0 : wall;
+    free(r->output);
+    r->output = how == RESOLVE_DONE ? str_dup(result ? result : "") : NULL;
+    r->output_len = r->output ? strlen(r->output) : 0;
+    r->lease = (struct moment){0};
+    r->expires = r->ended && r->ttl && r->ttl != HARDY_NEVER ? time_add(wall, r->ttl) : 0;
+}
+
 void record_op(const struct record *r, int64_t before, struct buf *value, struct store_op *op) {
     record_encode(r, value);
     *op = (struct store_op){.kind = before < 0 ? STORE_INSERT : STORE_UPDATE,

@@ -79,6 +79,14 @@ hardy_status record_fingerprint(const char *scope, const char *name, const char 
 char *record_params(const char *params);
 /* E_MISMATCH: the record is of other parameters than `params`, and which. */
 hardy_status record_mismatch(const struct record *r, const char *params, hardy_error *error);
+/* A person, or who asks for one, settles what is in doubt. */
+enum resolve_how {
+    RESOLVE_DONE,  /* it has happened; `result` stands for its output */
+    RESOLVE_RETRY, /* it has not: the next run starts it again */
+    RESOLVE_FAIL   /* it has not: it counts as failed */
+};
+void record_settle(struct record *r, enum resolve_how how, const char *result, const char *who,
+                   int64_t wall);
 /* The operation that writes `r` as it stands; `before` = the row's fence, -1 = no row yet. `value`
  * holds the encoded record and must live until the submit. */
 void record_op(const struct record *r, int64_t before, struct buf *value, struct store_op *op);

@@ -21,7 +21,4 @@ void step_place_free(struct step_place *p);
 char *step_place_run(const struct step_place *p, int64_t fence);
 /* The key's lock: *fd holds it until closed. E_RUNNING: another process decides. */
 hardy_status step_place_lock(const struct step_place *p, int *fd, hardy_error *error);
-/* E_CORRUPT: the database is an empty file, which would be begun anew, beside steps that were
- * recorded in it. To be asked before it is opened. */
-hardy_status step_place_check(const char *state, hardy_error *error);
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "work/resolve.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
@@ -66,25 +65,6 @@ static hardy_status check_in_doubt(struct loop *loop, const struct step_place *p
     return HARDY_OK;
 }
 
-static void settle(struct record *r, enum resolve_how how, const char *result, const char *who,
-                   int64_t wall) {
-    static const char *const words[] = {"done", "not done, to be run again", "failed"};
-    free(r->detail);
-    r->detail = str_format("resolved as %s by %s", words[how], who);
-    r->code = how == RESOLVE_FAIL ? 1 : 0;
-    r->signal = 0;
-    r->timed_out = false;
-    r->state = how == RESOLVE_DONE    ? RECORD_DONE
-               : how == RESOLVE_RETRY ? RECORD_PENDING
-                                      : RECORD_FAILED;
-    r->ended = how == RESOLVE_RETRY ? 0 : wall;
-    free(r->output);
-    r->output = how == RESOLVE_DONE ? str_dup(result ? result : "") : NULL;
-    r->output_len = r->output ? strlen(r->output) : 0;
-    r->lease = (struct moment){0};
-    r->expires = r->ended && r->ttl && r->ttl != HARDY_NEVER ? time_add(wall, r->ttl) : 0;
-}
-
 struct resolving {
     struct loop *loop;
     struct step_place place;
@@ -133,7 +113,7 @@ static hardy_status prepare(struct resolving *v, struct loop *loop, struct store
     }
     if (status == HARDY_OK) {
         v->before = r->fence++;
-        settle(r, how->how, how->result, how->who, loop_wall(loop));
+        record_settle(r, how->how, how->result, how->who, loop_wall(loop));
         record_op(r, v->before, &v->value, &v->op);
         status = v->value.failed
                      ? fail(error, HARDY_E_NOMEM, NULL, "no memory for the record of %s", how->key)

@@ -5,11 +5,6 @@
 #include "durable/record.h"
 #include "io/loop.h"
 
-enum resolve_how {
-    RESOLVE_DONE,  /* it has happened; `result` stands for its output */
-    RESOLVE_RETRY, /* it has not: the next run starts it again */
-    RESOLVE_FAIL   /* it has not: it counts as failed */
-};
 /* `state`: path of the database; NULL = a store in memory, beside which nothing has run. `who` goes
  * into the record. E_NOT_FOUND; E_CLOSED: the record is not in doubt; E_RUNNING: it still runs, or
  * another process is deciding about it. Waits for the store until `deadline`. */

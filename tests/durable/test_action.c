@@ -330,6 +330,42 @@ ON_BOTH(it_is_seen_as_it_is) {
     record_free(&r);
 }
 
+static hardy_status settle(enum resolve_how how, const char *result) {
+    return ask((struct action_request){
+        .verb = ACTION_SETTLE, .how = how, .result = result, .owner = "mona"});
+}
+
+ON_BOTH(what_is_in_doubt_is_settled) {
+    assert_int_equal(settle(RESOLVE_DONE, NULL), HARDY_E_NOT_FOUND);
+    assert_int_equal(begin(), HARDY_OK);
+    int64_t fence = last.record.fence;
+    assert_int_equal(settle(RESOLVE_DONE, NULL), HARDY_E_RUNNING);
+    assert_int_equal(error.retry_after, LEASE);
+    pass(LEASE);
+    assert_int_equal(settle(RESOLVE_RETRY, NULL), HARDY_OK);
+    assert_int_equal(complete(fence, "1"), HARDY_E_FENCED); /* whatever it found out meanwhile */
+    assert_int_equal(renew(fence), HARDY_E_FENCED);
+    assert_int_equal(settle(RESOLVE_FAIL, NULL), HARDY_E_CLOSED);
+    assert_int_equal(begin(), HARDY_OK);
+    assert_int_equal(last.record.attempt, 2);
+    pass(LEASE);
+    assert_int_equal(settle(RESOLVE_FAIL, NULL), HARDY_OK);
+    assert_int_equal(begin(), HARDY_OK);
+    assert_false(last.replayed);
+    fence = last.record.fence;
+    pass(LEASE);
+    assert_int_equal(settle(RESOLVE_DONE, "nonsense"), HARDY_E_SYNTAX);
+    assert_int_equal(settle(RESOLVE_DONE, "[7]"), HARDY_OK);
+    assert_non_null(strstr(last.record.detail, "mona"));
+    assert_int_equal(complete(fence, "[7]"), HARDY_E_FENCED);
+    assert_int_equal(begin(), HARDY_OK);
+    assert_true(last.replayed);
+    assert_string_equal(last.record.output, "[7]");
+    pass(HARDY_HOUR);
+    assert_int_equal(begin(), HARDY_OK); /* kept as long as it was to be */
+    assert_false(last.replayed);
+}
+
 ON_BOTH(an_action_of_another_kind_is_left_alone) {
     struct buf value;
     struct store_op op;
@@ -350,6 +386,7 @@ ON_BOTH(an_action_of_another_kind_is_left_alone) {
         assert_int_equal(begin_under(IN_DOUBT_RERUN), HARDY_E_MISMATCH);
         assert_int_equal(renew(3), HARDY_E_FENCED);
         assert_int_equal(complete(3, "1"), HARDY_E_FENCED);
+        assert_int_equal(settle(RESOLVE_DONE, NULL), HARDY_E_UNSUPPORTED);
     }
     /* Settled as not done: whatever is done under the key next. */
     r.state = RECORD_PENDING;
@@ -441,6 +478,7 @@ int main(void) {
         cmocka_unit_test(clocks_that_jump),
         cmocka_unit_test(what_has_expired_is_begun_anew),
         cmocka_unit_test(it_is_seen_as_it_is),
+        cmocka_unit_test(what_is_in_doubt_is_settled),
         cmocka_unit_test(an_action_of_another_kind_is_left_alone),
         cmocka_unit_test(wrong_requests),
         cmocka_unit_test(the_largest_result),
