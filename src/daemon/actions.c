@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "daemon/aside.h"
 #include "daemon/body.h"
-#include "daemon/inside.h"
 #include "durable/action.h"
 #include "http/problem.h"
 #include "work/resolve.h"
@@ -17,8 +17,6 @@
 #include <string.h>
 
 #define ACTIONS "/api/v1/actions/"
-#define LIST_DEFAULT 100
-#define LIST_MOST 1000
 
 /* One request on its way through the store. */
 struct asked {
@@ -328,162 +326,47 @@ void actions_change(void *ctx, struct http_request *r) {
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-void actions_answer_one(void *ctx, struct http_request *r) {
-    struct daemon *d = ctx;
-    struct store *store;
-    struct record record;
-    char key[ACTION_KEY_MAX * 3 + 1];
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    const char *path = http_request_path(r) + strlen(ACTIONS);
-    if (!admin_may_read(d, r) || !(store = daemon_state_store(d, r)) ||
-        !daemon_state_path_key(r, path, strlen(path), key, sizeof key)) {
-        return;
-    }
-    hardy_status status = action_find(store, key, &record, &error);
-    if (status != HARDY_OK) {
-        daemon_state_refused(r, status, &error);
-        return;
-    }
-    struct buf text;
-    struct json_out j;
-    const struct moment now = daemon_state_now(d);
-    action_look(&record, &now);
-    buf_init(&text, API_TEXT_MAX);
-    json_out_init(&j, &text, 0);
-    json_out_object(&j);
-    json_out_member_string(&j, "id", record.key);
-    record_members_to_json(&record, record_state_text(record.state), &j);
-    json_out_object_end(&j);
-    buf_putc(&text, '\n');
-    admin_answer(r, 200, "application/json", &text);
-    buf_free(&text);
-    record_free(&record);
+static void put_record(struct aside *a, struct record *r) {
+    action_look(r, &a->now);
+    json_out_object(&a->j);
+    json_out_member_string(&a->j, "id", r->key);
+    record_members_to_json(r, record_state_text(r->state), &a->j);
+    json_out_object_end(&a->j);
 }
 
-/* A list reads many rows: that is done beside the loop. */
-struct listing {
-    struct daemon *daemon;
-    struct http_request *request;
-    struct loop_work work;
-    struct store *store;
-    struct moment now;
-    int64_t limit;
-    const char *kind;
-    char after[STORE_KEY_MAX + 1];
-    struct buf text;
-    struct json_out j;
-    hardy_status status;
-    hardy_error error;
-};
-
-static bool list_one(void *ctx, const struct store_row *row) {
-    struct listing *l = ctx;
+static void make_one(struct aside *a) {
     struct record record;
-    hardy_error why;
-    hardy_error_init(&why, sizeof why);
-    if (record_decode(row, &record, &why) != HARDY_OK) {
-        l->status = fail(&l->error, HARDY_E_CORRUPT, NULL, "%s", why.message);
+    a->status = action_find(a->store, a->key, &record, &a->error);
+    if (a->status == HARDY_OK) {
+        put_record(a, &record);
+        record_free(&record);
+    }
+}
+
+/* What it gave is told one by one: a list of large ones would fit nowhere. */
+static bool put_one(void *ctx, const struct store_row *row) {
+    struct aside *a = ctx;
+    struct record record;
+    a->status = record_decode(row, &record, &a->error);
+    if (a->status != HARDY_OK) {
         return false;
     }
-    action_look(&record, &l->now);
-    /* What it gave is told one by one: a list of large ones would fit nowhere. */
     free(record.output);
     free(record.params);
     record.output = record.params = NULL;
-    json_out_object(&l->j);
-    json_out_member_string(&l->j, "id", record.key);
-    record_members_to_json(&record, record_state_text(record.state), &l->j);
-    json_out_object_end(&l->j);
+    put_record(a, &record);
     record_free(&record);
     return true;
 }
 
-static void list_rows(struct loop_work *work) {
-    struct listing *l = work->ctx;
-    json_out_object(&l->j);
-    json_out_key(&l->j, "actions");
-    json_out_array(&l->j);
-    hardy_status status = store_scan(l->store, l->kind, "", l->after[0] ? l->after : NULL,
-                                     (size_t)l->limit, list_one, l, &l->error);
-    l->status = l->status == HARDY_OK ? status : l->status;
-    json_out_array_end(&l->j);
-    json_out_object_end(&l->j);
-    buf_putc(&l->text, '\n');
-}
-
-static void on_listed(struct loop_work *work) {
-    struct listing *l = work->ctx;
-    struct daemon *d = l->daemon;
-    if (l->status == HARDY_OK) {
-        admin_answer(l->request, 200, "application/json", &l->text);
-    } else {
-        daemon_state_refused(l->request, l->status, &l->error);
-    }
-    buf_free(&l->text);
-    free(l);
-    daemon_state_end(d);
-}
-
-/* ?n=, ?after= (the last id of the list before) and ?kind=; false: answered. */
-static bool read_range(struct listing *l) {
-    struct buf text;
-    hardy_error error;
-    const char *query = http_request_query(l->request);
-    hardy_error_init(&error, sizeof error);
-    buf_init(&text, sizeof l->after - 1);
-    if (http_query_get(query, "n", &text) &&
-        parse_integer(text.data ? text.data : "", 1, LIST_MOST, &l->limit, &error) != HARDY_OK) {
-        error_prefix(&error, "n");
-    }
-    buf_reset(&text);
-    if (http_query_get(query, "after", &text)) {
-        str_copy(l->after, sizeof l->after, text.data ? text.data : "");
-    }
-    buf_reset(&text);
-    l->kind = action_kinds[0];
-    if (http_query_get(query, "kind", &text) && !str_eq(text.data, l->kind)) {
-        l->kind = action_kinds[1];
-        if (!str_eq(text.data, l->kind)) {
-            fail(&error, HARDY_E_INVALID, NULL, "kind: expected %s or %s", action_kinds[0],
-                 action_kinds[1]);
-        }
-    }
-    buf_free(&text);
-    if (error.status != HARDY_OK) {
-        http_problem(l->request, 400, NULL, NULL, NULL, error.message);
-    }
-    return error.status == HARDY_OK;
+static void make_list(struct aside *a) {
+    aside_list(a, "actions", put_one);
 }
 
 void actions_answer_list(void *ctx, struct http_request *r) {
-    struct daemon *d = ctx;
-    struct store *store;
-    if (!admin_may_read(d, r) || !(store = daemon_state_store(d, r))) {
-        return;
-    }
-    struct listing *l = calloc(1, sizeof *l);
-    if (!l) {
-        http_problem(r, 503, NULL, NULL, NULL, "no memory");
-        return;
-    }
-    l->daemon = d;
-    l->request = r;
-    l->store = store;
-    l->now = daemon_state_now(d);
-    l->limit = LIST_DEFAULT;
-    l->work = (struct loop_work){.fn = list_rows, .done = on_listed, .ctx = l};
-    hardy_error_init(&l->error, sizeof l->error);
-    buf_init(&l->text, API_TEXT_MAX);
-    json_out_init(&l->j, &l->text, 0);
-    if (!read_range(l)) {
-        free(l);
-        return;
-    }
-    daemon_state_begin(d);
-    if (loop_work(d->loop, &l->work) != HARDY_OK) {
-        http_problem(r, 503, NULL, NULL, NULL, "no memory");
-        free(l);
-        daemon_state_end(d);
-    }
+    aside_answer_list(ctx, r, action_kinds, make_list);
+}
+
+void actions_answer_one(void *ctx, struct http_request *r) {
+    aside_answer_one(ctx, r, ACTIONS, make_one);
 }

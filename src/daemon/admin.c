@@ -202,6 +202,8 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/guards\n"
                       "GET  /api/v1/upstreams\n"
                       "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
+                      "GET  /api/v1/workflows?n=100&after=ID\n"
+                      "GET  /api/v1/workflows/ID\n"
                       "GET  /api/v1/actions?n=100&after=ID\n"
                       "GET  /api/v1/actions/ID\n"
                       "POST /api/v1/actions    {\"key\": ..., \"params\": ...}\n"
@@ -326,6 +328,8 @@ static const struct http_route routes[] = {
     {.method = "POST", .path = "/api/v1/actions", .body_max = BEGIN_MAX, .handle = actions_begin},
     {.method = "GET", .path = ACTIONS "*", .handle = actions_answer_one},
     {.method = "POST", .path = ACTIONS "*", .body_max = CHANGE_MAX, .handle = actions_change},
+    {.method = "GET", .path = "/api/v1/workflows", .handle = workflows_answer_list},
+    {.method = "GET", .path = "/api/v1/workflows/*", .handle = workflows_answer_one},
     {.method = "GET", .path = CHECKPOINTS "*", .handle = checkpoints_answer},
     {.method = "PUT",
      .path = CHECKPOINTS "*",

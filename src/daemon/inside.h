@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef DAEMON_INSIDE_H
 #define DAEMON_INSIDE_H
-/* What daemon.c (the whole), state.c (guards' words and the store), admin.c, requests.c, actions.c
- * and checkpoints.c (the API) and metrics.c share; for this room only. */
+/* What daemon.c (the whole), state.c (guards' words and the store), admin.c, requests.c, actions.c,
+ * checkpoints.c and workflows.c (the API) and metrics.c share; for this room only. */
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
 #include "durable/moment.h"
@@ -84,7 +84,7 @@ void daemon_state_refused(struct http_request *r, hardy_status status, const har
 bool daemon_state_path_key(struct http_request *r, const char *text, size_t len, char *out,
                            size_t size);
 
-/* --- actions.c, checkpoints.c --- */
+/* --- actions.c, checkpoints.c, workflows.c --- */
 void actions_begin(void *ctx, struct http_request *r);
 void actions_change(void *ctx, struct http_request *r);
 void actions_answer_list(void *ctx, struct http_request *r);
@@ -92,6 +92,8 @@ void actions_answer_one(void *ctx, struct http_request *r);
 void checkpoints_answer(void *ctx, struct http_request *r);
 void checkpoints_put(void *ctx, struct http_request *r);
 void checkpoints_delete(void *ctx, struct http_request *r);
+void workflows_answer_list(void *ctx, struct http_request *r);
+void workflows_answer_one(void *ctx, struct http_request *r);
 
 /* --- admin.c --- */
 hardy_status admin_open(struct daemon *d, const struct http_authority *address, hardy_error *error);

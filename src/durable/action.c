@@ -139,7 +139,7 @@ void action_look(struct record *r, const struct moment *now) {
     }
 }
 
-const char *const action_kinds[ACTION_KINDS] = {ACTION_ROW, "remedy"};
+const char *const action_kinds[ACTION_KINDS + 1] = {ACTION_ROW, "remedy", NULL};
 
 hardy_status action_find(struct store *store, const char *key, struct record *out,
                          hardy_error *error) {

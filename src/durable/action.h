@@ -96,7 +96,7 @@ bool action_runs(const struct record *r, const struct moment *now, int64_t *left
 /* What has effects once and is listed as actions: what ran under a key, and remedies of incidents.
  * Steps are under workflows. */
 #define ACTION_KINDS 2
-extern const char *const action_kinds[ACTION_KINDS];
+extern const char *const action_kinds[ACTION_KINDS + 1]; /* NULL-terminated */
 /* The record under `key`, of whichever of these kinds. E_NOT_FOUND. */
 hardy_status action_find(struct store *store, const char *key, struct record *out,
                          hardy_error *error);

@@ -213,6 +213,17 @@ same("the largest", d.write("PUT", "checkpoints/large", largest)[0], 201)
 check("comes back", d.ask("GET", "checkpoints/large")[2] == largest)
 same("one byte more", d.write("PUT", "checkpoints/large", largest + " ")[0], 413)
 
+# --- workflows, as the commands show them
+(work / "flow.yaml").write_text("name: flow\nsteps:\n  - {name: one, run: [echo, '{\"id\": 7}']}\n  - {name: two, run: [\"false\"]}\n")
+same("no run yet", look("workflows"), (200, {"workflows": []}))
+run("run", "flow.yaml", "--id", "first")
+run("run", "flow.yaml", "--id", "second")
+same("runs", look("workflows")[1]["workflows"], json.loads(run("workflows", "list", "--json").stdout))
+same("further on", [x["id"] for x in look("workflows?after=first")[1]["workflows"]], ["second"])
+same("one of them", look("workflows/second")[1], json.loads(run("workflows", "show", "second", "--json").stdout))
+same("with its steps", [(x["name"], x["state"]) for x in look("workflows/second")[1]["steps"]], [("one", "done"), ("two", "failed")])
+same("none", look("workflows/third")[0], 404)
+
 # --- it outlives the daemon, whose end waits for nobody
 d.end(signal.SIGKILL)
 d = Daemon()
