@@ -9,11 +9,12 @@ import atexit
 import json
 import re
 import signal
+import subprocess
 import threading
 import time
 
 from serving import Daemon, clean, env, run, work
-from tap import check, finish
+from tap import check, finish, skip
 
 atexit.register(clean)
 d = Daemon()
@@ -250,6 +251,23 @@ b = look("status")[1]
 same("status tells", (b["actions_served"], "is empty" in b["store_problem"], b["guards_shared"]), (False, True, True))
 same("what needs no state is served", d.ask("GET", "/health/live")[0], 200)
 d.end()
+
+# --- a disk that is full
+small = work / "small"
+small.mkdir()
+mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1500k none "$0" && exec "$@"', str(small)]
+if subprocess.run([*mount, "true"], capture_output=True).returncode == 0:
+    d = Daemon(before=mount, HARDY_STATE=str(small / "hardy.db"))
+    largest = '"' + 1000000 * "x" + '"'
+    same("a disk with room", d.write("PUT", "checkpoints/a", largest)[0], 201)
+    status, headers, text = d.write("PUT", "checkpoints/b", largest)
+    same("without", (status, json.loads(text)["type"], headers["retry-after"]), (503, "state-unavailable", "1"))
+    like("is told", text, "the state is full: .*small/hardy.db")
+    same("nothing of it is there", d.ask("GET", "checkpoints/b")[0], 404)
+    same("what has room goes on", post("actions", {"key": "a"})["http"], 201)
+    d.end()
+else:
+    skip("a disk that is full", "no mounts of one's own here")
 (work / "refuse.yaml").write_text("on_state_error: refuse\n")
 env["HARDY_STATE"] = str(damaged)
 b = run("serve", "-c", "refuse.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")

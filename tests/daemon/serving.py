@@ -35,10 +35,11 @@ def run(*words, **more):
 
 
 class Daemon:
-    def __init__(self, *arguments, **more):
+    def __init__(self, *arguments, before=(), **more):
+        """`before`: words in front of the command; `more`: its environment."""
         self.log = work / f"log.{len(started)}"
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen([HARDY, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments],
+            self.process = subprocess.Popen([*before, HARDY, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments],
                                             env={**env, **more}, cwd=work, stdout=subprocess.PIPE, stderr=log, text=True)
         started.append(self.process)
         self.admin = self.gateway = ""
