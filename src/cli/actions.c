@@ -218,7 +218,9 @@ const struct command command_actions = {
     .details =
         "An action that was started and whose end nobody knows is in doubt. It is not run again "
         "by itself, unless it was declared safe or has a probe: find out what happened and "
-        "resolve it.",
+        "resolve it. One that a program of its own has begun, through the API of hardy serve or "
+        "with libhardy-durable, is in doubt when its owner has been silent for longer than its "
+        "lease.",
     .examples = "hardy actions list\nhardy actions show order-12345    # needs that key\n"
                 "hardy actions resolve order-12345 --done    # needs that key, in doubt",
     .options = rows,
