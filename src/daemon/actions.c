@@ -20,9 +20,9 @@
 
 /* One request on its way through the store. */
 struct asked {
-    struct daemon *daemon;
-    struct http_request *request;
+    struct store_call call;
     char key[ACTION_KEY_MAX * 3 + 1];
+    char peer[HTTP_AUTHORITY_SIZE];
     struct body body;
     struct action_request question;
     struct action action;
@@ -31,11 +31,10 @@ struct asked {
 };
 
 static void asked_free(struct asked *a) {
-    struct daemon *d = a->daemon;
+    store_call_end(&a->call);
     action_free(&a->action);
     body_free(&a->body);
     free(a);
-    daemon_state_end(d);
 }
 
 /* NULL: answered. */
@@ -45,10 +44,8 @@ static struct asked *asked_new(struct daemon *d, struct http_request *r) {
         http_problem(r, 503, NULL, NULL, NULL, "no memory");
         return NULL;
     }
-    a->daemon = d;
-    a->request = r;
     record_init(&a->action.record);
-    daemon_state_begin(d);
+    store_call_begin(&a->call, d, r);
     return a;
 }
 
@@ -105,19 +102,23 @@ static void answer_action(const struct asked *a) {
         (void)http_headers_add(&headers, "idempotent-replayed", "true");
     }
     bool started = a->question.verb == ACTION_BEGIN && !replayed;
-    admin_answer_with(a->request, started ? 201 : 200, &headers, "application/json", &text);
+    admin_answer_with(a->call.request, started ? 201 : 200, &headers, "application/json", &text);
     http_headers_free(&headers);
     buf_free(&text);
 }
 
 static void on_changed(struct change_run *run, hardy_status status, const hardy_error *error) {
     struct asked *a = run->ctx;
+    if (!a->call.request) {
+        asked_free(a); /* answered already */
+        return;
+    }
     if (run->undecided) {
-        daemon_state_failed(a->request, status, error);
+        daemon_state_failed(a->call.request, status, error);
     } else if (status == HARDY_OK) {
         answer_action(a);
     } else {
-        daemon_state_refused(a->request, status, error);
+        daemon_state_refused(a->call.request, status, error);
     }
     asked_free(a);
 }
@@ -125,15 +126,15 @@ static void on_changed(struct change_run *run, hardy_status status, const hardy_
 static void ask_store(struct asked *a, struct store *store) {
     hardy_error error;
     hardy_error_init(&error, sizeof error);
-    a->question.now = daemon_state_now(a->daemon);
+    a->question.now = daemon_state_now(a->call.daemon);
     hardy_status status = action_init(&a->action, &a->question, &error);
     if (status != HARDY_OK) {
-        daemon_state_refused(a->request, status, &error);
+        daemon_state_refused(a->call.request, status, &error);
         asked_free(a);
         return;
     }
     a->change = (struct change){ACTION_ROW, a->question.key, action_decide, &a->action};
-    change_start(&a->run, a->daemon->loop, store, &a->change, on_changed, a);
+    change_start(&a->run, a->call.daemon->loop, store, &a->change, on_changed, a);
 }
 
 /* --- begin ------------------------------------------------------------------------------------ */
@@ -143,13 +144,12 @@ static bool read_begin(struct asked *a) {
                                         "lease", "ttl",  "in_doubt", NULL};
     static const char *const policies[] = {"ask", "rerun", "fail", NULL};
     static const enum in_doubt_policy meant[] = {IN_DOUBT_ASK, IN_DOUBT_RERUN, IN_DOUBT_FAIL};
-    struct http_request *r = a->request;
+    struct http_request *r = a->call.request;
     struct action_request *q = &a->question;
     const struct body *b = &a->body;
     int policy = 0;
     *q = (struct action_request){.verb = ACTION_BEGIN,
                                  .scope = "action",
-                                 .owner = http_request_peer(r),
                                  .lease = ACTION_LEASE_DEFAULT,
                                  .ttl = ACTION_TTL_DEFAULT};
     if (!body_read(r, "params", known, &a->body)) {
@@ -163,6 +163,10 @@ static bool read_begin(struct asked *a) {
         return false;
     }
     q->in_doubt = meant[policy];
+    if (!q->owner) {
+        q->owner = a->peer;
+        str_copy(a->peer, sizeof a->peer, http_request_peer(r));
+    }
     if (!q->key) {
         http_problem(r, 400, NULL, NULL, NULL,
                      "key is missing: the name under which this is done once");
@@ -189,11 +193,11 @@ void actions_begin(void *ctx, struct http_request *r) {
 
 static bool read_fence(struct asked *a) {
     a->question.fence = -1;
-    if (!body_whole(a->request, &a->body, "fence", &a->question.fence)) {
+    if (!body_whole(a->call.request, &a->body, "fence", &a->question.fence)) {
         return false;
     }
     if (a->question.fence < 0) {
-        http_problem(a->request, 400, NULL, NULL, NULL,
+        http_problem(a->call.request, 400, NULL, NULL, NULL,
                      "fence is missing: the number that the begin has answered");
         return false;
     }
@@ -204,14 +208,14 @@ static bool read_renew(struct asked *a) {
     static const char *const known[] = {"fence", "lease", NULL};
     a->question.verb = ACTION_RENEW;
     a->question.lease = ACTION_LEASE_DEFAULT;
-    return body_read(a->request, NULL, known, &a->body) && read_fence(a) &&
-           body_span(a->request, &a->body, "lease", &a->question.lease);
+    return body_read(a->call.request, NULL, known, &a->body) && read_fence(a) &&
+           body_span(a->call.request, &a->body, "lease", &a->question.lease);
 }
 
 static bool read_complete(struct asked *a) {
     static const char *const known[] = {"fence", NULL};
     a->question.verb = ACTION_COMPLETE;
-    if (!body_read(a->request, "result", known, &a->body) || !read_fence(a)) {
+    if (!body_read(a->call.request, "result", known, &a->body) || !read_fence(a)) {
         return false;
     }
     a->question.result = a->body.large;
@@ -221,9 +225,9 @@ static bool read_complete(struct asked *a) {
 static bool read_fail(struct asked *a) {
     static const char *const known[] = {"fence", "detail", "retryable", NULL};
     a->question.verb = ACTION_FAIL;
-    return body_read(a->request, NULL, known, &a->body) && read_fence(a) &&
-           body_text(a->request, &a->body, "detail", &a->question.detail) &&
-           body_flag(a->request, &a->body, "retryable", &a->question.retryable);
+    return body_read(a->call.request, NULL, known, &a->body) && read_fence(a) &&
+           body_text(a->call.request, &a->body, "detail", &a->question.detail) &&
+           body_flag(a->call.request, &a->body, "retryable", &a->question.retryable);
 }
 
 /* --- resolve ---------------------------------------------------------------------------------- */
@@ -233,17 +237,21 @@ static void on_resolved(void *ctx, hardy_status status, const struct record *rec
     struct asked *a = ctx;
     struct buf text;
     struct json_out j;
+    if (!a->call.request) {
+        asked_free(a); /* answered already */
+        return;
+    }
     if (status == HARDY_OK) {
         buf_init(&text, API_TEXT_MAX);
         json_out_init(&j, &text, 0);
         record_to_json(record, &j);
         buf_putc(&text, '\n');
-        admin_answer(a->request, 200, "application/json", &text);
+        admin_answer(a->call.request, 200, "application/json", &text);
         buf_free(&text);
     } else if (status == HARDY_E_FENCED) {
-        daemon_state_refused(a->request, status, error);
+        daemon_state_refused(a->call.request, status, error);
     } else {
-        daemon_state_failed(a->request, status, error);
+        daemon_state_failed(a->call.request, status, error);
     }
     asked_free(a);
 }
@@ -252,20 +260,20 @@ static void resolve(struct asked *a, struct store *store) {
     static const char *const known[] = {"as", "by", NULL};
     static const char *const ways[] = {"done", "retry", "fail", NULL};
     static const enum resolve_how meant[] = {RESOLVE_DONE, RESOLVE_RETRY, RESOLVE_FAIL};
-    struct daemon *d = a->daemon;
+    struct daemon *d = a->call.daemon;
     struct record found;
     int way = -1;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     struct resolution how = {.key = a->key, .who = "the admin API"};
-    if (!body_read(a->request, "result", known, &a->body) ||
-        !body_text(a->request, &a->body, "by", &how.who) ||
-        !body_word(a->request, &a->body, "as", ways, &way)) {
+    if (!body_read(a->call.request, "result", known, &a->body) ||
+        !body_text(a->call.request, &a->body, "by", &how.who) ||
+        !body_word(a->call.request, &a->body, "as", ways, &way)) {
         asked_free(a);
         return;
     }
     if (way < 0 || (a->body.large && meant[way] != RESOLVE_DONE)) {
-        http_problem(a->request, 400, NULL, NULL, NULL,
+        http_problem(a->call.request, 400, NULL, NULL, NULL,
                      way < 0 ? "as is missing: done, retry or fail"
                              : "result goes with \"as\": \"done\"");
         asked_free(a);
@@ -281,7 +289,7 @@ static void resolve(struct asked *a, struct store *store) {
             record_resolve_start(d->loop, store, d->options.state, &how, on_resolved, a, &error);
     }
     if (status != HARDY_OK) {
-        daemon_state_refused(a->request, status, &error);
+        daemon_state_refused(a->call.request, status, &error);
         asked_free(a);
     }
 }

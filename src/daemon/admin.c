@@ -23,7 +23,7 @@
 /* Of an action's parameters or result, and of what stands beside them. */
 #define BEGIN_MAX (ACTION_PARAMS_MAX + BODY_REST_MAX)
 #define CHANGE_MAX (ACTION_RESULT_MAX + BODY_REST_MAX)
-#define BODY_TOTAL_MAX ((size_t)64 << 20)
+#define BODY_TOTAL_MAX ((size_t)32 << 20)
 #define GUARDS "/api/v1/guards/"
 #define ACTIONS "/api/v1/actions/"
 #define CHECKPOINTS "/api/v1/checkpoints/"

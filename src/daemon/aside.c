@@ -14,18 +14,21 @@ static void on_work(struct loop_work *work) {
 }
 
 static void aside_free(struct aside *a) {
-    struct daemon *d = a->daemon;
+    store_call_end(&a->call);
     buf_free(&a->text);
     free(a);
-    daemon_state_end(d);
 }
 
 static void on_made(struct loop_work *work) {
     struct aside *a = work->ctx;
+    if (!a->call.request) {
+        aside_free(a); /* answered already */
+        return;
+    }
     if (a->status == HARDY_OK) {
-        admin_answer(a->request, 200, "application/json", &a->text);
+        admin_answer(a->call.request, 200, "application/json", &a->text);
     } else {
-        daemon_state_refused(a->request, a->status, &a->error);
+        daemon_state_refused(a->call.request, a->status, &a->error);
     }
     aside_free(a);
 }
@@ -42,9 +45,7 @@ static struct aside *aside_new(struct daemon *d, struct http_request *r,
         http_problem(r, 503, NULL, NULL, NULL, "no memory");
         return NULL;
     }
-    *a = (struct aside){.daemon = d,
-                        .request = r,
-                        .store = store,
+    *a = (struct aside){.store = store,
                         .now = daemon_state_now(d),
                         .limit = ASIDE_LIST_DEFAULT,
                         .make = make,
@@ -52,13 +53,13 @@ static struct aside *aside_new(struct daemon *d, struct http_request *r,
     hardy_error_init(&a->error, sizeof a->error);
     buf_init(&a->text, API_TEXT_MAX);
     json_out_init(&a->j, &a->text, 0);
-    daemon_state_begin(d);
+    store_call_begin(&a->call, d, r);
     return a;
 }
 
 static void start(struct aside *a) {
-    if (loop_work(a->daemon->loop, &a->work) != HARDY_OK) {
-        http_problem(a->request, 503, NULL, NULL, NULL, "no memory");
+    if (loop_work(a->call.daemon->loop, &a->work) != HARDY_OK) {
+        http_problem(a->call.request, 503, NULL, NULL, NULL, "no memory");
         aside_free(a);
     }
 }
@@ -81,7 +82,7 @@ void aside_list(struct aside *a, const char *member,
 static bool read_range(struct aside *a, const char *const *kinds) {
     struct buf text;
     hardy_error error;
-    const char *query = http_request_query(a->request);
+    const char *query = http_request_query(a->call.request);
     hardy_error_init(&error, sizeof error);
     buf_init(&text, sizeof a->key - 1);
     if (http_query_get(query, "n", &text) &&
@@ -108,7 +109,7 @@ static bool read_range(struct aside *a, const char *const *kinds) {
     }
     buf_free(&text);
     if (error.status != HARDY_OK) {
-        http_problem(a->request, 400, NULL, NULL, NULL, error.message);
+        http_problem(a->call.request, 400, NULL, NULL, NULL, error.message);
     }
     return error.status == HARDY_OK;
 }

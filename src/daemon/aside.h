@@ -9,8 +9,7 @@
 #define ASIDE_LIST_MOST 1000
 
 struct aside {
-    struct daemon *daemon;
-    struct http_request *request;
+    struct store_call call;
     struct store *store;
     struct moment now;
     char key[STORE_KEY_MAX + 1]; /* what is asked for; of a list, behind which one it begins; "" */

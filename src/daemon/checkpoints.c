@@ -19,9 +19,9 @@
 #define KEY_SIZE (CHECKPOINT_ID_MAX * 3 + 1)
 
 struct writing { /* one request on its way through the store */
-    struct daemon *daemon;
-    struct http_request *request;
+    struct store_call call;
     char id[KEY_SIZE];
+    char *value; /* a copy: the store may still need it when the request is answered */
     struct checkpoint_request question;
     struct checkpoint checkpoint;
     struct change change;
@@ -135,9 +135,9 @@ static bool read_ttl(struct http_request *r, int64_t *out) {
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void writing_free(struct writing *w) {
-    struct daemon *d = w->daemon;
+    store_call_end(&w->call);
+    free(w->value);
     free(w);
-    daemon_state_end(d);
 }
 
 static void answer_written(const struct writing *w) {
@@ -145,7 +145,7 @@ static void answer_written(const struct writing *w) {
     struct buf text;
     struct json_out j;
     if (w->question.verb == CHECKPOINT_DELETE) {
-        http_respond(w->request, 204, NULL, NULL, "", 0);
+        http_respond(w->call.request, 204, NULL, NULL, "", 0);
         return;
     }
     buf_init(&text, 4096);
@@ -156,7 +156,7 @@ static void answer_written(const struct writing *w) {
     json_out_int(&j, c->version);
     json_out_object_end(&j);
     buf_putc(&text, '\n');
-    answer_tagged(w->request, c->created ? 201 : 200, c->version, text.data, text.len);
+    answer_tagged(w->call.request, c->created ? 201 : 200, c->version, text.data, text.len);
     buf_free(&text);
 }
 
@@ -169,20 +169,24 @@ static void answer_other(const struct writing *w, const hardy_error *error) {
         tag_of(w->checkpoint.version, tag);
         (void)http_headers_add(&headers, "etag", tag);
     }
-    http_problem(w->request, 412, &headers, "other-version", NULL, error->message);
+    http_problem(w->call.request, 412, &headers, "other-version", NULL, error->message);
     http_headers_free(&headers);
 }
 
 static void on_written(struct change_run *run, hardy_status status, const hardy_error *error) {
     struct writing *w = run->ctx;
+    if (!w->call.request) {
+        writing_free(w); /* answered already */
+        return;
+    }
     if (run->undecided) {
-        daemon_state_failed(w->request, status, error);
+        daemon_state_failed(w->call.request, status, error);
     } else if (status == HARDY_OK) {
         answer_written(w);
     } else if (status == HARDY_E_FENCED || status == HARDY_E_EXISTS) {
         answer_other(w, error);
     } else {
-        daemon_state_refused(w->request, status, error);
+        daemon_state_refused(w->call.request, status, error);
     }
     writing_free(w);
 }
@@ -201,17 +205,20 @@ static void change_checkpoint(struct daemon *d, struct http_request *r, enum che
         return;
     }
     struct checkpoint_request *q = &w->question;
-    w->daemon = d;
-    w->request = r;
+    store_call_begin(&w->call, d, r);
     *q = (struct checkpoint_request){.verb = verb, .id = w->id, .wall = loop_wall(d->loop)};
-    daemon_state_begin(d);
     if (!read_id(r, w->id) || !read_condition(r, &q->if_version) || !read_ttl(r, &q->ttl)) {
         writing_free(w);
         return;
     }
-    q->value = http_request_body(r, &len); /* until it is answered */
-    q->value = q->value ? q->value : "";
-    hardy_status status = strlen(q->value) == len || verb == CHECKPOINT_DELETE
+    const char *body = http_request_body(r, &len);
+    q->value = w->value = str_ndup(body ? body : "", body ? len : 0);
+    if (!w->value) {
+        http_problem(r, 503, NULL, NULL, NULL, "no memory");
+        writing_free(w);
+        return;
+    }
+    hardy_status status = strlen(w->value) == len || verb == CHECKPOINT_DELETE
                               ? checkpoint_init(&w->checkpoint, q, &error)
                               : fail(&error, HARDY_E_SYNTAX, NULL, "JSON: a NUL byte");
     if (status != HARDY_OK) {

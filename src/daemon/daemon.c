@@ -13,6 +13,7 @@
 
 #define LOOK_EVERY HARDY_SECOND
 #define LAST_ANSWERS (500 * HARDY_MILLISECOND) /* of the admin listener */
+#define LAST_WRITES (2 * HARDY_SECOND)         /* of the store, before it is closed */
 /* Behind `drain`, should something that ought to have ended not have. */
 #define END_AT_LAST (8 * HARDY_SECOND)
 #define LAST_TURNS 8 /* for sockets that are being closed */
@@ -357,12 +358,21 @@ static void on_turn(struct loop_timer *timer) {
     }
 }
 
-/* No listener is left. What the store is still at holds requests, if nobody's any more. */
+static void on_end_at_last(struct loop_timer *timer) {
+    struct daemon *d = timer->ctx;
+    log_event(HARDY_LOG_ERROR, "not everything has ended in time, leaving it", NULL);
+    tell_ended(d);
+}
+
+static void turn_and_end(struct daemon *d) {
+    d->turns = LAST_TURNS;
+    loop_timer_stop(d->loop, &d->end);
+    loop_timer_init(&d->end, on_turn, d);
+    loop_timer_start(d->loop, &d->end, loop_now(d->loop));
+}
+
+/* No listener is left. What the store is still at belongs to requests, if nobody's any more. */
 static void close_rest(struct daemon *d) {
-    d->calming = d->store_calls > 0;
-    if (d->calming) {
-        return;
-    }
     if (d->health) {
         health_stop(d->health);
         d->health = NULL;
@@ -374,15 +384,20 @@ static void close_rest(struct daemon *d) {
     }
     gateway_free(d->gateway);
     d->gateway = NULL;
-    d->turns = LAST_TURNS;
-    loop_timer_stop(d->loop, &d->end);
-    loop_timer_init(&d->end, on_turn, d);
-    loop_timer_start(d->loop, &d->end, loop_now(d->loop));
+    d->calming = d->store_calls > 0;
+    if (d->calming) {
+        loop_timer_stop(d->loop, &d->end);
+        loop_timer_init(&d->end, on_end_at_last, d);
+        loop_timer_start(d->loop, &d->end, time_add(loop_now(d->loop), LAST_WRITES));
+    } else {
+        turn_and_end(d);
+    }
 }
 
 void daemon_calmed(struct daemon *d) {
     if (d->calming && d->store_calls == 0) {
-        close_rest(d);
+        d->calming = false;
+        turn_and_end(d);
     }
 }
 
@@ -419,12 +434,6 @@ static void on_gateway_drained(void *ctx) {
         health_server_stop(d->health_server, on_health_gone, d);
     }
     on_gone(d);
-}
-
-static void on_end_at_last(struct loop_timer *timer) {
-    struct daemon *d = timer->ctx;
-    log_event(HARDY_LOG_ERROR, "not everything has ended in time, leaving it", NULL);
-    tell_ended(d);
 }
 
 void daemon_drain(struct daemon *d, void (*ended)(void *ctx), void *ctx) {

@@ -73,9 +73,19 @@ hardy_status daemon_state_open(struct daemon *d, enum on_state_error then, hardy
 void daemon_state_close(struct daemon *d);
 struct store *daemon_state_store(struct daemon *d,
                                  struct http_request *r); /* NULL: answered, 503 */
-/* Around a request that is answered later. */
-void daemon_state_begin(struct daemon *d);
-void daemon_state_end(struct daemon *d);
+/*
+ * A request that is answered when the store has done something. The store may be kept waiting (by
+ * another process that was stopped while it wrote): then the request is answered 503 after a while,
+ * and `request` is NULL when the store is done at last. Nothing that belongs to the request may be
+ * used by what the store still has to do.
+ */
+struct store_call { /* caller-owned, from begin to end */
+    struct daemon *daemon;
+    struct http_request *request; /* NULL: answered */
+    struct loop_timer limit;
+};
+void store_call_begin(struct store_call *c, struct daemon *d, struct http_request *r);
+void store_call_end(struct store_call *c);
 struct moment daemon_state_now(struct daemon *d);
 /* Answers what the store could not do, or what was decided against (durable/action.h). */
 void daemon_state_failed(struct http_request *r, hardy_status status, const hardy_error *error);

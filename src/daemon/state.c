@@ -4,6 +4,7 @@
  * it cannot be used, the traffic of the gateway goes on all the same, unless the configuration says
  * otherwise; whoever asks for what needs it is told.
  */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #define STATE_PROBLEM "state-unavailable"
+#define CALL_LIMIT (5 * HARDY_SECOND)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
@@ -103,11 +105,34 @@ struct store *daemon_state_store(struct daemon *d, struct http_request *r) {
     return d->store;
 }
 
-void daemon_state_begin(struct daemon *d) {
-    d->store_calls++;
+static void on_limit(struct loop_timer *timer) {
+    struct store_call *c = timer->ctx;
+    struct http_request *r = c->request;
+    struct http_headers headers;
+    c->request = NULL;
+    if (!r) {
+        return;
+    }
+    log_event(HARDY_LOG_WARNING, "the state keeps a request waiting", "path", http_request_path(r),
+              NULL);
+    http_headers_init(&headers, HTTP_HEADERS_MAX, HTTP_HEAD_MAX);
+    (void)http_headers_add(&headers, "retry-after", "1");
+    http_problem(r, 503, &headers, STATE_PROBLEM, NULL,
+                 "the state is busy: another process keeps it from being written; what was asked "
+                 "for may still be done");
+    http_headers_free(&headers);
 }
 
-void daemon_state_end(struct daemon *d) {
+void store_call_begin(struct store_call *c, struct daemon *d, struct http_request *r) {
+    *c = (struct store_call){.daemon = d, .request = r};
+    d->store_calls++;
+    loop_timer_init(&c->limit, on_limit, c);
+    loop_timer_start(d->loop, &c->limit, time_add(loop_now(d->loop), CALL_LIMIT));
+}
+
+void store_call_end(struct store_call *c) {
+    struct daemon *d = c->daemon;
+    loop_timer_stop(d->loop, &c->limit);
     d->store_calls--;
     daemon_calmed(d);
 }

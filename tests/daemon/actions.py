@@ -6,9 +6,12 @@ short; what is decided is tested on virtual time in tests/durable. Prints TAP.
     HARDY=build/hardy actions.py
 """
 import atexit
+import fcntl
 import json
+import os
 import re
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -16,6 +19,7 @@ import time
 from serving import Daemon, clean, env, run, work
 from tap import check, finish, skip
 
+F_OFD_SETLK = 37
 atexit.register(clean)
 d = Daemon()
 
@@ -43,6 +47,34 @@ def look(path):
     status, _, text = d.ask("GET", path)
     return status, json.loads(text)
 
+
+# --- meanwhile: a process that was stopped while it wrote keeps the state
+busy = work / "busy"
+busy.mkdir()
+told = {}
+
+
+def kept_waiting():
+    b = Daemon(HARDY_STATE=str(busy / "hardy.db"))
+    same_write = lambda: b.write("PUT", "checkpoints/a", "1")
+    told["before"] = same_write()[0]
+    with open(busy / "hardy.db-lock", "r+b") as lock:
+        fcntl.fcntl(lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
+        told["at"] = time.monotonic()
+        others = [threading.Thread(target=lambda: told.setdefault("begun", b.write("POST", "actions", {"key": "k", "claim": 20 * "c"})))]
+        others[0].start()
+        told["put"] = b.write("PUT", "checkpoints/a", "2")
+        told["took"] = time.monotonic() - told["at"]
+        others[0].join()
+        told["read"] = b.ask("GET", "checkpoints/a")[2]
+        told["live"] = b.ask("GET", "/health/live")[0]
+    told["after"] = b.write("POST", "actions", {"key": "k", "claim": 20 * "c"})
+    told["now"] = b.ask("GET", "checkpoints/a")[2]
+    told["end"] = b.end()
+
+
+waiting = threading.Thread(target=kept_waiting)
+waiting.start()
 
 # --- who may
 for what, method, path, headers, wanted in (
@@ -273,4 +305,12 @@ env["HARDY_STATE"] = str(damaged)
 b = run("serve", "-c", "refuse.yaml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 same("on_state_error: refuse", b.returncode, 1)
 like("says so", b.stderr, r"is empty.*\(on_state_error: refuse\)")
+
+waiting.join()
+same("a state that is kept from being written", (told["before"], told["put"][0], json.loads(told["put"][2])["type"]), (201, 503, "state-unavailable"))
+check("is told after some seconds", 4 < told["took"] < 15 and "another process" in told["put"][2], told)
+same("of an action too", (told["begun"][0], told["begun"][1]["retry-after"]), (503, "1"))
+same("reading goes on", (told["read"], told["live"]), ("1", 200))
+same("the same begin gets what has become of it", (told["after"][0], json.loads(told["after"][2])["attempt"]), (201, 1))
+same("the write, too, was done in the end", (told["now"], told["end"]), ("2", 0))
 finish()

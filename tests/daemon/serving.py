@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`hardy serve` for tests in Python: started on free ports in a folder of its own, asked through its admin API."""
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ env = {**{k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy"
        "XDG_RUNTIME_DIR": str(work / "run"), "XDG_CONFIG_HOME": str(work / "none"), "XDG_STATE_HOME": str(work / "none"),
        "HARDY_STATE": str(work / "state" / "hardy.db")}
 started = []
+numbers = itertools.count()
 
 
 def wait_for(what, seconds=20):
@@ -37,7 +39,7 @@ def run(*words, **more):
 class Daemon:
     def __init__(self, *arguments, before=(), **more):
         """`before`: words in front of the command; `more`: its environment."""
-        self.log = work / f"log.{len(started)}"
+        self.log = work / f"log.{next(numbers)}"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen([*before, HARDY, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments],
                                             env={**env, **more}, cwd=work, stdout=subprocess.PIPE, stderr=log, text=True)
