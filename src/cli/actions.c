@@ -10,6 +10,8 @@
 #include "cli/say.h"
 #include "cli/session.h"
 #include "cli/timeline.h"
+#include "durable/action.h"
+#include "io/file.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -18,11 +20,16 @@ static const int64_t store_wait = 30 * HARDY_SECOND;
 
 static const struct option_row rows[] = {RESOLVING_ROWS, {0}};
 
-/* What has effects once: `exec --key`, and remedies of incidents. Steps are under workflows. */
-static const char *const kinds[] = {"action", "remedy"};
+/* What hardy does not run itself is judged by its owner's lease. */
+static struct moment present(void) {
+    struct moment now = {.monotonic = clock_now(), .wall = clock_wall()};
+    file_boot_id(now.boot);
+    return now;
+}
 
 struct listing {
     struct json_out *json; /* NULL: a table */
+    struct moment now;
     hardy_error *error;
     hardy_status status;
     size_t count;
@@ -36,6 +43,7 @@ static bool list_one(void *ctx, const struct store_row *row) {
     if (l->status != HARDY_OK) {
         return false;
     }
+    action_look(&r, &l->now);
     if (l->json) {
         record_to_json(&r, l->json);
     } else {
@@ -61,11 +69,11 @@ static hardy_status list(const struct options *o, struct session *s, hardy_error
     struct json_out j;
     buf_init(&text, MAX_TEXT);
     json_out_init(&j, &text, 2);
-    struct listing l = {.json = o->globals.json ? &j : NULL, .error = error};
+    struct listing l = {.json = o->globals.json ? &j : NULL, .now = present(), .error = error};
     hardy_status status = HARDY_OK;
     json_out_array(&j);
-    for (size_t i = 0; i < 2 && status == HARDY_OK; i++) {
-        status = store_scan(s->store, kinds[i], "", NULL, SIZE_MAX, list_one, &l, error);
+    for (size_t i = 0; i < ACTION_KINDS && status == HARDY_OK; i++) {
+        status = store_scan(s->store, action_kinds[i], "", NULL, SIZE_MAX, list_one, &l, error);
         status = status == HARDY_OK ? l.status : status;
     }
     json_out_array_end(&j);
@@ -78,17 +86,27 @@ static hardy_status list(const struct options *o, struct session *s, hardy_error
     return status;
 }
 
-/* The record under `key`, of whichever kind. */
 static hardy_status find(struct session *s, const char *key, struct record *out,
                          hardy_error *error) {
-    for (size_t i = 0; i < 2; i++) {
-        hardy_status status = record_load(s->store, kinds[i], key, out, error);
-        if (status != HARDY_E_NOT_FOUND) {
-            return status;
-        }
+    hardy_status status = action_find(s->store, key, out, error);
+    return status == HARDY_E_NOT_FOUND
+               ? fail(error, status, s->state.path,
+                      "there is no action `%s`; see hardy actions list", key)
+               : status;
+}
+
+static void print_owner(const struct record *r) {
+    char until[32];
+    if (!r->owner) {
+        return;
     }
-    return fail(error, HARDY_E_NOT_FOUND, s->state.path,
-                "there is no action `%s`; see hardy actions list", key);
+    printf("  begun by %s, fence %lld", r->owner,
+           (long long)(r->ended_by ? r->ended_by : r->fence));
+    if (moment_is_set(&r->lease)) {
+        moment_text(r->lease.wall, until);
+        printf(", lease until %s", until);
+    }
+    putchar('\n');
 }
 
 static hardy_status show(const struct options *o, struct session *s, const char *key,
@@ -98,6 +116,8 @@ static hardy_status show(const struct options *o, struct session *s, const char 
     if (status != HARDY_OK) {
         return status;
     }
+    const struct moment now = present();
+    action_look(&r, &now);
     if (o->globals.json) {
         struct buf text;
         struct json_out j;
@@ -112,6 +132,7 @@ static hardy_status show(const struct options *o, struct session *s, const char 
         str_make_printable(r.key);
         printf("%s  %s\n  created %s, key handed to the command %s\n  %s\n", r.key,
                record_state_text(r.state), created, r.idempotency_key, r.params ? r.params : "");
+        print_owner(&r);
         print_record(&r, 2);
         if (r.state == RECORD_IN_DOUBT) {
             printf("  in doubt: find out whether it took effect, then type one of\n");
@@ -197,7 +218,9 @@ const struct command command_actions = {
     .details =
         "An action that was started and whose end nobody knows is in doubt. It is not run again "
         "by itself, unless it was declared safe or has a probe: find out what happened and "
-        "resolve it.",
+        "resolve it. One that a program of its own has begun, through the API of hardy serve or "
+        "with libhardy-durable, is in doubt when its owner has been silent for longer than its "
+        "lease.",
     .examples = "hardy actions list\nhardy actions show order-12345    # needs that key\n"
                 "hardy actions resolve order-12345 --done    # needs that key, in doubt",
     .options = rows,

@@ -225,7 +225,8 @@ const struct command command_serve = {
         "is being answered may go on for gateway.drain, everybody else is told to come again. A "
         "second one ends it at once.\n\n"
         "The admin address has /health/live, /health/ready, /metrics and the API of hardy status "
-        "and hardy requests. Each request is a line in the log.",
+        "and hardy requests. There programs in any language have actions that are done once and "
+        "checkpoints, too; they are kept in the state. Each request is a line in the log.",
     .examples = "hardy serve    # needs its two ports, and to be ended\n"
                 "hardy serve -c hardy.yaml --watch --log-format json    # needs hardy.yaml\n"
                 "hardy serve --listen 127.0.0.1:0 --admin 127.0.0.1:0    # needs to be ended",

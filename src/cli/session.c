@@ -4,11 +4,11 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
+#include "durable/folder.h"
 #include "io/file.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The folder is made with the state, at its first use. Without a state there is nothing to read:
@@ -32,21 +32,6 @@ static hardy_status open_store(struct session *s, enum session_access access, co
         }
     }
     return store_open(&options, &s->store, error);
-}
-
-/* An empty file would be begun anew; beside steps that were recorded in it, it has lost them. */
-static hardy_status check_not_emptied(const char *path, hardy_error *error) {
-    struct stat file, steps;
-    char *folder = str_format("%s-steps", path);
-    bool emptied = folder && stat(path, &file) == 0 && file.st_size == 0 &&
-                   stat(folder, &steps) == 0 && S_ISDIR(steps.st_mode);
-    free(folder);
-    return emptied
-               ? fail(error, HARDY_E_CORRUPT, path,
-                      "is empty, though steps were recorded in it; bring it back from a copy, or "
-                      "remove it and %s-steps to begin anew",
-                      path)
-               : HARDY_OK;
 }
 
 static hardy_status open_all(const struct options *o, enum session_access access,
@@ -75,7 +60,7 @@ static hardy_status open_all(const struct options *o, enum session_access access
             return status;
         }
     }
-    status = check_not_emptied(s->state.path, error);
+    status = steps_check(s->state.path, error);
     if (status == HARDY_OK) {
         status = open_store(s, access, purpose, error);
     }

@@ -245,6 +245,10 @@ static void print_gateway(const struct screen *s) {
         printf("state     %s, guards shared with the processes of this host\n",
                remote_text(s->status, "state"));
     }
+    const char *store = remote_text(s->status, "store_problem");
+    if (store[0] && !problem[0]) {
+        printf("state     no actions and no checkpoints are served: %s\n", store);
+    }
 }
 
 /* "requests 48/50, tokens 39000/40000" of the credential that was used last. */

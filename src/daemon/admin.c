@@ -7,7 +7,10 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "daemon/body.h"
 #include "daemon/inside.h"
+#include "durable/action.h"
+#include "durable/checkpoint.h"
 #include "gateway/secret.h"
 #include "http/problem.h"
 #include <stdio.h>
@@ -17,18 +20,29 @@
 #include <unistd.h>
 
 #define BODY_MAX 4096
+/* Of an action's parameters or result, and of what stands beside them. */
+#define BEGIN_MAX (ACTION_PARAMS_MAX + BODY_REST_MAX)
+#define CHANGE_MAX (ACTION_RESULT_MAX + BODY_REST_MAX)
+#define BODY_TOTAL_MAX ((size_t)32 << 20)
 #define GUARDS "/api/v1/guards/"
+#define ACTIONS "/api/v1/actions/"
+#define CHECKPOINTS "/api/v1/checkpoints/"
 
-void admin_answer(struct http_request *r, int status, const char *content_type,
-                  const struct buf *body) {
-    struct http_headers headers;
+void admin_answer_with(struct http_request *r, int status, struct http_headers *headers,
+                       const char *content_type, const struct buf *body) {
     if (body->failed) {
         http_problem(r, 503, NULL, NULL, NULL, "no memory for this answer, or it is too long");
         return;
     }
+    (void)http_headers_add(headers, "cache-control", "no-store");
+    http_respond(r, status, headers, content_type, body->data, body->len);
+}
+
+void admin_answer(struct http_request *r, int status, const char *content_type,
+                  const struct buf *body) {
+    struct http_headers headers;
     http_headers_init(&headers, HTTP_HEADERS_MAX, HTTP_HEAD_MAX);
-    (void)http_headers_add(&headers, "cache-control", "no-store");
-    http_respond(r, status, &headers, content_type, body->data, body->len);
+    admin_answer_with(r, status, &headers, content_type, body);
     http_headers_free(&headers);
 }
 
@@ -63,7 +77,7 @@ bool admin_may_read(struct daemon *d, struct http_request *r) {
 
 /* A page elsewhere can make a browser send simple requests; it cannot set this type without asking
  * first, and it does not know the token. */
-static bool may_write(struct daemon *d, struct http_request *r) {
+bool admin_may_write(struct daemon *d, struct http_request *r) {
     const char *type = http_headers_get(http_request_headers(r), "content-type");
     size_t len = type ? strcspn(type, "; \t") : 0;
     if (len != strlen("application/json") || strncasecmp(type, "application/json", len) != 0) {
@@ -122,6 +136,9 @@ static void put_status(const struct daemon *d, struct json_out *j) {
     json_out_key(j, "guards_shared");
     json_out_bool(j, d->host != NULL);
     json_out_member_string(j, "state_problem", d->state_problem);
+    json_out_key(j, "actions_served");
+    json_out_bool(j, d->store != NULL);
+    json_out_member_string(j, "store_problem", d->store_problem);
     http_authority_format(&d->admin_address, 0, text);
     json_out_member_string(j, "admin", text);
     json_out_member_string(j, "health", d->health_server ? d->health_settings.listen : NULL);
@@ -184,8 +201,15 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/requests/ID\n"
                       "GET  /api/v1/guards\n"
                       "GET  /api/v1/upstreams\n"
-                      "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n\n"
-                      "POST needs content-type: application/json and the token.\n");
+                      "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
+                      "GET  /api/v1/workflows?n=100&after=ID\n"
+                      "GET  /api/v1/workflows/ID\n"
+                      "GET  /api/v1/actions?n=100&after=ID\n"
+                      "GET  /api/v1/actions/ID\n"
+                      "POST /api/v1/actions    {\"key\": ..., \"params\": ...}\n"
+                      "POST /api/v1/actions/ID/renew    also complete, fail, resolve\n"
+                      "GET  /api/v1/checkpoints/ID    also PUT, DELETE; If-Match\n\n"
+                      "POST, PUT and DELETE need content-type: application/json and the token.\n");
 }
 
 static void answer_live(void *ctx, struct http_request *r) {
@@ -200,14 +224,14 @@ static void answer_ready(void *ctx, struct http_request *r) {
 
 /* --- changing things -------------------------------------------------------------------------- */
 
-struct change {
+struct guard_change {
     char name[64];
     hardy_breaker_state state;
     bool timed; /* it may be for a while */
 };
 
 /* "NAME/force-open"; false: no such path. */
-static bool parse_change(const char *path, struct change *out) {
+static bool parse_change(const char *path, struct guard_change *out) {
     static const struct {
         const char *verb;
         hardy_breaker_state state;
@@ -232,7 +256,7 @@ static bool parse_change(const char *path, struct change *out) {
 }
 
 /* How long, by ?for=; false: answered, it is wrong. */
-static bool read_span(struct http_request *r, const struct change *change, int64_t *span) {
+static bool read_span(struct http_request *r, const struct guard_change *change, int64_t *span) {
     struct buf text;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -254,11 +278,11 @@ static bool read_span(struct http_request *r, const struct change *change, int64
 
 static void change_guard(void *ctx, struct http_request *r) {
     struct daemon *d = ctx;
-    struct change change;
+    struct guard_change change;
     int64_t span;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
-    if (!may_write(d, r)) {
+    if (!admin_may_write(d, r)) {
         return;
     }
     if (!parse_change(http_request_path(r) + strlen(GUARDS), &change)) {
@@ -300,6 +324,21 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/api/v1/guards", .handle = answer_guards},
     {.method = "GET", .path = "/api/v1/upstreams", .handle = answer_upstreams},
     {.method = "POST", .path = GUARDS "*", .body_max = BODY_MAX, .handle = change_guard},
+    {.method = "GET", .path = "/api/v1/actions", .handle = actions_answer_list},
+    {.method = "POST", .path = "/api/v1/actions", .body_max = BEGIN_MAX, .handle = actions_begin},
+    {.method = "GET", .path = ACTIONS "*", .handle = actions_answer_one},
+    {.method = "POST", .path = ACTIONS "*", .body_max = CHANGE_MAX, .handle = actions_change},
+    {.method = "GET", .path = "/api/v1/workflows", .handle = workflows_answer_list},
+    {.method = "GET", .path = "/api/v1/workflows/*", .handle = workflows_answer_one},
+    {.method = "GET", .path = CHECKPOINTS "*", .handle = checkpoints_answer},
+    {.method = "PUT",
+     .path = CHECKPOINTS "*",
+     .body_max = CHECKPOINT_VALUE_MAX,
+     .handle = checkpoints_put},
+    {.method = "DELETE",
+     .path = CHECKPOINTS "*",
+     .body_max = BODY_MAX,
+     .handle = checkpoints_delete},
 };
 
 hardy_status admin_open(struct daemon *d, const struct http_authority *address,
@@ -311,6 +350,7 @@ hardy_status admin_open(struct daemon *d, const struct http_authority *address,
     o.routes = routes;
     o.route_count = sizeof routes / sizeof *routes;
     o.ctx = d;
+    o.body_total_max = BODY_TOTAL_MAX;
     o.hosts = (const char *const *)d->admin.hosts.items;
     o.host_count = d->admin.hosts.count;
     hardy_status status = http_server_open(d->loop, &o, &d->admin_server, error);

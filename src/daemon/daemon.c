@@ -6,7 +6,6 @@
 #include "base/str.h"
 #include "daemon/inside.h"
 #include "daemon/token.h"
-#include "io/file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #define LOOK_EVERY HARDY_SECOND
 #define LAST_ANSWERS (500 * HARDY_MILLISECOND) /* of the admin listener */
+#define LAST_WRITES (2 * HARDY_SECOND)         /* of the store, before it is closed */
 /* Behind `drain`, should something that ought to have ended not have. */
 #define END_AT_LAST (8 * HARDY_SECOND)
 #define LAST_TURNS 8 /* for sockets that are being closed */
@@ -31,37 +31,7 @@ const char *daemon_objection(void *ctx) {
     return d->draining ? "hardy is shutting down" : NULL;
 }
 
-/* --- the state -------------------------------------------------------------------------------- */
-
-static hardy_status open_host(const char *state, struct host **out, hardy_error *error) {
-    const char *slash = strrchr(state, '/');
-    char *folder = slash && slash > state ? str_ndup(state, (size_t)(slash - state)) : NULL;
-    hardy_status status = folder ? file_make_dirs(folder, 0700, error) : HARDY_OK;
-    free(folder);
-    return status == HARDY_OK ? host_open(state, true, out, error) : status;
-}
-
-static hardy_status open_state(struct daemon *d, enum on_state_error then, hardy_error *error) {
-    const struct daemon_options *o = &d->options;
-    hardy_error why;
-    hardy_error_init(&why, sizeof why);
-    if (!o->state && !o->state_problem) {
-        return HARDY_OK; /* not wanted */
-    }
-    hardy_status status = o->state ? open_host(o->state, &d->host, &why)
-                                   : fail(&why, HARDY_E_NOT_FOUND, "state", "%s", o->state_problem);
-    if (status == HARDY_OK) {
-        return HARDY_OK;
-    }
-    if (then == STATE_ERROR_REFUSE) {
-        return fail(error, status == HARDY_E_NOT_FOUND ? HARDY_E_IO : status, why.where,
-                    "%s (on_state_error: refuse)", why.message);
-    }
-    d->state_problem = str_format("%s%s%s", why.where, why.where[0] ? ": " : "", why.message);
-    log_event(HARDY_LOG_WARNING, "guards are not shared with other processes", "state",
-              o->state ? o->state : "-", "why", d->state_problem, NULL);
-    return HARDY_OK;
-}
+/* --- the token ------------------------------------------------------------------------------- */
 
 /* The one that the configuration names, else the one beside the run-time folder or the state. */
 static void take_token(struct daemon *d) {
@@ -181,7 +151,7 @@ static hardy_status open_all(struct daemon *d, const struct config *config, hard
         s.admin = (struct admin_settings){0};
         d->health_settings = s.health;
         s.health = (struct health_settings){0};
-        status = open_state(d, s.on_state_error, error);
+        status = daemon_state_open(d, s.on_state_error, error);
     }
     if (status == HARDY_OK) {
         status = open_gateway(d, config, &s.gateway, error);
@@ -388,7 +358,20 @@ static void on_turn(struct loop_timer *timer) {
     }
 }
 
-/* No listener is left. */
+static void on_end_at_last(struct loop_timer *timer) {
+    struct daemon *d = timer->ctx;
+    log_event(HARDY_LOG_ERROR, "not everything has ended in time, leaving it", NULL);
+    tell_ended(d);
+}
+
+static void turn_and_end(struct daemon *d) {
+    d->turns = LAST_TURNS;
+    loop_timer_stop(d->loop, &d->end);
+    loop_timer_init(&d->end, on_turn, d);
+    loop_timer_start(d->loop, &d->end, loop_now(d->loop));
+}
+
+/* No listener is left. What the store is still at belongs to requests, if nobody's any more. */
 static void close_rest(struct daemon *d) {
     if (d->health) {
         health_stop(d->health);
@@ -401,10 +384,21 @@ static void close_rest(struct daemon *d) {
     }
     gateway_free(d->gateway);
     d->gateway = NULL;
-    d->turns = LAST_TURNS;
-    loop_timer_stop(d->loop, &d->end);
-    loop_timer_init(&d->end, on_turn, d);
-    loop_timer_start(d->loop, &d->end, loop_now(d->loop));
+    d->calming = d->store_calls > 0;
+    if (d->calming) {
+        loop_timer_stop(d->loop, &d->end);
+        loop_timer_init(&d->end, on_end_at_last, d);
+        loop_timer_start(d->loop, &d->end, time_add(loop_now(d->loop), LAST_WRITES));
+    } else {
+        turn_and_end(d);
+    }
+}
+
+void daemon_calmed(struct daemon *d) {
+    if (d->calming && d->store_calls == 0) {
+        d->calming = false;
+        turn_and_end(d);
+    }
 }
 
 static void on_gone(void *ctx) {
@@ -442,12 +436,6 @@ static void on_gateway_drained(void *ctx) {
     on_gone(d);
 }
 
-static void on_end_at_last(struct loop_timer *timer) {
-    struct daemon *d = timer->ctx;
-    log_event(HARDY_LOG_ERROR, "not everything has ended in time, leaving it", NULL);
-    tell_ended(d);
-}
-
 void daemon_drain(struct daemon *d, void (*ended)(void *ctx), void *ctx) {
     if (d->draining) {
         if (d->gateway) {
@@ -475,7 +463,7 @@ void daemon_free(struct daemon *d) {
     }
     loop_timer_stop(d->loop, &d->end);
     gateway_free(d->gateway); /* only when the end was not waited for */
-    host_close(d->host);
+    daemon_state_close(d);
     checks_free(&d->checks);
     health_settings_free(&d->health_settings);
     admin_settings_free(&d->admin);
@@ -484,6 +472,5 @@ void daemon_free(struct daemon *d) {
     }
     config_free(d->first);
     free(d->token);
-    free(d->state_problem);
     free(d);
 }

@@ -15,7 +15,8 @@ struct daemon_options { /* copied; what it points to is borrowed while the daemo
     hardy_status (*load)(void *ctx, struct config **out, hardy_error *error);
     void *ctx;
     const char *listen, *admin; /* in place of the configuration's addresses; NULL = not */
-    const char *state;          /* a file; NULL = guards are this process's own */
+    const char *state;          /* a file; NULL = guards are this process's own, and so are actions
+                                 * and checkpoints: they end with it */
     const char *state_problem;  /* why they are, though they should not be; NULL = they should */
     const char *token; /* the file with the token for changes; NULL = there is no place for one */
     bool watch;        /* follows the configuration's file */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef DAEMON_INSIDE_H
 #define DAEMON_INSIDE_H
-/* What daemon.c (the whole), admin.c and requests.c (the API) and metrics.c share; for this room
- * only. */
+/* What daemon.c (the whole), state.c (guards' words and the store), admin.c, requests.c, actions.c,
+ * checkpoints.c and workflows.c (the API) and metrics.c share; for this room only. */
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
+#include "durable/moment.h"
 #include "http/server.h"
 #include "io/list.h"
+#include "store/store.h"
 
 #define API_TEXT_MAX ((size_t)48 << 20) /* of one answer */
 
@@ -24,6 +26,10 @@ struct daemon {
     int64_t started_wall;
     struct host *host; /* NULL: guards are not shared */
     char *state_problem;
+    struct store *store; /* of actions and checkpoints; NULL: cannot be used, for what is in */
+    char *store_problem;
+    size_t store_calls; /* requests that are not answered yet because of it */
+    char boot[37];
     struct gateway *gateway;
     bool draining;
 
@@ -51,6 +57,7 @@ struct daemon {
     struct loop_timer end;
     int pending; /* listeners that are not gone yet */
     int turns;
+    bool calming; /* waits for store_calls to be 0 */
     void (*ended)(void *ctx);
     void *ended_ctx;
 };
@@ -58,12 +65,57 @@ struct daemon {
 /* --- daemon.c --- */
 const char *daemon_objection(void *ctx); /* why it is not ready whatever the checks say; NULL */
 
+/* A call of the store has ended: perhaps the last one that the end waits for. */
+void daemon_calmed(struct daemon *d);
+
+/* --- state.c --- */
+hardy_status daemon_state_open(struct daemon *d, enum on_state_error then, hardy_error *error);
+void daemon_state_close(struct daemon *d);
+struct store *daemon_state_store(struct daemon *d,
+                                 struct http_request *r); /* NULL: answered, 503 */
+/*
+ * A request that is answered when the store has done something. The store may be kept waiting (by
+ * another process that was stopped while it wrote): then the request is answered 503 after a while,
+ * and `request` is NULL when the store is done at last. Nothing that belongs to the request may be
+ * used by what the store still has to do.
+ */
+struct store_call { /* caller-owned, from begin to end */
+    struct daemon *daemon;
+    struct http_request *request; /* NULL: answered */
+    struct loop_timer limit;
+};
+void store_call_begin(struct store_call *c, struct daemon *d, struct http_request *r);
+void store_call_end(struct store_call *c);
+struct moment daemon_state_now(struct daemon *d);
+/* Answers what the store could not do, or what was decided against (durable/action.h). */
+void daemon_state_failed(struct http_request *r, hardy_status status, const hardy_error *error);
+void daemon_state_refused(struct http_request *r, hardy_status status, const hardy_error *error);
+/* A key out of a path, decoded; false: answered. */
+bool daemon_state_path_key(struct http_request *r, const char *text, size_t len, char *out,
+                           size_t size);
+
+/* --- actions.c, checkpoints.c, workflows.c --- */
+void actions_begin(void *ctx, struct http_request *r);
+void actions_change(void *ctx, struct http_request *r);
+void actions_answer_list(void *ctx, struct http_request *r);
+void actions_answer_one(void *ctx, struct http_request *r);
+void checkpoints_answer(void *ctx, struct http_request *r);
+void checkpoints_put(void *ctx, struct http_request *r);
+void checkpoints_delete(void *ctx, struct http_request *r);
+void workflows_answer_list(void *ctx, struct http_request *r);
+void workflows_answer_one(void *ctx, struct http_request *r);
+
 /* --- admin.c --- */
 hardy_status admin_open(struct daemon *d, const struct http_authority *address, hardy_error *error);
 /* Off the loopback whoever reads must know the token; false: the request is answered. */
 bool admin_may_read(struct daemon *d, struct http_request *r);
+/* Whoever changes something must know the token everywhere, and say that it sends JSON. */
+bool admin_may_write(struct daemon *d, struct http_request *r);
 void admin_answer(struct http_request *r, int status, const char *content_type,
                   const struct buf *body);
+/* The same with further headers, to which it adds. */
+void admin_answer_with(struct http_request *r, int status, struct http_headers *headers,
+                       const char *content_type, const struct buf *body);
 
 /* --- requests.c --- */
 void requests_answer_list(void *ctx, struct http_request *r);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ENCODED = 16 << 20 };
+enum { MAX_ENCODED = 16 << 20, MAX_PARAMS = 64 << 10, MAX_SHOWN = 130 };
 
 static const char *const state_words[] = {"pending",  "running", "done",   "failed",
                                           "in_doubt", "waiting", "skipped"};
@@ -31,6 +31,8 @@ void record_free(struct record *r) {
     free(r->detail);
     free(r->idempotency_key);
     free(r->params);
+    free(r->owner);
+    free(r->claim);
     record_init(r);
 }
 
@@ -47,6 +49,37 @@ hardy_status record_fingerprint(const char *scope, const char *name, const char 
         sha256_add_part(&hash, canonical.data, canonical.len);
         sha256_done_hex(&hash, out);
     }
+    buf_free(&canonical);
+    return status;
+}
+
+char *record_params(const char *params) {
+    size_t len = strlen(params); /* it is told by its fingerprint; this is for people */
+    return len > MAX_PARAMS ? str_format("{\"bytes\":%zu}", len) : str_dup(params);
+}
+
+/* Both are named, long ones around the place where they begin to differ. */
+hardy_status record_mismatch(const struct record *r, const char *params, hardy_error *error) {
+    const char *was = r->params ? r->params : "(not recorded)";
+    struct buf canonical;
+    buf_init(&canonical, MAX_ENCODED);
+    if (json_canonical(params, strlen(params), &canonical, NULL) == HARDY_OK) {
+        params = canonical.data;
+    }
+    size_t same = 0;
+    while (was[same] && was[same] == params[same]) {
+        same++;
+    }
+    size_t skip = strlen(was) + strlen(params) > 2 * MAX_SHOWN && same > MAX_SHOWN / 2
+                      ? same - MAX_SHOWN / 4
+                      : 0;
+    while (skip > 0 && ((unsigned char)was[skip] & 0xc0) == 0x80) {
+        skip--;
+    }
+    hardy_status status =
+        fail(error, HARDY_E_MISMATCH, NULL,
+             "the key %.60s was used for other parameters: %s%.*s; now: %s%.*s", r->key,
+             skip ? "..." : "", MAX_SHOWN, was + skip, skip ? "..." : "", MAX_SHOWN, params + skip);
     buf_free(&canonical);
     return status;
 }
@@ -119,6 +152,15 @@ void record_encode(const struct record *r, struct buf *out) {
         json_out_key(&j, "params");
         json_out_raw(&j, r->params);
     }
+    if (r->owner) {
+        json_out_member_string(&j, "owner", r->owner);
+        if (r->claim) {
+            json_out_member_string(&j, "claim", r->claim);
+        }
+        moment_put(&j, "lease", &r->lease);
+        field_put_time(&j, "ended_by", r->ended_by);
+        field_put_time(&j, "ttl", r->ttl);
+    }
     encode_output(&j, r);
     json_out_object_end(&j);
 }
@@ -142,6 +184,19 @@ static void decode_output(const json_t *o, struct record *out) {
         char pair[3] = {json_string_value(hex)[2 * i], json_string_value(hex)[2 * i + 1], '\0'};
         out->output[i] = (char)strtoul(pair, NULL, 16);
     }
+}
+
+/* As people write it: 0.1, where jansson would write all 17 digits. */
+static char *params_text(const json_t *params) {
+    char *text = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
+    struct buf canonical;
+    buf_init(&canonical, MAX_ENCODED);
+    if (!text || json_canonical(text, strlen(text), &canonical, NULL) != HARDY_OK) {
+        buf_free(&canonical);
+        return text;
+    }
+    free(text);
+    return buf_take(&canonical);
 }
 
 hardy_status record_decode(const struct store_row *row, struct record *out, hardy_error *error) {
@@ -185,7 +240,12 @@ hardy_status record_decode(const struct store_row *row, struct record *out, hard
     moment_get(o, "until", &out->until);
     const json_t *params = json_object_get(o, "params");
     if (params)
-        out->params = json_dumps(params, JSON_COMPACT | JSON_ENCODE_ANY);
+        out->params = params_text(params);
+    out->owner = field_text(o, "owner");
+    out->claim = field_text(o, "claim");
+    moment_get(o, "lease", &out->lease);
+    out->ended_by = field_time(o, "ended_by");
+    out->ttl = field_time(o, "ttl");
     decode_output(o, out);
     json_decref(o);
     if (!known || !out->row_kind || !out->key || !out->name) {
@@ -206,6 +266,25 @@ hardy_status record_load(struct store *store, const char *row_kind, const char *
     status = record_decode(&row, out, error);
     store_row_free(&row);
     return status;
+}
+
+void record_settle(struct record *r, enum resolve_how how, const char *result, const char *who,
+                   int64_t wall) {
+    static const char *const words[] = {"done", "not done, to be run again", "failed"};
+    free(r->detail);
+    r->detail = str_format("resolved as %s by %s", words[how], who);
+    r->code = how == RESOLVE_FAIL ? 1 : 0;
+    r->signal = 0;
+    r->timed_out = false;
+    r->state = how == RESOLVE_DONE    ? RECORD_DONE
+               : how == RESOLVE_RETRY ? RECORD_PENDING
+                                      : RECORD_FAILED;
+    r->ended = how == RESOLVE_RETRY ? 0 : wall;
+    free(r->output);
+    r->output = how == RESOLVE_DONE ? str_dup(result ? result : "") : NULL;
+    r->output_len = r->output ? strlen(r->output) : 0;
+    r->lease = (struct moment){0};
+    r->expires = r->ended && r->ttl && r->ttl != HARDY_NEVER ? time_add(wall, r->ttl) : 0;
 }
 
 void record_op(const struct record *r, int64_t before, struct buf *value, struct store_op *op) {
@@ -231,15 +310,16 @@ static void put_wall(struct json_out *j, const char *key, int64_t wall) {
     json_out_string(j, text);
 }
 
-/* The output as its reader wants it: JSON when it is an object or array, else text. */
+/* The output as its reader wants it: JSON when it is an object or array, else text. What an owner
+ * gave as its result is JSON whatever it is. */
 static void put_output(struct json_out *j, const struct record *r) {
     json_out_key(j, "output");
-    if (!r->output) {
+    if (!r->output || (r->owner && r->output_len == 0)) {
         json_out_null(j);
         return;
     }
     size_t start = strspn(r->output, " \t\r\n");
-    if ((r->output[start] == '{' || r->output[start] == '[') &&
+    if ((r->owner || r->output[start] == '{' || r->output[start] == '[') &&
         json_check(r->output, r->output_len, NULL) == HARDY_OK)
         json_out_raw(j, r->output);
     else
@@ -285,6 +365,14 @@ void record_members_to_json(const struct record *r, const char *state, struct js
     if (r->params) {
         json_out_key(j, "params");
         json_out_raw(j, r->params);
+    }
+    if (r->owner) {
+        json_out_member_string(j, "owner", r->owner);
+        json_out_key(j, "fence");
+        json_out_int(j, r->ended_by ? r->ended_by : r->fence); /* as its owner knows it */
+    }
+    if (moment_is_set(&r->lease)) {
+        put_wall(j, "lease_expires", r->lease.wall);
     }
     put_output(j, r);
 }

@@ -52,6 +52,12 @@ struct record {
     struct moment until;   /* WAITING: when it ends at the latest */
     uint32_t order;        /* of a run's steps, in which they began; what undoing goes by */
     uint32_t items;        /* of a step for each value of a list: how many */
+    /* Of an action that a process of its own runs, not hardy's shim (durable/action.h): */
+    char *owner;         /* who began it, for people; NULL = hardy runs it */
+    char *claim;         /* which begin it was, as its owner named it; NULL = not named */
+    struct moment lease; /* until when its owner may be silent; not set when nobody owns it */
+    int64_t ended_by;    /* fence of the owner that ended it; 0 = nobody, or somebody else */
+    int64_t ttl;         /* how long it is kept once it has ended; 0 = whoever ends it says */
 };
 void record_init(struct record *r);
 void record_free(struct record *r);
@@ -69,6 +75,18 @@ void record_members_to_json(const struct record *r, const char *state, struct js
  * JSON that can be told apart safely. */
 hardy_status record_fingerprint(const char *scope, const char *name, const char *params,
                                 char out[65], hardy_error *error);
+/* What a record keeps of `params` (valid JSON): all, or of more than 64 KiB the size. malloc'd. */
+char *record_params(const char *params);
+/* E_MISMATCH: the record is of other parameters than `params`, and which. */
+hardy_status record_mismatch(const struct record *r, const char *params, hardy_error *error);
+/* A person, or who asks for one, settles what is in doubt. */
+enum resolve_how {
+    RESOLVE_DONE,  /* it has happened; `result` stands for its output */
+    RESOLVE_RETRY, /* it has not: the next run starts it again */
+    RESOLVE_FAIL   /* it has not: it counts as failed */
+};
+void record_settle(struct record *r, enum resolve_how how, const char *result, const char *who,
+                   int64_t wall);
 /* The operation that writes `r` as it stands; `before` = the row's fence, -1 = no row yet. `value`
  * holds the encoded record and must live until the submit. */
 void record_op(const struct record *r, int64_t before, struct buf *value, struct store_op *op);

@@ -204,10 +204,10 @@ bool http_query_escape(struct buf *out, const char *text) {
     return ok;
 }
 
-static bool unescape(const char *text, size_t len, struct buf *out) {
+static bool unescape(const char *text, size_t len, bool plus, struct buf *out) {
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
-        if (c == '+') {
+        if (c == '+' && plus) {
             c = ' ';
         } else if (c == '%') {
             int high = i + 1 < len ? hex_value(text[i + 1]) : -1;
@@ -233,8 +233,12 @@ bool http_query_get(const char *query, const char *name, struct buf *out) {
         if (len >= name_len && memcmp(pair, name, name_len) == 0 &&
             (len == name_len || pair[name_len] == '=')) {
             size_t skip = len == name_len ? len : name_len + 1;
-            return unescape(pair + skip, len - skip, out);
+            return unescape(pair + skip, len - skip, true, out);
         }
     }
     return false;
+}
+
+bool http_path_decode(const char *text, size_t len, struct buf *out) {
+    return unescape(text, len, false, out);
 }

@@ -42,4 +42,6 @@ bool http_query_escape(struct buf *out, const char *text);
 /* Appends the value of `name` in a raw query ("a=1&b=x%20y"), decoded; false when it is not there,
  * is not well encoded, or holds a NUL. The first of several counts. */
 bool http_query_get(const char *query, const char *name, struct buf *out);
+/* Appends a piece of a path, decoded; false when it is not well encoded, or holds a NUL. */
+bool http_path_decode(const char *text, size_t len, struct buf *out);
 #endif

@@ -6,8 +6,8 @@
  * same moment (pages, the service's row), in one batch. A store that has no room now is tried again
  * until it has: nothing is done that is not recorded.
  */
+#include "durable/batch.h"
 #include "incident/incident.h"
-#include "work/batch.h"
 
 struct journal_note {
     char *what, *detail, *key, *value;

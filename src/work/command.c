@@ -5,14 +5,13 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "guard/guard.h"
+#include "io/file.h"
 #include "work/command_parts.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     MAX_ENCODED = 16 << 20,
-    MAX_PARAMS = 64 << 10,
-    MAX_SHOWN = 130,
 };
 static const int64_t poll_min = 5 * HARDY_MILLISECOND, poll_max = 100 * HARDY_MILLISECOND;
 
@@ -177,8 +176,7 @@ static hardy_status fresh_record(struct command *c, int64_t fence) {
     r->row_kind = str_dup(s->row_kind);
     r->key = str_dup(s->key);
     r->name = str_dup(s->name);
-    size_t len = strlen(c->params); /* it is told by its fingerprint; this is for people */
-    r->params = len > MAX_PARAMS ? str_format("{\"bytes\":%zu}", len) : str_dup(c->params);
+    r->params = record_params(c->params);
     r->idempotency_key =
         s->idempotency_key ? str_dup(s->idempotency_key) : str_ndup(c->fingerprint, 32);
     str_copy(r->fingerprint, sizeof r->fingerprint, c->fingerprint);
@@ -215,23 +213,8 @@ static hardy_status load(struct command *c) {
     return status;
 }
 
-/* Both are named, long ones around the place where they begin to differ. */
 static void mismatch(struct command *c) {
-    const char *was = c->record.params ? c->record.params : "(not recorded)", *now = c->params;
-    size_t same = 0;
-    while (was[same] && was[same] == now[same]) {
-        same++;
-    }
-    size_t skip = strlen(was) + strlen(now) > 2 * MAX_SHOWN && same > MAX_SHOWN / 2
-                      ? same - MAX_SHOWN / 4
-                      : 0;
-    while (skip > 0 && ((unsigned char)was[skip] & 0xc0) == 0x80) {
-        skip--;
-    }
-    fail(&c->error, HARDY_E_MISMATCH, NULL,
-         "the key %.60s was used for other parameters: %s%.*s; now: %s%.*s", c->spec->key,
-         skip ? "..." : "", MAX_SHOWN, was + skip, skip ? "..." : "", MAX_SHOWN, now + skip);
-    command_finish(c, HARDY_E_MISMATCH);
+    command_finish(c, record_mismatch(&c->record, c->params, &c->error));
 }
 
 /* True: this process decides. False: it waits, or has ended. */
@@ -287,6 +270,12 @@ static void act(struct command *c, enum record_next next, struct shim_result *re
     }
 }
 
+static bool lease_runs(const struct command *c) {
+    char boot[37];
+    file_boot_id(boot);
+    return moment_left(&c->record.lease, boot, loop_now(c->loop), loop_wall(c->loop)) > 0;
+}
+
 static void begin(struct command *c) {
     static const enum record_world worlds[] = {[SHIM_RUNNING] = WORLD_RUNNING,
                                                [SHIM_ENDED] = WORLD_ENDED,
@@ -313,13 +302,21 @@ static void begin(struct command *c) {
         replay_failure(c);
         return;
     }
+    /* Somebody else's program is at it; there is nothing of ours to look at. */
+    bool leased = c->has_row && r->state == RECORD_STARTED && moment_is_set(&r->lease);
+    if (leased && lease_runs(c)) {
+        wait_for_other(c);
+        return;
+    }
     if (c->lock_fd < 0 && !c->spec->require) {
         if (take_lock(c)) {
             begin(c); /* it may have ended between the look and the lock */
         }
         return;
     }
-    if (c->has_row && r->state == RECORD_STARTED) {
+    if (leased) {
+        state = SHIM_LOST;
+    } else if (c->has_row && r->state == RECORD_STARTED) {
         status = command_look(c, &state, &result);
         if (status != HARDY_OK) {
             command_finish(c, status);

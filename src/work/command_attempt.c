@@ -263,6 +263,10 @@ static void note_start(struct command *c) {
     if (c->spec->inputs) {
         str_copy(r->inputs, sizeof r->inputs, c->spec->inputs);
     }
+    free(r->claim);
+    free(r->owner); /* who had it and was silent for longer than its lease */
+    r->owner = r->claim = NULL;
+    r->lease = (struct moment){0};
     command_set_detail(c, NULL);
     file_boot_id(r->boot);
 }

@@ -5,8 +5,8 @@
  * command_attempt.c (attempts under the guard) and command_record.c (what is written, and the end).
  */
 #include "drive/drive.h"
+#include "durable/batch.h"
 #include "io/shim.h"
-#include "work/batch.h"
 #include "work/command.h"
 #include "work/ending.h"
 #include "work/place.h"

@@ -3,23 +3,12 @@
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "durable/folder.h"
 #include "io/file.h"
 #include "io/lock.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* `NAME-steps` beside the database itself, whatever name and link it is called by: processes that
- * share the one must share the other. */
-static char *folder_of(const char *state) {
-    char *real = realpath(state, NULL);
-    char *here = !real && state[0] != '/' ? realpath(".", NULL) : NULL;
-    char *folder = real ? str_format("%s-steps", real)
-                        : str_format("%s%s%s-steps", here ? here : "", here ? "/" : "", state);
-    free(real);
-    free(here);
-    return folder;
-}
 
 hardy_status step_place_find(const char *state, const char *row_kind, const char *key,
                              struct step_place *out, hardy_error *error) {
@@ -29,7 +18,7 @@ hardy_status step_place_find(const char *state, const char *row_kind, const char
     sha256_add_part(&hash, row_kind, strlen(row_kind));
     sha256_add_part(&hash, key, strlen(key));
     sha256_done_hex(&hash, hex);
-    char *folder = folder_of(state);
+    char *folder = steps_folder(state);
     *out = (struct step_place){.stem = folder ? str_format("%s/%.32s", folder, hex) : NULL,
                                .lock_path = folder ? str_format("%s/keys.lock", folder) : NULL};
     hex[15] = '\0'; /* 60 bits: two keys of one byte would only wait for one another */

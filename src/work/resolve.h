@@ -5,15 +5,26 @@
 #include "durable/record.h"
 #include "io/loop.h"
 
-enum resolve_how {
-    RESOLVE_DONE,  /* it has happened; `result` stands for its output */
-    RESOLVE_RETRY, /* it has not: the next run starts it again */
-    RESOLVE_FAIL   /* it has not: it counts as failed */
-};
-/* `who` goes into the record. E_NOT_FOUND; E_CLOSED: the record is not in doubt; E_RUNNING: it
- * still runs, or another process is deciding about it. Waits for the store until `deadline`. */
+/* `state`: path of the database; NULL = a store in memory, beside which nothing has run. `who` goes
+ * into the record. E_NOT_FOUND; E_CLOSED: the record is not in doubt; E_RUNNING: it still runs, or
+ * another process is deciding about it. Waits for the store until `deadline`. */
 hardy_status record_resolve(struct loop *loop, struct store *store, const char *state,
                             const char *row_kind, const char *key, enum resolve_how how,
                             const char *result, const char *who, int64_t deadline,
                             hardy_error *error);
+
+/* The same on the loop, which waits for nobody. Copied. */
+struct resolution {
+    const char *row_kind, *key;
+    enum resolve_how how;
+    const char *result; /* NULL = none */
+    const char *who;
+};
+/* `record` as it was written, borrowed for the call; `error` of a failure. */
+typedef void (*record_resolved)(void *ctx, hardy_status status, const struct record *record,
+                                const hardy_error *error);
+/* A failure that is returned is not told again by `done`. */
+hardy_status record_resolve_start(struct loop *loop, struct store *store, const char *state,
+                                  const struct resolution *how, record_resolved done, void *ctx,
+                                  hardy_error *error);
 #endif

@@ -4,9 +4,9 @@
 /* What the pieces of the runner share: runner.c (finding, taking over and driving a run),
  * runner_write.c (what is known and not written yet), runner_command.c (steps that are commands),
  * runner_wait.c (steps that wait). */
+#include "durable/batch.h"
 #include "durable/lease.h"
 #include "io/list.h"
-#include "work/batch.h"
 #include "work/expand.h"
 #include "work/place.h"
 #include "work/probe.h"

@@ -15,6 +15,12 @@ def check(what, good, note=""):
         print("\n".join("#   " + line for line in str(note).splitlines()), flush=True)
 
 
+def skip(what, why):
+    global count
+    count += 1
+    print(f"ok {count} - {what} # SKIP {why}", flush=True)
+
+
 def finish():
     """The plan; ends the program with 1 if anything failed."""
     print(f"1..{count}")

@@ -34,6 +34,11 @@ static void fill(struct record *r) {
     r->idempotency_key = str_dup("order-12345");
     r->expires = 1700086401000000007;
     r->params = str_dup("{\"a\":[1,null,\"\\u0000\"]}");
+    r->owner = str_dup("agent.py (pid 4711)");
+    r->claim = str_dup("0123456789abcdef");
+    r->lease = moment_after(r->boot, 5000000000000001, r->created, 30 * HARDY_SECOND);
+    r->ended_by = 1700000000123;
+    r->ttl = 24 * HARDY_HOUR;
 }
 
 static void set_output(struct record *r, const char *bytes, size_t len) {
@@ -72,6 +77,13 @@ static void same(const struct record *a, const struct record *b) {
     same_text(a->idempotency_key, b->idempotency_key);
     assert_int_equal(a->expires, b->expires);
     same_text(a->params, b->params);
+    same_text(a->owner, b->owner);
+    same_text(a->claim, b->claim);
+    assert_string_equal(a->lease.boot, b->lease.boot);
+    assert_int_equal(a->lease.monotonic, b->lease.monotonic);
+    assert_int_equal(a->lease.wall, b->lease.wall);
+    assert_int_equal(a->ended_by, b->ended_by);
+    assert_int_equal(a->ttl, b->ttl);
     assert_int_equal(a->output == NULL, b->output == NULL);
     assert_int_equal(a->output_len, b->output_len);
     if (a->output) {
@@ -114,7 +126,11 @@ static void every_field_comes_back(void **state) {
     round_trip(&r);
     free(r.detail);
     free(r.params);
-    r.detail = r.params = NULL;
+    free(r.owner);
+    free(r.claim);
+    r.detail = r.params = r.owner = r.claim = NULL;
+    r.lease = (struct moment){0};
+    r.ended_by = r.ttl = 0;
     round_trip(&r);
     for (int s = RECORD_PENDING; s <= RECORD_IN_DOUBT; s++) {
         r.state = (enum record_state)s;
@@ -229,9 +245,34 @@ static void an_output_is_shown_as_what_it_is(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct record r;
         fill(&r);
+        free(r.owner);
+        r.owner = NULL;
         set_output(&r, rows[i].output, strlen(rows[i].output));
         char *text = shown(&r);
         if (!strstr(text, rows[i].shown)) {
+            fail_msg("%s is shown as %s", rows[i].output, text);
+        }
+        free(text);
+        record_free(&r);
+    }
+}
+
+/* JSON whatever it is; but a person who settles it may give any text. */
+static void an_owners_result_is_json(void **state) {
+    static const struct {
+        const char *output, *shown;
+    } rows[] = {{"12", "\"output\":12}"},
+                {"\"twelve\"", "\"output\":\"twelve\"}"},
+                {"null", "\"output\":null}"},
+                {"", "\"output\":null}"},
+                {"paid by hand", "\"output\":\"paid by hand\"}"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record r;
+        fill(&r);
+        set_output(&r, rows[i].output, strlen(rows[i].output));
+        char *text = shown(&r);
+        if (!strstr(text, rows[i].shown) || !strstr(text, "\"owner\":\"agent.py (pid 4711)\"")) {
             fail_msg("%s is shown as %s", rows[i].output, text);
         }
         free(text);
@@ -408,6 +449,7 @@ int main(void) {
         cmocka_unit_test(the_largest_output_fits_a_row),
         cmocka_unit_test(what_is_no_record_is_refused),
         cmocka_unit_test(an_output_is_shown_as_what_it_is),
+        cmocka_unit_test(an_owners_result_is_json),
         cmocka_unit_test(fingerprints),
         cmocka_unit_test(every_decision),
         cmocka_unit_test(nothing_is_repeated_silently),

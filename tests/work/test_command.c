@@ -3,7 +3,9 @@
 #include "../cmocka_all.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "durable/action.h"
 #include "guard/guard.h"
+#include "io/file.h"
 #include "io/sim.h"
 #include "work/command.h"
 #include "work/resolve.h"
@@ -551,6 +553,89 @@ static void only_what_is_in_doubt_is_settled(void **state) {
     assert_string_equal(c.output, "by hand");
 }
 
+/* --- a program of its own has the key, under a lease --------------------------------------------
+ */
+
+static struct moment present(void) {
+    struct moment now = {.monotonic = loop_now(loop), .wall = loop_wall(loop)};
+    file_boot_id(now.boot);
+    return now;
+}
+
+/* What the very same command would be, begun by a program that is not hardy's. */
+static hardy_status owner(enum action_verb verb, int64_t *fence) {
+    struct action a;
+    const struct action_request q = {.verb = verb,
+                                     .key = "k",
+                                     .now = present(),
+                                     .scope = "exec",
+                                     .name = "act",
+                                     .params = "[\"act\",\"5\"]",
+                                     .owner = "agent.py",
+                                     .lease = 10 * HARDY_SECOND,
+                                     .ttl = HARDY_NEVER,
+                                     .fence = *fence};
+    const struct change change = {ACTION_ROW, "k", action_decide, &a};
+    assert_int_equal(action_init(&a, &q, NULL), HARDY_OK);
+    hardy_status status = change_apply(&change, store, HARDY_NEVER, NULL);
+    *fence = verb == ACTION_BEGIN ? a.record.fence : *fence;
+    action_free(&a);
+    return status;
+}
+
+static void a_key_that_is_leased_is_left_alone(void **state) {
+    struct call c = {0};
+    int64_t fence = 0;
+    (void)state;
+    assert_int_equal(owner(ACTION_BEGIN, &fence), HARDY_OK);
+    for (int policy = IN_DOUBT_ASK; policy <= IN_DOUBT_FAIL; policy++) {
+        c.spec.in_doubt = (enum in_doubt_policy)policy;
+        assert_int_equal(run(&c, "k"), HARDY_E_RUNNING);
+    }
+    assert_int_equal(resolve("k", RESOLVE_RETRY), HARDY_E_RUNNING);
+    c.spec.in_doubt = IN_DOUBT_ASK;
+    c.spec.attach = true;
+    assert_int_equal(run(&c, "k"), HARDY_E_IN_DOUBT); /* when the lease has run out */
+    assert_true(loop_now(loop) >= 10 * HARDY_SECOND);
+    assert_int_equal(effects, 0);
+    assert_int_equal(owner(ACTION_RENEW, &fence), HARDY_OK); /* late, but it is there */
+    c.spec.in_doubt = IN_DOUBT_RERUN;
+    assert_int_equal(run(&c, "k"), HARDY_OK);
+    assert_int_equal(effects, 1);
+    assert_int_equal(c.attempt, 2);
+    assert_int_equal(owner(ACTION_COMPLETE, &fence), HARDY_E_FENCED);
+    assert_int_equal(state_of("k"), RECORD_DONE);
+}
+
+static void complete_in_time(void) {
+    int64_t fence = (int64_t)(uintptr_t)first.spec.passing_ctx;
+    assert_int_equal(owner(ACTION_COMPLETE, &fence), HARDY_OK);
+}
+
+static void its_result_is_taken(void **state) {
+    int64_t fence = 0;
+    (void)state;
+    first = (struct call){.spec = {.attach = true}};
+    assert_int_equal(owner(ACTION_BEGIN, &fence), HARDY_OK);
+    first.spec.passing_ctx = (void *)(uintptr_t)fence;
+    later(HARDY_SECOND, complete_in_time);
+    assert_int_equal(run(&first, "k"), HARDY_OK);
+    assert_true(first.replayed);
+    assert_int_equal(effects, 0);
+}
+
+static void a_lost_one_is_settled(void **state) {
+    struct call c = {.spec = {.attach = true}};
+    int64_t fence = 0;
+    (void)state;
+    assert_int_equal(owner(ACTION_BEGIN, &fence), HARDY_OK);
+    assert_int_equal(run(&c, "k"), HARDY_E_IN_DOUBT);
+    assert_int_equal(resolve("k", RESOLVE_RETRY), HARDY_OK);
+    assert_int_equal(owner(ACTION_COMPLETE, &fence), HARDY_E_FENCED);
+    assert_int_equal(run(&c, "k"), HARDY_OK);
+    assert_int_equal(effects, 1);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -572,6 +657,9 @@ int main(void) {
         T(too_late),
         T(a_record_is_kept_for_as_long_as_was_said),
         T(only_what_is_in_doubt_is_settled),
+        T(a_key_that_is_leased_is_left_alone),
+        T(its_result_is_taken),
+        T(a_lost_one_is_settled),
     };
     return cmocka_run_group_tests_name("work-command", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORK_BATCH_H
-#define WORK_BATCH_H
+#ifndef DURABLE_BATCH_H
+#define DURABLE_BATCH_H
 /* A batch for the store whose end is told on the loop: the store calls back on its own thread. */
 #include "io/loop.h"
 #include "store/store.h"

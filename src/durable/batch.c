@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "work/batch.h"
+#include "durable/batch.h"
 #include "base/error.h"
 
 static void on_post(struct loop_post *post) {

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DAEMON_ASIDE_H
+#define DAEMON_ASIDE_H
+/* An answer that takes many rows of the store: made beside the loop, in a thread of its own. */
+#include "base/json.h"
+#include "daemon/inside.h"
+
+#define ASIDE_LIST_DEFAULT 100
+#define ASIDE_LIST_MOST 1000
+
+struct aside {
+    struct store_call call;
+    struct store *store;
+    struct moment now;
+    char key[STORE_KEY_MAX + 1]; /* what is asked for; of a list, behind which one it begins; "" */
+    const char *kind;            /* of rows */
+    int64_t limit;               /* of a list */
+
+    /* In the thread: writes the answer, or sets `status` and `error`. Touches nothing of the
+     * daemon's but the store. */
+    void (*make)(struct aside *a);
+    struct json_out j;
+    struct buf text;
+    hardy_status status;
+    hardy_error error;
+    struct loop_work work;
+};
+/* The rows of a list, each given to `put` with `a`; for a `make`. */
+void aside_list(struct aside *a, const char *member,
+                bool (*put)(void *aside, const struct store_row *row));
+/* Answers GET PATH?n=&after=&kind=, `kinds` (NULL-terminated) being what may be asked for, the
+ * first when nothing is. */
+void aside_answer_list(struct daemon *d, struct http_request *r, const char *const *kinds,
+                       void (*make)(struct aside *a));
+/* Answers GET PREFIX/ID. */
+void aside_answer_one(struct daemon *d, struct http_request *r, const char *prefix,
+                      void (*make)(struct aside *a));
+#endif
