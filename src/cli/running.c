@@ -11,6 +11,7 @@
 #include "cli/timeline.h"
 #include "guard/guard.h"
 #include "settings/sharing.h"
+#include "work/retain.h"
 #include "work/settings.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 enum { MAX_TEXT = 64 << 20, MAX_GUARDS = 256 };
+static const int64_t clear_within = 30 * HARDY_SECOND;
 static const int64_t look_every = 300 * HARDY_MILLISECOND;
 
 struct step_guard {
@@ -460,6 +462,34 @@ static void on_interrupt(void *ctx) {
     }
 }
 
+/* What a removed run of that id may have left is not for the one that is to be made. */
+static hardy_status clear_id(struct session *s, const char *id, hardy_error *error) {
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    hardy_status status =
+        id ? retention_clear(s->store, id, time_add(loop_now(s->loop), clear_within), &why)
+           : HARDY_OK;
+    if (status == HARDY_OK || status == HARDY_E_EXISTS) {
+        return HARDY_OK;
+    }
+    *error = why;
+    return status;
+}
+
+/* What was finished long ago goes, at the end of a run that took its time. */
+static void retain(struct session *s, int64_t begun) {
+    struct retain_settings settings;
+    struct retain_report report;
+    const struct retain_world world = {s->loop, s->store, s->state.path};
+    hardy_error ignored;
+    bool swept = false;
+    hardy_error_init(&ignored, sizeof ignored);
+    if (retain_settings_read(s->state.config, &settings, &ignored) == HARDY_OK) {
+        hardy_status status = retain_at_end(&world, &settings, begun, &swept, &report, &ignored);
+        (void)status; /* nothing that a run should fail for; the next one tries again */
+    }
+}
+
 int running_drive(const struct options *o, struct session *s, const struct workflow *w,
                   const struct running *how) {
     static const struct runner_events events = {on_begun, on_waiting, on_note, on_step_ended,
@@ -467,6 +497,7 @@ int running_drive(const struct options *o, struct session *s, const struct workf
     struct driving d = {.o = o, .session = s, .how = how, .seen = json_object()};
     char owner[64];
     hardy_error error;
+    const int64_t begun = loop_now(s->loop);
     hardy_error_init(&error, sizeof error);
     snprintf(owner, sizeof owner, "pid %ld (%s)", (long)getpid(), o->self->name);
     struct workflows_settings settings;
@@ -486,6 +517,7 @@ int running_drive(const struct options *o, struct session *s, const struct workf
     hardy_status status = workflows_settings_read(s->state.config, &settings, &error);
     options.lease = settings.lease;
     status = status == HARDY_OK ? find_guards(&d, w, &error) : status;
+    status = status == HARDY_OK ? clear_id(s, how->id, &error) : status;
     if (status == HARDY_OK) {
         session_on_interrupt(s, on_interrupt, &d);
         status = runner_start(&options, &events, &d, &d.runner, &error);
@@ -496,6 +528,7 @@ int running_drive(const struct options *o, struct session *s, const struct workf
         say_error(o, &error);
         d.exit = session_exit(status);
     }
+    retain(s, begun);
     for (size_t i = 0; i < d.guard_count; i++) {
         free_guard(&d.guards[i]);
     }

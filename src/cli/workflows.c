@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/prune.h"
 #include "cli/resolving.h"
 #include "cli/running.h"
 #include "cli/say.h"
@@ -21,7 +22,17 @@
 enum { MAX_TEXT = 64 << 20, MAX_RESULT = 1 << 20 };
 static const int64_t store_wait = 30 * HARDY_SECOND;
 
-enum { OPT_REFUSE = 1, OPT_COMMENT, OPT_FROM, OPT_FORK_ID, OPT_MAP, OPT_WATCH };
+enum {
+    OPT_REFUSE = 1,
+    OPT_COMMENT,
+    OPT_FROM,
+    OPT_FORK_ID,
+    OPT_MAP,
+    OPT_WATCH,
+    OPT_OLDER,
+    OPT_KEEP,
+    OPT_DRY_RUN
+};
 enum { NAMES_MAX = 64 };
 
 static const struct option_row rows[] = {
@@ -32,6 +43,9 @@ static const struct option_row rows[] = {
     {OPT_FORK_ID, "id", 0, "ID", "fork: of the new run"},
     {OPT_MAP, "map", 0, "OLD=NEW", "fork: a step that has another name now; may be repeated"},
     {OPT_WATCH, "watch", 0, NULL, "resume, cancel, fork: as for hardy run"},
+    {OPT_OLDER, "older-than", 0, "D", "prune: also what ended longer ago, such as 7d"},
+    {OPT_KEEP, "keep", 0, "N", "prune: keep only the last N"},
+    {OPT_DRY_RUN, "dry-run", 0, NULL, "prune: only tell what would go"},
     {0}};
 
 struct asked {
@@ -40,6 +54,7 @@ struct asked {
     const char *comment, *from, *id;
     struct fork_name names[NAMES_MAX];
     size_t name_count;
+    struct prune prune;
 };
 
 struct listing {
@@ -480,7 +495,7 @@ static hardy_status fork_run(const struct options *o, struct session *s, const s
 /* --- the command --------------------------------------------------------------------------------
  */
 
-enum verb { LIST, SHOW, RESOLVE, APPROVE, RESUME, CANCEL, FORK, VERBS };
+enum verb { LIST, SHOW, RESOLVE, APPROVE, PRUNE, RESUME, CANCEL, FORK, VERBS };
 
 static int act(const struct options *o, enum verb verb, const struct asked *asked) {
     struct session s;
@@ -501,6 +516,9 @@ static int act(const struct options *o, enum verb verb, const struct asked *aske
             break;
         case APPROVE:
             status = approve(o, &s, asked, &error);
+            break;
+        case PRUNE:
+            status = prune_runs(o, &s, &asked->prune, &error);
             break;
         case RESUME:
             status = resume(o, &s, asked, &code, &error);
@@ -535,6 +553,7 @@ static const struct {
     [RESUME] = {"resume", 2, "one ID"},
     [CANCEL] = {"cancel", 2, "one ID"},
     [FORK] = {"fork", 2, "one ID"},
+    [PRUNE] = {"prune", 1, "nothing more"},
 };
 
 /* Which options go with which verbs. */
@@ -548,8 +567,10 @@ static const char *misplaced(enum verb verb, const struct asked *asked) {
            : verb != FORK && (asked->from || asked->id || asked->name_count)
                ? "--from, --id and --map go with fork"
            : verb == FORK && !asked->from ? "fork needs --from STEP"
-           : !drives && asked->watch      ? "--watch goes with resume, cancel and fork"
-                                          : NULL;
+           : verb != PRUNE && (asked->prune.older_than || asked->prune.keep || asked->prune.dry_run)
+               ? "--older-than, --keep and --dry-run go with prune"
+           : !drives && asked->watch ? "--watch goes with resume, cancel and fork"
+                                     : NULL;
 }
 
 /* "OLD=NEW"; the value is the command line's, and is cut in two there. */
@@ -584,6 +605,15 @@ static int run(struct options *o) {
         case OPT_MAP:
             good &= add_name(&asked, (char *)o->value);
             break;
+        case OPT_OLDER:
+            asked.prune.older_than = o->value;
+            break;
+        case OPT_KEEP:
+            asked.prune.keep = o->value;
+            break;
+        case OPT_DRY_RUN:
+            asked.prune.dry_run = true;
+            break;
         case OPT_WATCH:
             asked.watch = true;
             break;
@@ -601,7 +631,7 @@ static int run(struct options *o) {
     if (verb == VERBS) {
         return options_wrong(o,
                              "one of list, show ID, cancel ID, resume ID, approve ID STEP, resolve "
-                             "ID STEP, fork ID is needed%s%s",
+                             "ID STEP, fork ID, prune is needed%s%s",
                              o->argc ? ", not " : "", o->argc ? o->argv[0] : "");
     }
     if (o->argc != verbs[verb].operands) {
@@ -623,19 +653,22 @@ const struct command command_workflows = {
     .synopsis = "list\nshow ID\ncancel ID [--comment TEXT]\nresume ID\n"
                 "approve ID STEP [--refuse] [--comment TEXT]\n"
                 "resolve ID STEP --done [--result JSON|@FILE] | --retry | --fail\n"
-                "fork ID --from STEP [--map OLD=NEW]... [--id NEW]",
+                "fork ID --from STEP [--map OLD=NEW]... [--id NEW]\n"
+                "prune [--older-than D] [--keep N] [--dry-run]",
     .summary = "runs of workflows, their steps, and what needs a person",
     .details =
         "resume goes on with an unfinished run, and begins a failed one again at the step that "
         "failed. cancel ends what runs, and undoes what was done and says how (compensate), last "
         "first. resolve settles a step that is in doubt. approve lets a step go on that waits for "
         "a person. fork begins a new run that takes over what was finished before STEP: when the "
-        "file has changed, or to go a way again.\n\n"
+        "file has changed, or to go a way again. prune removes finished runs that need not be kept "
+        "(`retention` in the configuration), as hardy does by itself, and gives the space back.\n\n"
         "A STEP inside a group may be named by the groups above it: `fan/a`, `deploy[2]`.",
     .examples = "hardy workflows list\nhardy workflows show shop-1    # needs that run\n"
                 "hardy workflows resolve shop-1 vpc --retry    # needs that run, in doubt\n"
                 "hardy workflows approve shop-1 ok    # needs that run, waiting\n"
                 "hardy workflows fork shop-1 --from database    # needs that run\n"
+                "hardy workflows prune --dry-run\n"
                 "hardy workflows resume shop-1    # needs that run",
     .options = rows,
     .run = run,
