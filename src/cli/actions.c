@@ -28,6 +28,7 @@ static struct moment present(void) {
 }
 
 struct listing {
+    struct store *store;
     struct json_out *json; /* NULL: a table */
     struct moment now;
     hardy_error *error;
@@ -45,6 +46,7 @@ static bool list_one(void *ctx, const struct store_row *row) {
     }
     action_look(&r, &l->now);
     if (l->json) {
+        l->status = record_fill(l->store, &r, l->error);
         record_to_json(&r, l->json);
     } else {
         if (l->count == 0) {
@@ -69,7 +71,8 @@ static hardy_status list(const struct options *o, struct session *s, hardy_error
     struct json_out j;
     buf_init(&text, MAX_TEXT);
     json_out_init(&j, &text, 2);
-    struct listing l = {.json = o->globals.json ? &j : NULL, .now = present(), .error = error};
+    struct listing l = {
+        .store = s->store, .json = o->globals.json ? &j : NULL, .now = present(), .error = error};
     hardy_status status = HARDY_OK;
     json_out_array(&j);
     for (size_t i = 0; i < ACTION_KINDS && status == HARDY_OK; i++) {

@@ -167,9 +167,7 @@ static hardy_status want(struct action *a, const struct store_row *row, struct c
 }
 
 static void set_output(struct record *r, const char *result) {
-    free(r->output);
-    r->output = result ? str_dup(result) : NULL;
-    r->output_len = r->output ? strlen(r->output) : 0;
+    record_set_output(r, str_dup(result), result ? strlen(result) : 0);
 }
 
 static void set_detail(struct record *r, const char *detail) {

@@ -94,6 +94,10 @@ static bool is_text(const char *output, size_t len) {
 }
 
 static void encode_output(struct json_out *j, const struct record *r) {
+    if (r->blob[0]) {
+        json_out_member_string(j, "output_blob", r->blob);
+        return;
+    }
     if (!r->output)
         return;
     if (is_text(r->output, r->output_len)) {
@@ -169,6 +173,7 @@ static void decode_output(const json_t *o, struct record *out) {
     const json_t *text = json_object_get(o, "output");
     const json_t *hex = json_object_get(o, "output_hex");
     size_t len = hex ? json_string_length(hex) / 2 : json_string_length(text);
+    field_copy(out->blob, sizeof out->blob, o, "output_blob");
     if (!json_is_string(hex ? hex : text))
         return;
     out->output = malloc(len + 1);
@@ -265,6 +270,47 @@ hardy_status record_load(struct store *store, const char *row_kind, const char *
         return status;
     status = record_decode(&row, out, error);
     store_row_free(&row);
+    if (status == HARDY_OK)
+        status = record_fill(store, out, error);
+    if (status != HARDY_OK)
+        record_free(out);
+    return status;
+}
+
+void record_set_output(struct record *r, char *data, size_t len) {
+    free(r->output);
+    r->output = data;
+    r->output_len = data ? len : 0;
+    r->blob[0] = '\0';
+}
+
+void record_put_output(struct store *store, struct record *r) {
+    const char *state = store_path(store);
+    hardy_error ignored;
+    hardy_error_init(&ignored, sizeof ignored);
+    r->blob[0] = '\0';
+    if (state && r->output && r->output_len > RECORD_IN_ROW &&
+        blob_put(state, r->output, r->output_len, r->blob, &ignored) != HARDY_OK)
+        r->blob[0] = '\0';
+}
+
+hardy_status record_fill(struct store *store, struct record *r, hardy_error *error) {
+    const char *state = store_path(store);
+    struct buf output;
+    if (!r->blob[0] || r->output)
+        return HARDY_OK;
+    buf_init(&output, BLOB_MAX);
+    hardy_status status =
+        state ? blob_get(state, r->blob, &output, error)
+              : fail(error, HARDY_E_NOT_FOUND, NULL, "there is no file %s", r->blob);
+    if (status == HARDY_OK) {
+        r->output_len = output.len;
+        r->output = buf_take(&output);
+        status = r->output ? status : fail(error, HARDY_E_NOMEM, NULL, "no memory for a result");
+    } else {
+        error_prefix(error, "the result of %s", r->key);
+    }
+    buf_free(&output);
     return status;
 }
 
@@ -280,9 +326,8 @@ void record_settle(struct record *r, enum resolve_how how, const char *result, c
                : how == RESOLVE_RETRY ? RECORD_PENDING
                                       : RECORD_FAILED;
     r->ended = how == RESOLVE_RETRY ? 0 : wall;
-    free(r->output);
-    r->output = how == RESOLVE_DONE ? str_dup(result ? result : "") : NULL;
-    r->output_len = r->output ? strlen(r->output) : 0;
+    char *output = how == RESOLVE_DONE ? str_dup(result ? result : "") : NULL;
+    record_set_output(r, output, output ? strlen(output) : 0);
     r->lease = (struct moment){0};
     r->expires = r->ended && r->ttl && r->ttl != HARDY_NEVER ? time_add(wall, r->ttl) : 0;
 }

@@ -6,6 +6,7 @@
  * The intent is durable before the effect, the result after it; started and not finished is *in
  * doubt*, and a declared policy decides. The record is one row of the store, its value JSON.
  */
+#include "durable/blob.h"
 #include "durable/moment.h"
 #include "store/store.h"
 
@@ -43,6 +44,7 @@ struct record {
     bool timed_out;
     char *output; /* standard output of the success, text */
     size_t output_len;
+    char blob[BLOB_NAME_SIZE]; /* the file that holds it, when it is long; "" = the row does */
     bool truncated;
     char *detail;          /* one line: why it failed or is in doubt, who resolved it */
     char *idempotency_key; /* given to the command; stable over attempts */
@@ -63,7 +65,15 @@ void record_init(struct record *r);
 void record_free(struct record *r);
 hardy_status record_load(struct store *store, const char *row_kind, const char *key,
                          struct record *out, hardy_error *error); /* E_NOT_FOUND */
+/* Without a long output, which record_fill() reads. */
 hardy_status record_decode(const struct store_row *row, struct record *out, hardy_error *error);
+hardy_status record_fill(struct store *store, struct record *r, hardy_error *error);
+/* Replaces the output; `data` is taken, NULL = none. */
+void record_set_output(struct record *r, char *data, size_t len);
+/* Before it is encoded: a long output goes into a file beside the database, and is on the disk when
+ * this returns. Where that does not work it stays for the row. */
+#define RECORD_IN_ROW ((size_t)64 << 10)
+void record_put_output(struct store *store, struct record *r);
 void record_encode(const struct record *r, struct buf *out); /* the row's value */
 /* As a person or a program reads it (`actions show --json`, a step under `steps`). */
 struct json_out;

@@ -212,6 +212,7 @@ static struct run_step *find_by_key(const struct run *run, const char *key) {
 }
 
 struct loading {
+    struct store *store;
     struct run *run;
     bool undo;
     hardy_status status;
@@ -228,6 +229,9 @@ static bool load_one(void *ctx, const struct store_row *row) {
     }
     struct record *r = l->undo ? &step->undo : &step->record;
     l->status = record_decode(row, r, l->error);
+    if (l->status == HARDY_OK) {
+        l->status = record_fill(l->store, r, l->error);
+    }
     if (l->status == HARDY_OK && step->kind == RUN_EACH && r->state == RECORD_STARTED) {
         bool made = run_step_make_items(step, r->items) && run_step_make_keys(step, l->run->id);
         l->status =
@@ -262,7 +266,7 @@ hardy_status run_load_steps(struct store *store, struct run *run, hardy_error *e
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for run %s", run->id);
     }
     for (int i = 0; i < 2 && status == HARDY_OK; i++) {
-        struct loading l = {.run = run, .undo = i == 1, .error = error};
+        struct loading l = {.store = store, .run = run, .undo = i == 1, .error = error};
         status = store_scan(store, kinds[i], prefix, NULL, SIZE_MAX, load_one, &l, error);
         status = status == HARDY_OK ? l.status : status;
     }

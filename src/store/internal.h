@@ -60,7 +60,8 @@ struct store {
     const struct store_methods *methods;
     int64_t (*wall)(void *ctx);
     void *wall_ctx;
-    char where[160]; /* the path, for errors */
+    char where[160];  /* the path, for errors */
+    const char *path; /* of the database file; NULL = memory */
     pthread_mutex_t health_mutex;
     hardy_error health; /* its status is HARDY_OK while all is well */
     int64_t ill_since;  /* wall */

@@ -605,6 +605,7 @@ hardy_status sqlite_open(const struct store_options *options, struct store **out
         return status;
     }
     store_init(&s->base, &methods, options, s->place.path);
+    s->base.path = s->place.path;
     s->pause_on_full = options->pause_on_full;
     s->full_pause = FULL_PAUSE_MIN;
     str_copy(s->purpose, sizeof s->purpose, options->purpose);

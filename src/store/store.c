@@ -18,6 +18,10 @@ struct inside {
 };
 static _Thread_local const struct inside *inside;
 
+const char *store_path(const struct store *store) {
+    return store->path;
+}
+
 void store_row_free(struct store_row *row) {
     free(row->kind);
     free(row->key);

@@ -104,6 +104,9 @@ void store_submit(struct store *store, const struct store_op *ops, size_t count,
 hardy_status store_apply(struct store *store, const struct store_op *ops, size_t count,
                          int64_t deadline, int *failed, hardy_error *error);
 
+/* Of the database file, without links; NULL = in memory. Borrowed. */
+const char *store_path(const struct store *store);
+
 /* Reads see everything that was acknowledged before. E_NOT_FOUND. Any thread. */
 hardy_status store_get(struct store *store, const char *kind, const char *key,
                        struct store_row *out, hardy_error *error);

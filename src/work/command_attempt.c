@@ -45,9 +45,7 @@ static char **build_environment(struct command *c) {
 
 void command_take_probed(struct command *c, const struct buf *output) {
     struct record *r = &c->record;
-    free(r->output);
-    r->output = str_ndup(output->data ? output->data : "", output->len);
-    r->output_len = r->output ? output->len : 0;
+    record_set_output(r, str_ndup(output->data ? output->data : "", output->len), output->len);
     r->code = r->signal = 0;
     r->timed_out = r->truncated = false;
     command_set_detail(c, "the probe found it done");
@@ -255,9 +253,7 @@ static void note_start(struct command *c) {
     r->ended = 0;
     r->code = r->signal = 0;
     r->timed_out = r->truncated = false;
-    free(r->output);
-    r->output = NULL;
-    r->output_len = 0;
+    record_set_output(r, NULL, 0);
     r->expires = 0;
     r->order = c->spec->order;
     if (c->spec->inputs) {

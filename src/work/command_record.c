@@ -152,7 +152,9 @@ static void on_written(struct batch *b, hardy_status status) {
 }
 
 /* Encodes the record as it is kept: of a long output its beginning, cut between characters. */
-static void encode(const struct record *r, int64_t before, struct buf *value, struct store_op *op) {
+static void encode(const struct command *c, int64_t before, struct buf *value,
+                   struct store_op *op) {
+    const struct record *r = &c->record;
     struct record kept = *r;
     if (kept.output_len > COMMAND_KEPT) {
         kept.output_len = COMMAND_KEPT;
@@ -161,6 +163,7 @@ static void encode(const struct record *r, int64_t before, struct buf *value, st
             kept.output_len--;
         }
     }
+    record_put_output(c->store, &kept);
     record_op(&kept, before, value, op);
     if (SEEDED_BUG(BUG_RECORD_AFTER)) {
         op->kind = STORE_PUT;
@@ -176,7 +179,7 @@ void command_write(struct command *c, int64_t before, bool with_start,
     buf_reset(&c->value);
     c->then = then;
     if (ops) {
-        encode(&c->record, before, &c->value, &ops[extra]);
+        encode(c, before, &c->value, &ops[extra]);
     }
     if (!ops || c->value.failed) {
         batch_refuse(&c->batch, c->loop, HARDY_E_NOMEM, "no memory for a record", on_written, c);
@@ -231,7 +234,7 @@ static bool hold_success(struct command *c) {
                                     .key = str_dup(r->key),
                                     .base = step_place_run(&c->place, r->fence)};
     buf_init(&u->value, MAX_ENCODED);
-    encode(r, r->fence, &u->value, &u->op);
+    encode(c, r->fence, &u->value, &u->op);
     u->op.row_kind = u->row_kind;
     u->op.key = u->key;
     if (u->row_kind && u->key && u->base && !u->value.failed) {

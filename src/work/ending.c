@@ -42,10 +42,8 @@ void ending_record(struct record *r, struct shim_result *result, const char *com
     r->truncated = result->truncated;
     r->started = result->started;
     r->ended = result->ended;
-    free(r->output);
-    r->output_len = result->output.len;
-    r->output = buf_take(&result->output);
-    r->output_len = r->output ? r->output_len : 0;
+    size_t len = result->output.len;
+    record_set_output(r, buf_take(&result->output), len);
     free(r->detail);
     r->detail = describe(result, command);
 }

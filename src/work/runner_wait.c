@@ -42,9 +42,7 @@ static void settle(struct driven *d, enum record_state state, const char *output
     r->state = state;
     r->ended = loop_wall(runner->options.loop);
     r->code = status == HARDY_OK ? 0 : 1;
-    free(r->output);
-    r->output = output ? str_ndup(output, len) : NULL;
-    r->output_len = r->output ? len : 0;
+    record_set_output(r, output ? str_ndup(output, len) : NULL, len);
     if (r->output) {
         secrets_mask(runner->secrets, r->output, &r->output_len);
     }

@@ -432,14 +432,51 @@ static void a_record_in_the_store(enum store_kind kind) {
     stores_close(store);
 }
 
+/* A long output lies beside the database; whoever loads the record does not see a difference. */
+static void a_long_output(enum store_kind kind) {
+    struct store *store = stores_open(kind, &wall);
+    struct record r, back;
+    hardy_error error;
+    size_t len = RECORD_IN_ROW + 1;
+    hardy_error_init(&error, sizeof error);
+    fill(&r);
+    char *output = malloc(len + 1);
+    assert_non_null(output);
+    memset(output, 'x', len);
+    output[len] = '\0';
+    record_set_output(&r, output, len);
+    record_put_output(store, &r);
+    assert_int_equal(r.blob[0] != '\0', kind == ON_SQLITE);
+    assert_int_equal(write_record(store, &r, -1), HARDY_OK);
+    store = stores_reopen(kind, store, &wall);
+    assert_int_equal(record_load(store, r.row_kind, r.key, &back, &error), HARDY_OK);
+    assert_int_equal(back.output_len, len);
+    assert_memory_equal(back.output, r.output, len);
+    record_free(&back);
+    if (kind == ON_SQLITE) {
+        char *line = str_format("rm -r '%s-blobs'", store_path(store));
+        assert_int_equal(system(line), 0);
+        free(line);
+        assert_int_equal(record_load(store, r.row_kind, r.key, &back, &error), HARDY_E_NOT_FOUND);
+        assert_non_null(strstr(error.message, "the result of "));
+    }
+    record_set_output(&r, str_dup("short"), 5);
+    record_put_output(store, &r);
+    assert_int_equal(r.blob[0], '\0');
+    record_free(&r);
+    stores_close(store);
+}
+
 static void in_memory(void **state) {
     (void)state;
     a_record_in_the_store(IN_MEMORY);
+    a_long_output(IN_MEMORY);
 }
 
 static void on_sqlite(void **state) {
     (void)state;
     a_record_in_the_store(ON_SQLITE);
+    a_long_output(ON_SQLITE);
 }
 
 int main(void) {
