@@ -11,6 +11,7 @@
 #include "cli/timeline.h"
 #include "guard/guard.h"
 #include "settings/sharing.h"
+#include "work/expand.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -379,12 +380,20 @@ static void on_step_ended(void *ctx, const struct run *run, const struct run_ste
     say_changes(d);
 }
 
-static void print_output(const struct run_step *step) {
-    while (step->kind == RUN_SEQUENCE && step->count > 0) {
+/* A command's as it was printed; of steps at once a map of theirs, of items a list. */
+static void print_output(struct run_step *step) {
+    while (step->kind == RUN_SEQUENCE && step->count > 0 && step->record.state != RECORD_SKIPPED) {
         step = step->children[step->count - 1];
     }
+    const json_t *value = step->kind == RUN_LEAF ? NULL : step_value_of(step);
     if (step->kind == RUN_LEAF) {
         fwrite(step->record.output ? step->record.output : "", 1, step->record.output_len, stdout);
+    } else if (json_is_object(value) || json_is_array(value)) {
+        struct buf text;
+        buf_init(&text, MAX_TEXT);
+        template_put_json(value, &text);
+        printf("%s\n", text.data ? text.data : "");
+        buf_free(&text);
     }
 }
 

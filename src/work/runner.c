@@ -375,7 +375,8 @@ static bool needs_birth(const struct runner *r, const struct run_next *next, siz
                          is_conditional(next->step));
 }
 
-/* Waits of a run that is halted are not gone on with; their records stay as they are. */
+/* Waits of a run that is halted, or cannot go on here, are not gone on with; their records stay as
+ * they are. */
 static void drop_waits(struct runner *r) {
     struct list *next;
     for (struct list *l = r->driven.next; l != &r->driven; l = next) {
@@ -413,6 +414,9 @@ void runner_drive_on(struct runner *r) {
         drop_waits(r);
     }
     while (r->refused == HARDY_OK && r->broken == HARDY_OK && start_some(r)) {
+    }
+    if (r->refused != HARDY_OK) {
+        drop_waits(r);
     }
     if (r->broken != HARDY_OK) {
         runner_break(r, r->broken, &r->error);
