@@ -73,7 +73,7 @@ static void print_approval(FILE *to, const char *state, const struct run *run,
 void print_approvals(FILE *to, const char *state, const struct run *run) {
     for (const struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
         const struct record *r = &s->record;
-        if (r->state == RECORD_WAITING && r->params && str_starts(r->params, "{\"approve\"")) {
+        if (r->state == RECORD_WAITING && record_asks(r)) {
             char *path = run_step_path(s);
             fprintf(to, "step %s of %s waits for approval%s%s; type one of these\n",
                     path ? path : s->name, run->id, r->detail ? ": " : "",

@@ -243,6 +243,10 @@ static void put_output(struct json_out *j, const struct record *r) {
         json_out_stringn(j, r->output, r->output_len);
 }
 
+bool record_asks(const struct record *r) {
+    return r->params && str_starts(r->params, "{\"approve\"");
+}
+
 void record_to_json(const struct record *r, struct json_out *j) {
     json_out_object(j);
     record_members_to_json(r, record_state_text(r->state), j);

@@ -58,6 +58,7 @@ hardy_status record_load(struct store *store, const char *row_kind, const char *
                          struct record *out, hardy_error *error); /* E_NOT_FOUND */
 hardy_status record_decode(const struct store_row *row, struct record *out, hardy_error *error);
 void record_encode(const struct record *r, struct buf *out); /* the row's value */
+bool record_asks(const struct record *r); /* it is a workflow's step that asks a person */
 /* As a person or a program reads it (`actions show --json`, a step under `steps`). */
 struct json_out;
 void record_to_json(const struct record *r, struct json_out *j);

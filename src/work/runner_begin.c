@@ -279,6 +279,20 @@ static hardy_status adopt(struct runner *r) {
 /* --- taking it over -----------------------------------------------------------------------------
  */
 
+/* What a person has said to a step before is no answer when it is asked again. */
+static bool unsay(struct runner *r, const struct run_step *step) {
+    struct command_unwritten u = {.row_kind = str_dup("signal"), .key = str_dup(step->key)};
+    u.op = (struct store_op){
+        .kind = STORE_DELETE, .row_kind = u.row_kind, .key = u.key, .if_fence = STORE_ANY_FENCE};
+    bool good = u.row_kind && u.key;
+    if (good) {
+        runner_add(r, &u);
+    } else {
+        command_unwritten_done(r->options.loop, &u, false);
+    }
+    return good;
+}
+
 /* What failed is to run again. */
 static hardy_status reopen(struct runner *r) {
     bool undoing = run_is_undoing(&r->run), any = false;
@@ -289,6 +303,9 @@ static hardy_status reopen(struct runner *r) {
             record->state = RECORD_PENDING;
             runner_add_record(r, record, before);
             any = true;
+            if (!undoing && record_asks(record) && !unsay(r, s)) {
+                return fail(&r->error, HARDY_E_NOMEM, NULL, "no memory for step %s", s->name);
+            }
         }
     }
     if (undoing && !any) {

@@ -157,7 +157,8 @@ static const struct schema_key step_keys[] = {
      .kind = SCHEMA_COMMAND,
      .offset = offsetof(struct step_settings, until),
      GIVEN(STEP_UNTIL),
-     .help = "waits until this command ends with 0; what it prints then is the result"},
+     .help = "waits until this command ends with 0; what it prints then is the result; one look "
+             "takes at most 30s"},
     {.name = "every",
      .kind = SCHEMA_DURATION,
      .offset = offsetof(struct step_settings, every),
