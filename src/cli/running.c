@@ -450,11 +450,14 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
             run->detail ? run->detail : "");
         d->exit = d->how->cancels ? EXIT_DONE : EXIT_FAILED;
     } else if (run->state == RUN_FAILED) {
-        bool undone = run_is_undoing(run);
-        say(d->o, HARDY_LOG_ERROR, "run %s failed%s%s%s%s%s", run->id, run->detail ? " at " : "",
-            run->detail ? run->detail : "",
+        bool kept = run_kept(run) != NULL, undone = run_is_undoing(run) && !kept;
+        say(d->o, HARDY_LOG_ERROR, "run %s failed%s%s%s%s%s", run->id,
+            run->detail ? run->cancelled ? ": " : " at " : "", run->detail ? run->detail : "",
             undone ? "; what it had done is undone" : "; hardy workflows resume ",
-            undone ? "" : run->id, undone ? "" : " begins again at that step");
+            undone ? "" : run->id,
+            undone ? ""
+            : kept ? " tries to undo the rest again"
+                   : " begins again at that step");
         d->exit = session_exit(run->verdict == HARDY_OK ? HARDY_E_FAILED : run->verdict);
     } else {
         d->exit = EXIT_DONE;

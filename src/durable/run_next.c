@@ -77,6 +77,15 @@ bool run_is_undoing(const struct run *run) {
     return false;
 }
 
+const struct run_step *run_kept(const struct run *run) {
+    for (struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
+        if (s->undo.state == RECORD_FAILED) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
 bool run_is_halted(const struct run *run) {
     for (struct run_step *s = run->root; s && !run->cancelled; s = run_step_after(run->root, s)) {
         if (s->kind == RUN_LEAF && !s->driven &&
@@ -210,7 +219,9 @@ enum run_state run_becomes(const struct run *run) {
         enum progress all = progress(run->root);
         return all == DONE ? RUN_DONE : all == IN_DOUBT ? RUN_IN_DOUBT : RUN_RUNNING;
     }
-    return has_doubt(run) ? RUN_IN_DOUBT : run->cancelled ? RUN_CANCELLED : RUN_FAILED;
+    return has_doubt(run)                     ? RUN_IN_DOUBT
+           : run->cancelled && !run_kept(run) ? RUN_CANCELLED
+                                              : RUN_FAILED;
 }
 
 enum run_state run_shown_state(const struct run *run) {

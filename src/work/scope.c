@@ -117,7 +117,8 @@ static struct run_step *search(struct run_step *step, const char *name, size_t l
 /* Of the steps that are over before `at` begins. */
 static struct run_step *find_before(const struct scope *s, const char *name, size_t len) {
     struct run_step *found = NULL;
-    if (s->own && strlen(s->at->name) == len && memcmp(s->at->name, name, len) == 0) {
+    const char *own = s->own ? says(s->at)->s.name : ""; /* of an item, that of all of them */
+    if (s->own && strlen(own) == len && memcmp(own, name, len) == 0) {
         return s->at;
     }
     for (struct run_step *at = s->at; at->parent && !found; at = at->parent) {

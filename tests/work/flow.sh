@@ -22,3 +22,6 @@ def text(steps):
 print(text(json.load(sys.stdin)["steps"]))'
 }
 state_of() { "$HARDY" workflows show "$1" --json | get 'o["state"]'; }
+# list_has PATTERN, show_has ID PATTERN: for wait_for.
+list_has() { "$HARDY" workflows list | grep -qE -e "$1"; }
+show_has() { "$HARDY" workflows show "$1" 2>/dev/null | grep -qE -e "$2"; }

@@ -75,7 +75,7 @@ from=$(milliseconds)
 "$HARDY" run sleeps.yaml --id s1 >/dev/null 2>err1 &
 hardy=$!
 wait_for grep -q 'sleeps for 900ms' err1
-like 'is shown as waiting' "$(sleep 0.2; "$HARDY" workflows list)" '^s1 +waiting'
+ok 'is shown as waiting' wait_for list_has '^s1 +waiting'
 sleep 0.3
 kill_hard $hardy
 code 'killed while it sleeps' 0 "$HARDY" workflows resume s1
@@ -109,7 +109,7 @@ wait_for grep -q 'waits for approval' err1
 like 'its message, filled in' "$(cat err1)" 'ok: waits for approval: deploy v7 to prod\?; type one of these'
 like 'and the line to type' "$(cat err1)" "^  hardy workflows approve a1 ok --state $HARDY_STATE +# it goes on"
 like 'also another one' "$(cat err1)" "^  hardy workflows approve a1 ok --refuse --state $HARDY_STATE +# the run ends with 5"
-wait_for grep -q '^a1 *waiting' <("$HARDY" workflows list)
+wait_for list_has '^a1 +waiting'
 like 'and in what shows it' "$("$HARDY" workflows show a1)" 'step ok of a1 waits for approval: deploy v7 to prod\?'
 code 'a step that does not wait' 1 "$HARDY" workflows approve a1 build
 like 'is told' "$err" 'step build of a1 is done, it does not wait for approval'
@@ -125,7 +125,7 @@ like 'who, when, and why is its result' "$(cat out1)" '^\{"approved_by":"[^"]*\(
 "$HARDY" run ask.yaml --set where=test --id a2 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
-wait_for grep -q waiting <("$HARDY" workflows list)
+wait_for list_has '^a2 +waiting'
 kill_hard $hardy
 code 'approved while nobody drives' 0 "$HARDY" workflows approve a2 ok
 like 'says who goes on' "$err" 'ok approved; a hardy that drives the run goes on, else hardy workflows resume a2 does'
@@ -156,8 +156,8 @@ like 'is said' "$err" 'run e1 failed at ok: nobody approved it in time'
 "$HARDY" run expires.yaml --id e3 >out1 2>err3 &
 wait_for grep -q 'waits for approval' err1
 wait_for grep -q 'waits for approval' err3
-wait_for grep -q 'waiting' <("$HARDY" workflows list)
-sleep 0.1
+wait_for list_has '^e2 +waiting'
+wait_for list_has '^e3 +waiting'
 kill_hard $(jobs -p) 2>/dev/null
 wait 2>/dev/null
 code 'approved in time, while nobody drives' 0 "$HARDY" workflows approve e2 ok
@@ -175,7 +175,7 @@ END
 "$HARDY" run two.yaml --id t1 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'for y' err1
-wait_for grep -q 'waiting' <("$HARDY" workflows show t1)
+wait_for show_has t1 'both\[1\] of t1 waits for approval'
 code 'one of two' 1 "$HARDY" workflows approve t1 both
 code 'each by its name' 0 "$HARDY" workflows approve t1 'both[1]' --comment second
 code 'and the other' 0 "$HARDY" workflows approve t1 'both[0]' --comment first
