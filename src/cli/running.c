@@ -11,6 +11,7 @@
 #include "cli/timeline.h"
 #include "guard/guard.h"
 #include "settings/sharing.h"
+#include "work/expand.h"
 #include "work/retain.h"
 #include "work/settings.h"
 #include <stdio.h>
@@ -382,12 +383,20 @@ static void on_step_ended(void *ctx, const struct run *run, const struct run_ste
     say_changes(d);
 }
 
-static void print_output(const struct run_step *step) {
-    while (step->kind == RUN_SEQUENCE && step->count > 0) {
+/* A command's as it was printed; of steps at once a map of theirs, of items a list. */
+static void print_output(struct run_step *step) {
+    while (step->kind == RUN_SEQUENCE && step->count > 0 && step->record.state != RECORD_SKIPPED) {
         step = step->children[step->count - 1];
     }
+    const json_t *value = step->kind == RUN_LEAF ? NULL : step_value_of(step);
     if (step->kind == RUN_LEAF) {
         fwrite(step->record.output ? step->record.output : "", 1, step->record.output_len, stdout);
+    } else if (json_is_object(value) || json_is_array(value)) {
+        struct buf text;
+        buf_init(&text, MAX_TEXT);
+        template_put_json(value, &text);
+        printf("%s\n", text.data ? text.data : "");
+        buf_free(&text);
     }
 }
 
@@ -444,11 +453,14 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
             run->detail ? run->detail : "");
         d->exit = d->how->cancels ? EXIT_DONE : EXIT_FAILED;
     } else if (run->state == RUN_FAILED) {
-        bool undone = run_is_undoing(run);
-        say(d->o, HARDY_LOG_ERROR, "run %s failed%s%s%s%s%s", run->id, run->detail ? " at " : "",
-            run->detail ? run->detail : "",
+        bool kept = run_kept(run) != NULL, undone = run_is_undoing(run) && !kept;
+        say(d->o, HARDY_LOG_ERROR, "run %s failed%s%s%s%s%s", run->id,
+            run->detail ? run->cancelled ? ": " : " at " : "", run->detail ? run->detail : "",
             undone ? "; what it had done is undone" : "; hardy workflows resume ",
-            undone ? "" : run->id, undone ? "" : " begins again at that step");
+            undone ? "" : run->id,
+            undone ? ""
+            : kept ? " tries to undo the rest again"
+                   : " begins again at that step");
         d->exit = session_exit(run->verdict == HARDY_OK ? HARDY_E_FAILED : run->verdict);
     } else {
         d->exit = EXIT_DONE;

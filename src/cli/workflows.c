@@ -352,6 +352,23 @@ static hardy_status resolve(const struct options *o, struct session *s, const st
     return status;
 }
 
+static hardy_status check_asking(const struct run *run, const struct run_step *step,
+                                 const char *path, hardy_error *error) {
+    char boot[37], until[32];
+    if (!run_step_asks_person(step)) {
+        return fail(error, HARDY_E_CLOSED, NULL,
+                    "step %s of %s is %s, it does not wait for approval", path, run->id,
+                    run_step_state_text(step));
+    }
+    file_boot_id(boot);
+    if (moment_left(&step->record.until, boot, clock_now(), clock_wall()) <= 0) {
+        moment_text(step->record.until.wall, until);
+        return fail(error, HARDY_E_CLOSED, NULL, "step %s of %s waited for approval until %s", path,
+                    run->id, until);
+    }
+    return HARDY_OK;
+}
+
 static hardy_status approve(const struct options *o, struct session *s, const struct asked *asked,
                             hardy_error *error) {
     struct run run;
@@ -362,12 +379,7 @@ static hardy_status approve(const struct options *o, struct session *s, const st
         return status;
     }
     status = run_find_step(&run, o->argv[2], &step, error);
-    if (status == HARDY_OK && !run_step_asks_person(step)) {
-        status = fail(error, HARDY_E_CLOSED, NULL,
-                      "step %s of %s is %s, it does not wait for "
-                      "approval",
-                      o->argv[2], run.id, run_step_state_text(step));
-    }
+    status = status == HARDY_OK ? check_asking(&run, step, o->argv[2], error) : status;
     if (status == HARDY_OK) {
         const struct signal say = {.what = asked->refuse ? SIGNAL_REFUSE : SIGNAL_APPROVE,
                                    .who = (char *)resolving_who(who),

@@ -121,12 +121,15 @@ struct run_next {
 };
 size_t run_next(const struct run *run, struct run_next *out, size_t max);
 /* What the run has become when run_next() gives nothing and nothing is driven: DONE, FAILED,
- * IN_DOUBT, CANCELLED. RUN_RUNNING: it is not at its end. */
+ * IN_DOUBT, CANCELLED. RUN_RUNNING: it is not at its end. A cancelled run of which something could
+ * not be undone has FAILED, so that it can be gone on with. */
 enum run_state run_becomes(const struct run *run);
 /* Whether something failed, is left in doubt, or was cancelled: nothing new begins. */
 bool run_is_halted(const struct run *run);
 /* Whether anything of it has been undone, or began to be. */
 bool run_is_undoing(const struct run *run);
+/* A step that could not be undone; NULL = there is none. */
+const struct run_step *run_kept(const struct run *run);
 /* RUNNING, but nothing happens until a time or a person: shown as "waiting". */
 enum run_state run_shown_state(const struct run *run);
 

@@ -4,7 +4,14 @@
 #include "durable/run.h"
 
 /* What a step, or all below a group, amounts to. */
-enum progress { PENDING, ACTIVE, DONE, FAILED, IN_DOUBT };
+enum progress {
+    PENDING,
+    BEGUN, /* a group of which something is over, and the rest has not begun */
+    ACTIVE,
+    DONE,
+    FAILED,
+    IN_DOUBT
+};
 
 static enum progress leaf_progress(const struct run_step *step) {
     if (step->driven) {
@@ -41,12 +48,12 @@ static enum progress progress(const struct run_step *step) {
     for (size_t i = 0; i < step->count; i++) {
         count[progress(step->children[i])]++;
     }
-    return count[ACTIVE]                                            ? ACTIVE
-           : count[IN_DOUBT]                                        ? IN_DOUBT
-           : count[FAILED]                                          ? FAILED
-           : count[DONE] == step->count                             ? DONE
-           : count[DONE] || (step->kind == RUN_EACH && step->count) ? ACTIVE
-                                                                    : PENDING;
+    return count[ACTIVE]                                                            ? ACTIVE
+           : count[IN_DOUBT]                                                        ? IN_DOUBT
+           : count[FAILED]                                                          ? FAILED
+           : count[DONE] == step->count                                             ? DONE
+           : count[DONE] || count[BEGUN] || (step->kind == RUN_EACH && step->count) ? BEGUN
+                                                                                    : PENDING;
 }
 
 static bool is_driven(const struct run *run) {
@@ -69,6 +76,15 @@ bool run_is_undoing(const struct run *run) {
         }
     }
     return false;
+}
+
+const struct run_step *run_kept(const struct run *run) {
+    for (struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
+        if (s->undo.state == RECORD_FAILED) {
+            return s;
+        }
+    }
+    return NULL;
 }
 
 bool run_is_halted(const struct run *run) {
@@ -119,7 +135,8 @@ static void collect_sequence(struct collecting *c, struct run_step *step) {
 static void collect_parallel(struct collecting *c, struct run_step *step) {
     size_t busy = 0;
     for (size_t i = 0; i < step->count; i++) {
-        busy += progress(step->children[i]) == ACTIVE;
+        enum progress p = progress(step->children[i]);
+        busy += p != PENDING && p != DONE;
     }
     for (size_t i = 0; i < step->count && c->count < c->max; i++) {
         enum progress p = progress(step->children[i]);
@@ -203,7 +220,9 @@ enum run_state run_becomes(const struct run *run) {
         enum progress all = progress(run->root);
         return all == DONE ? RUN_DONE : all == IN_DOUBT ? RUN_IN_DOUBT : RUN_RUNNING;
     }
-    return has_doubt(run) ? RUN_IN_DOUBT : run->cancelled ? RUN_CANCELLED : RUN_FAILED;
+    return has_doubt(run)                     ? RUN_IN_DOUBT
+           : run->cancelled && !run_kept(run) ? RUN_CANCELLED
+                                              : RUN_FAILED;
 }
 
 enum run_state run_shown_state(const struct run *run) {
@@ -222,7 +241,8 @@ bool run_step_asks_person(const struct run_step *step) {
 
 const char *run_step_state_text(const struct run_step *step) {
     if (step->kind != RUN_LEAF) {
-        static const char *const words[] = {"pending", "running", "done", "failed", "in_doubt"};
+        static const char *const words[] = {"pending", "running", "running",
+                                            "done",    "failed",  "in_doubt"};
         return step->record.state == RECORD_SKIPPED ? "skipped" : words[progress(step)];
     }
     if (step->undo.state == RECORD_DONE) {

@@ -39,6 +39,9 @@ hardy_status scope_node(struct scope *s, const struct yaml_node *node, json_t **
  * another than that of the text (OK = none). */
 template_lookup scope_lookup(void);
 hardy_status scope_failed(struct scope *s, hardy_error *error);
+/* The result of a step that is done, or of a group; borrowed from it. Of what was skipped JSON's
+ * null; NULL = it is no value (no UTF-8, or not the JSON that it should be), or no memory. */
+json_t *step_value_of(struct run_step *step);
 /* A text filled in, malloc'd. */
 hardy_status scope_text(struct scope *s, const char *text, char **out, hardy_error *error);
 

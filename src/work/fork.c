@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "work/runner.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,15 +18,27 @@ struct forking {
     hardy_error *error;
 };
 
-/* The path of a step in the run before: names that have changed are turned back. */
+static const char *name_before(const struct forking *f, const char *name) {
+    for (size_t i = 0; i < f->options->name_count; i++) {
+        if (str_eq(f->options->names[i].is, name)) {
+            return f->options->names[i].was;
+        }
+    }
+    return name;
+}
+
+/* The path of a step in the run before: names that have changed are turned back. An item's is that
+ * of its list. */
 static char *path_before(const struct forking *f, const struct run_step *step) {
     char *path = str_dup("");
     for (; path && step->parent; step = step->parent) {
-        const char *name = step->name;
-        for (size_t i = 0; i < f->options->name_count; i++) {
-            name = str_eq(f->options->names[i].is, name) ? f->options->names[i].was : name;
+        char item[24] = "";
+        if (step->parent->kind == RUN_EACH) {
+            snprintf(item, sizeof item, "[%zu]", step->place);
+            step = step->parent;
         }
-        char *longer = str_format("%s%s%s", name, path[0] ? "/" : "", path);
+        char *longer =
+            str_format("%s%s%s%s", name_before(f, step->name), item, path[0] ? "/" : "", path);
         free(path);
         path = longer;
     }
@@ -46,11 +59,12 @@ static const struct run_step *find_before(const struct forking *f, const struct 
     return found;
 }
 
-/* Whether a record says that the step needs nothing more. */
+/* Whether a record says that the step needs nothing more. What was undone, or may be, does. */
 static bool is_finished(const struct run_step *step) {
-    const enum record_state state = step->record.state;
-    return state == RECORD_DONE || state == RECORD_SKIPPED ||
-           (step->kind == RUN_EACH && state == RECORD_STARTED);
+    const enum record_state state = step->record.state, undo = step->undo.state;
+    bool stands = undo == RECORD_PENDING || undo == RECORD_FAILED;
+    return stands && (state == RECORD_DONE || state == RECORD_SKIPPED ||
+                      (step->kind == RUN_EACH && state == RECORD_STARTED));
 }
 
 static hardy_status copy(struct forking *f, struct run_step *step, const struct run_step *before) {

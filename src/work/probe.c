@@ -80,7 +80,9 @@ hardy_status probe_start(struct loop *loop, const struct probe_options *options,
         free_probe(p);
         return status;
     }
-    loop_timer_start(loop, &p->timer, time_add(loop_now(loop), patience));
+    bool less = options->patience > 0 && options->patience < patience;
+    loop_timer_start(loop, &p->timer,
+                     time_add(loop_now(loop), less ? options->patience : patience));
     *out = p;
     return HARDY_OK;
 }

@@ -13,6 +13,7 @@ struct probe_options { /* borrowed for the call */
     const char *const *env;
     const char *cwd;
     size_t max_output;
+    int64_t patience; /* then it is ended and cannot tell; 0, or more than 30s = 30s */
 };
 /* `output` is borrowed for the call; `detail` says it in words. The probe is freed after it. */
 typedef void (*probe_answered)(void *ctx, enum probe_answer answer, const struct buf *output,

@@ -176,19 +176,23 @@ static void explain(struct runner *r, const struct run_step *step, const struct 
 
 static void explain_failure(struct runner *r) {
     const struct run_step *failed = first_failed(&r->run);
-    bool undo = false;
     if (failed) {
         explain(r, failed, &failed->record, "");
         r->run.verdict = failed->verdict != HARDY_OK ? failed->verdict : HARDY_E_FAILED;
     }
-    const struct run_step *kept = find_state(&r->run, RECORD_FAILED, &undo);
-    if (kept && undo) {
-        char *before = r->run.detail;
+}
+
+/* What could not be undone, behind what is told already. */
+static void explain_kept(struct runner *r) {
+    const struct run_step *kept = run_kept(&r->run);
+    char *before = r->run.detail, *path = kept ? run_step_path(kept) : NULL;
+    if (kept) {
         r->run.detail =
             str_format("%s%sundoing %s failed: %s", before ? before : "", before ? "; " : "",
-                       kept->name, kept->undo.detail ? kept->undo.detail : "");
+                       path ? path : kept->name, kept->undo.detail ? kept->undo.detail : "");
         free(before);
     }
+    free(path);
 }
 
 static void explain_doubt(struct runner *r) {
@@ -225,16 +229,15 @@ static void finish(struct runner *r, enum run_state state) {
     run->verdict = HARDY_OK;
     free(run->detail);
     run->detail = NULL;
-    if (state == RUN_FAILED) {
-        explain_failure(r);
-    } else if (state == RUN_IN_DOUBT) {
+    if (state == RUN_IN_DOUBT) {
         explain_doubt(r);
-    } else if (state == RUN_CANCELLED) {
+    } else if (run->cancelled && state != RUN_DONE) {
         explain_cancel(r);
-        if (run_is_undoing(run)) {
-            explain_failure(r);
-            run->verdict = HARDY_E_CANCELLED;
-        }
+    } else if (state == RUN_FAILED) {
+        explain_failure(r);
+    }
+    if (state == RUN_FAILED) {
+        explain_kept(r);
     }
     runner_flush(r, FLUSH_RUN | FLUSH_RELEASE, 0, after_finished);
 }
@@ -256,10 +259,11 @@ static void end_refused(struct runner *r) {
 /* --- entering groups, skipping ------------------------------------------------------------------
  */
 
-static bool begin_record(struct runner *r, struct run_step *step, enum record_state state) {
-    struct record *record = &step->record;
+static bool begin_record(struct runner *r, struct run_step *step, bool undo,
+                         enum record_state state) {
+    struct record *record = undo ? &step->undo : &step->record;
     int64_t before = record->fence > 0 ? record->fence : -1;
-    record->row_kind = record->row_kind ? record->row_kind : str_dup("step");
+    record->row_kind = record->row_kind ? record->row_kind : str_dup(undo ? "undo" : "step");
     record->key = record->key ? record->key : str_dup(step->key);
     record->name = record->name ? record->name : str_dup(step->name);
     if (!record->row_kind || !record->key || !record->name) {
@@ -269,7 +273,7 @@ static bool begin_record(struct runner *r, struct run_step *step, enum record_st
     record->fence++;
     record->started = loop_wall(r->options.loop);
     record->created = record->created ? record->created : record->started;
-    record->ended = state == RECORD_SKIPPED ? record->started : 0;
+    record->ended = state == RECORD_STARTED ? 0 : record->started;
     runner_add_record(r, record, before);
     return true;
 }
@@ -293,7 +297,7 @@ static hardy_status enter_each(struct runner *r, struct run_step *each, struct s
     each->record.items = (uint32_t)json_array_size(items);
     scope_items_hash(items, each->record.inputs);
     if (!run_step_make_items(each, each->record.items) || !run_step_make_keys(each, r->run.id) ||
-        !begin_record(r, each, RECORD_STARTED)) {
+        !begin_record(r, each, false, RECORD_STARTED)) {
         return fail(error, HARDY_E_TOO_LARGE, NULL,
                     "step `%s`: its items do not fit: at most %d steps in a run, and no memory for "
                     "more",
@@ -309,7 +313,7 @@ static hardy_status ask(struct runner *r, struct run_step *step, struct scope *s
                         hardy_error *error) {
     hardy_status status = scope_when(scope, step->says, holds, error);
     if (status == HARDY_OK && !*holds) {
-        if (!begin_record(r, step, RECORD_SKIPPED)) {
+        if (!begin_record(r, step, false, RECORD_SKIPPED)) {
             return fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", step->name);
         }
         note(r, step, NOTE_SKIPPED, "");
@@ -339,6 +343,14 @@ static bool is_conditional(const struct run_step *leaf) {
 /* --- driving ------------------------------------------------------------------------------------
  */
 
+/* A compensation that cannot even begin has failed: the others are not to wait for it. */
+static hardy_status fail_undo(struct runner *r, struct run_step *step, hardy_status status,
+                              const hardy_error *error) {
+    free(step->undo.detail);
+    step->undo.detail = str_dup(error->message);
+    return begin_record(r, step, true, RECORD_FAILED) ? HARDY_OK : status;
+}
+
 static hardy_status start(struct runner *r, const struct run_next *next, hardy_error *error) {
     struct run_step *step = next->step;
     if (step->kind != RUN_LEAF) {
@@ -364,7 +376,10 @@ static hardy_status start(struct runner *r, const struct run_next *next, hardy_e
             : runner_start_command(d, !next->undo && run_is_halted(&r->run), error);
     if (status != HARDY_OK) {
         runner_driven_free(d);
-        r->events->step_ended(r->ctx, &r->run, step, next->undo, status, error);
+        if (next->undo && status != HARDY_E_NOMEM) {
+            status = fail_undo(r, step, status, error);
+        }
+        r->events->step_ended(r->ctx, &r->run, step, next->undo, error->status, error);
     }
     return status;
 }
@@ -375,7 +390,8 @@ static bool needs_birth(const struct runner *r, const struct run_next *next, siz
                          is_conditional(next->step));
 }
 
-/* Waits of a run that is halted are not gone on with; their records stay as they are. */
+/* Waits of a run that is halted, or cannot go on here, are not gone on with; their records stay as
+ * they are. */
 static void drop_waits(struct runner *r) {
     struct list *next;
     for (struct list *l = r->driven.next; l != &r->driven; l = next) {
@@ -413,6 +429,9 @@ void runner_drive_on(struct runner *r) {
         drop_waits(r);
     }
     while (r->refused == HARDY_OK && r->broken == HARDY_OK && start_some(r)) {
+    }
+    if (r->refused != HARDY_OK) {
+        drop_waits(r);
     }
     if (r->broken != HARDY_OK) {
         runner_break(r, r->broken, &r->error);

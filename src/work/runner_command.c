@@ -18,6 +18,9 @@ static void on_event(void *ctx, enum command_event what, const struct record *re
     if (what != COMMAND_REPLAYED) {
         runner_note(d, d->undo && what == COMMAND_STARTED ? NOTE_UNDOING : notes[what], detail);
     }
+    if (what == COMMAND_ATTACHED && !d->undo && d->runner->run.cancelled) {
+        command_cancel(d->command); /* it was begun by somebody who is gone since */
+    }
 }
 
 /* Its start is durable, and what went with it. */

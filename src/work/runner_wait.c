@@ -102,13 +102,60 @@ static void look(struct driven *d) {
     const struct probe_options options = {.argv = (const char *const *)d->words.argv,
                                           .env = (const char *const *)d->words.env,
                                           .cwd = says(d)->workflow->folder,
-                                          .max_output = COMMAND_KEPT};
+                                          .max_output = COMMAND_KEPT,
+                                          .patience = left(d)};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     if (probe_start(r->options.loop, &options, on_looked, d, &d->probe, &error) != HARDY_OK) {
         d->probe = NULL;
         give_up(d, HARDY_E_FAILED, error.message);
     }
+}
+
+/* --- people -------------------------------------------------------------------------------------
+ */
+
+static void answer(struct driven *d, const struct signal *said) {
+    struct buf output;
+    struct json_out j;
+    char at[40];
+    if (said->what != SIGNAL_APPROVE) {
+        char *why = str_format("refused by %s%s%s", said->who, said->comment ? ": " : "",
+                               said->comment ? said->comment : "");
+        give_up(d, HARDY_E_REFUSED, why ? why : "refused");
+        free(why);
+        return;
+    }
+    clock_format_wall(said->at, at);
+    buf_init(&output, (size_t)1 << 20);
+    json_out_init(&j, &output, 0);
+    json_out_object(&j);
+    json_out_member_string(&j, "approved_by", said->who);
+    json_out_member_string(&j, "at", at);
+    json_out_member_string(&j, "comment", said->comment);
+    json_out_object_end(&j);
+    free(d->step->record.detail);
+    d->step->record.detail = str_format("approved by %s", said->who);
+    succeed(d, output.data, output.len);
+    buf_free(&output);
+}
+
+/* Whether somebody has said something to it; then it is answered. */
+static bool hear(struct driven *d) {
+    struct runner *r = d->runner;
+    struct signal said;
+    if (signal_load(r->options.store, d->step->key, &said, NULL) != HARDY_OK) {
+        return false;
+    }
+    if (said.fence != d->step->record.fence) { /* that was the time it was asked before */
+        signal_free(&said);
+        return false;
+    }
+    /* The next one is heard at once; `r` may be gone behind the answer. */
+    loop_timer_start(r->options.loop, &r->listen, loop_now(r->options.loop));
+    answer(d, &said);
+    signal_free(&said);
+    return true;
 }
 
 /* --- what all of them share ---------------------------------------------------------------------
@@ -125,7 +172,7 @@ static void on_timer(struct loop_timer *timer) {
         }
         break;
     case STEP_APPROVE:
-        if (left(d) <= 0) {
+        if (left(d) <= 0 && !hear(d)) { /* perhaps nobody drove it when it was approved */
             give_up(d, HARDY_E_REFUSED, "nobody approved it in time");
         }
         break;
@@ -229,53 +276,11 @@ hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
     return status;
 }
 
-/* --- people -------------------------------------------------------------------------------------
- */
-
-static void answer(struct driven *d, const struct signal *said) {
-    struct buf output;
-    struct json_out j;
-    char at[40];
-    if (said->what != SIGNAL_APPROVE) {
-        char *why = str_format("refused by %s%s%s", said->who, said->comment ? ": " : "",
-                               said->comment ? said->comment : "");
-        give_up(d, HARDY_E_REFUSED, why ? why : "refused");
-        free(why);
-        return;
-    }
-    clock_format_wall(said->at, at);
-    buf_init(&output, (size_t)1 << 20);
-    json_out_init(&j, &output, 0);
-    json_out_object(&j);
-    json_out_member_string(&j, "approved_by", said->who);
-    json_out_member_string(&j, "at", at);
-    json_out_member_string(&j, "comment", said->comment);
-    json_out_object_end(&j);
-    free(d->step->record.detail);
-    d->step->record.detail = str_format("approved by %s", said->who);
-    succeed(d, output.data, output.len);
-    buf_free(&output);
-}
-
 void runner_hear(struct runner *r) {
-    struct list *next;
-    for (struct list *l = r->driven.next; l != &r->driven && !r->over && !r->left; l = next) {
+    for (struct list *l = r->driven.next; l != &r->driven; l = l->next) {
         struct driven *d = LIST_ITEM(l, struct driven, link);
-        struct signal said;
-        next = l->next;
-        if (d->undo || says(d)->kind != STEP_APPROVE) {
-            continue;
-        }
-        if (signal_load(r->options.store, d->step->key, &said, NULL) != HARDY_OK) {
-            continue;
-        }
-        bool mine = said.fence == d->step->record.fence; /* else of a time it was asked before */
-        if (mine) {
-            answer(d, &said);
-        }
-        signal_free(&said);
-        if (mine) {
-            return; /* the list is another one now; the next one is heard next time */
+        if (!d->undo && says(d)->kind == STEP_APPROVE && hear(d)) {
+            return; /* the list is another one now */
         }
     }
 }

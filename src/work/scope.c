@@ -76,12 +76,20 @@ static json_t *group_value(struct run_step *step) {
     return all;
 }
 
+/* By its own condition or that of a group above it. */
+static bool is_skipped(const struct run_step *step) {
+    while (step && step->record.state != RECORD_SKIPPED) {
+        step = step->parent;
+    }
+    return step != NULL;
+}
+
 /* Borrowed; null for what was skipped, NULL for what cannot be a value. */
 static json_t *value_of(struct run_step *step) {
     if (!step->value) {
-        step->value = step->record.state == RECORD_SKIPPED ? json_null()
-                      : step->kind == RUN_LEAF             ? leaf_value(step)
-                                                           : group_value(step);
+        step->value = is_skipped(step)         ? json_null()
+                      : step->kind == RUN_LEAF ? leaf_value(step)
+                                               : group_value(step);
     }
     return step->value;
 }
@@ -109,7 +117,8 @@ static struct run_step *search(struct run_step *step, const char *name, size_t l
 /* Of the steps that are over before `at` begins. */
 static struct run_step *find_before(const struct scope *s, const char *name, size_t len) {
     struct run_step *found = NULL;
-    if (s->own && strlen(s->at->name) == len && memcmp(s->at->name, name, len) == 0) {
+    const char *own = s->own ? says(s->at)->s.name : ""; /* of an item, that of all of them */
+    if (s->own && strlen(own) == len && memcmp(own, name, len) == 0) {
         return s->at;
     }
     for (struct run_step *at = s->at; at->parent && !found; at = at->parent) {
@@ -312,6 +321,23 @@ static json_t *env_names(struct scope *s) {
     return keep(s, names);
 }
 
+/* The leaf at fault is that of a group, perhaps. */
+static json_t *no_value(struct scope *s, struct run_step *step) {
+    struct run_step *leaf = step;
+    for (struct run_step *at = step; at; at = run_step_after(step, at)) {
+        if (!value_of(at)) {
+            leaf = at;
+        }
+    }
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    bool json = leaf->kind == RUN_LEAF && says(leaf) && says(leaf)->s.output == OUTPUT_JSON;
+    hardy_status status =
+        fail(&error, HARDY_E_INVALID, NULL, "steps.%s.output is not %s", leaf->name,
+             json ? "the JSON that its step says it is" : "UTF-8 text");
+    return broken(s, status, &error);
+}
+
 /* "NAME.output" and what follows; names may hold dots. */
 static json_t *step_value(struct scope *s, const char *path) {
     for (const char *dot = strstr(path, ".output"); dot; dot = strstr(dot + 1, ".output")) {
@@ -319,7 +345,7 @@ static json_t *step_value(struct scope *s, const char *path) {
         struct run_step *step = find_before(s, path, (size_t)(dot - path));
         if (step && (*rest == '\0' || *rest == '.')) {
             json_t *value = value_of(step);
-            return value ? template_walk(value, *rest ? rest + 1 : "") : NULL;
+            return value ? template_walk(value, *rest ? rest + 1 : "") : no_value(s, step);
         }
     }
     struct run_step *step = find_before(s, path, strlen(path));
@@ -380,6 +406,10 @@ static json_t *look_up(void *ctx, const char *path) {
         return path[5] ? step_value(s, path + 6) : step_names(s);
     }
     return NULL;
+}
+
+json_t *step_value_of(struct run_step *step) {
+    return value_of(step);
 }
 
 template_lookup scope_lookup(void) {

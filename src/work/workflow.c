@@ -157,7 +157,8 @@ static const struct schema_key step_keys[] = {
      .kind = SCHEMA_COMMAND,
      .offset = offsetof(struct step_settings, until),
      GIVEN(STEP_UNTIL),
-     .help = "waits until this command ends with 0; what it prints then is the result"},
+     .help = "waits until this command ends with 0; what it prints then is the result; one look "
+             "takes at most 30s"},
     {.name = "every",
      .kind = SCHEMA_DURATION,
      .offset = offsetof(struct step_settings, every),
@@ -695,8 +696,40 @@ static hardy_status read_file(const char *path, const struct reading *outer, str
     return HARDY_OK;
 }
 
+/* A row's key has the names of all groups above the step, and the run's id. */
+static hardy_status check_keys(struct workflow_step *const *steps, size_t count, size_t before,
+                               hardy_error *error) {
+    enum { PLACE = 7 /* "/00001." */, INDEX = 6 /* "[9999]" */ };
+    hardy_status status = HARDY_OK;
+    for (size_t i = 0; i < count && status == HARDY_OK; i++) {
+        const struct workflow_step *step = steps[i];
+        size_t name = strlen(step->s.name), len = before + PLACE + name;
+        len += step->s.for_each ? PLACE + name + INDEX : 0;
+        if (len > STORE_KEY_MAX) {
+            return yaml_fail(step->node, error,
+                             "step `%s`: its name and those of the groups above it are together "
+                             "longer than %d bytes",
+                             step->s.name, STORE_KEY_MAX);
+        }
+        status = check_keys(step->children, step->count, len, error);
+        if (status == HARDY_OK && step->nested) {
+            status = check_keys(step->nested->steps, step->nested->count, len, error);
+        }
+    }
+    return status;
+}
+
 hardy_status workflow_read(const char *path, struct workflow **out, hardy_error *error) {
-    return read_file(path, NULL, out, error);
+    enum { ID_MAX = 63 };
+    hardy_status status = read_file(path, NULL, out, error);
+    if (status == HARDY_OK) {
+        status = check_keys((*out)->steps, (*out)->count, ID_MAX, error);
+        if (status != HARDY_OK) {
+            workflow_free(*out);
+            *out = NULL;
+        }
+    }
+    return status;
 }
 
 void workflow_free(struct workflow *w) {
