@@ -35,13 +35,16 @@ static json_t *keep(struct scope *s, json_t *value) {
  */
 
 /* Objects and arrays come as such, everything else as text without its last newlines; what is no
- * text cannot be used in an expression. */
+ * text, or is not all there, cannot be used in an expression. */
 static json_t *leaf_value(const struct run_step *step) {
     const struct record *r = &step->record;
     const struct workflow_step *from = says(step);
     const char *output = r->output ? r->output : "";
     size_t len = r->output_len, start = strspn(output, " \t\r\n");
     int as = from ? from->s.output : OUTPUT_AUTO;
+    if (r->truncated) { /* half of it must not be taken for all */
+        return NULL;
+    }
     if (as == OUTPUT_JSON) {
         return json_loadb(output, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
     }
@@ -312,6 +315,27 @@ static json_t *env_names(struct scope *s) {
     return keep(s, names);
 }
 
+/* Why there is no value: of the first step in it whose output cannot be one. */
+static json_t *no_value(struct scope *s, struct run_step *step) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    for (struct run_step *at = step; at; at = run_step_after(step, at)) {
+        if (at->kind != RUN_LEAF || value_of(at)) {
+            continue;
+        }
+        char *path = run_step_path(at);
+        bool json = says(at) && says(at)->s.output == OUTPUT_JSON;
+        fail(&error, HARDY_E_INVALID, NULL, "`steps.%s.output` cannot be used: it is %s",
+             path ? path : at->name,
+             at->record.truncated ? "longer than 4 MiB, and only its beginning was kept"
+             : json               ? "not JSON, which the step's `output` says"
+                                  : "not UTF-8");
+        free(path);
+        return broken(s, HARDY_E_INVALID, &error);
+    }
+    return NULL;
+}
+
 /* "NAME.output" and what follows; names may hold dots. */
 static json_t *step_value(struct scope *s, const char *path) {
     for (const char *dot = strstr(path, ".output"); dot; dot = strstr(dot + 1, ".output")) {
@@ -319,7 +343,7 @@ static json_t *step_value(struct scope *s, const char *path) {
         struct run_step *step = find_before(s, path, (size_t)(dot - path));
         if (step && (*rest == '\0' || *rest == '.')) {
             json_t *value = value_of(step);
-            return value ? template_walk(value, *rest ? rest + 1 : "") : NULL;
+            return value ? template_walk(value, *rest ? rest + 1 : "") : no_value(s, step);
         }
     }
     struct run_step *step = find_before(s, path, strlen(path));
