@@ -35,6 +35,7 @@ build)
     ;;
 list) echo '["web-1", "web-2", "web-3"]' ;;
 install)
+    put "$2.installing" "$3"
     sleep "$delay"
     note "install $2 $3"
     put "$2.before" "$(get "$2.version" 1.0)"

@@ -9,20 +9,22 @@ awk '/^```yaml/ { getline; name = $2; in_block = 1 } /^```/ { in_block = 0 } in_
 for file in pay kinds announce charge trip secret; do
     code "the guide's $file.yaml" 0 "$HARDY" validate "$file.yaml"
 done
-sed -i 's/sleep 3/sleep ${NAP:-0}/' pay.yaml
+sed -i 's/sleep 3/touch running; sleep ${NAP:-0}/' pay.yaml
 
 # --- five minutes
 code 'pay' 0 "$HARDY" run pay.yaml --set amount=12
 is 'its result' "$out" 'paid 12: receipt-7'
+rm running
 NAP=0.5 "$HARDY" run pay.yaml --set amount=15 --id pay-15 >/dev/null 2>err1 &
 hardy=$!
-wait_for grep -q 'charge: started' err1
+wait_for is_there running
 kill_hard $hardy
+rm running
 code 'killed, and the same line' 0 "$HARDY" run pay.yaml --set amount=15
 like 'attaches' "$err" 'charge: is running already: attached to it, not started again'
 NAP=5 "$HARDY" run pay.yaml --set amount=20 --id pay-20 >/dev/null 2>err1 &
 hardy=$!
-wait_for grep -q 'charge: started' err1
+wait_for is_there running
 kill_hard $hardy $(shims)
 code 'all of it killed' 4 "$HARDY" run pay.yaml --set amount=20 --id pay-20
 like 'is in doubt' "$err" '^hardy run: charge is in doubt: attempt 1 was started and its process was lost before it left a result$'

@@ -7,7 +7,6 @@ cp -r "$EXAMPLES/release" "$EXAMPLES/release.yaml" .
 export FLEET_DELAY=0.05
 fleet() { release/fleet.sh show; }
 count() { fleet | grep -c "$1"; }
-installing() { "$HARDY" workflows show "$id" 2>/dev/null | grep -q 'install *running'; }
 
 code 'nothing is wrong with it' 0 "$HARDY" validate release.yaml release/server.yaml
 
@@ -18,7 +17,7 @@ wait_for grep -q 'agreed: waits for approval: version 1.1 to \["web-1","web-2","
 id=$(sed -n 's/.* run \(release-[^ ]*\) begins$/\1/p' err1)
 is 'nothing is done before' "$(count '^  ')" 0
 code 'somebody agrees' 0 "$HARDY" workflows approve "$id" agreed
-wait_for installing
+wait_for is_there release/state/web-1.installing
 kill_hard $hardy $(shims)
 code 'the same line' 0 "$HARDY" run release.yaml --set version=1.1 --set stage=prod
 like 'goes on' "$err" "run $id goes on where it was"
