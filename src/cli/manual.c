@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manual pages, written from the tables: `hardy __man > man/hardy.1` from that of commands,
- * `hardy __man hardy.yaml > man/hardy.yaml.5` from that of the configuration. */
+ * `hardy __man hardy.yaml > man/hardy.yaml.5` from that of the configuration, and
+ * `hardy __man hardy-workflow > man/hardy-workflow.5` from that of workflows. */
+#include "cli/manual.h"
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/help.h"
@@ -72,6 +74,9 @@ static int run_manual(struct options *o) {
     if (o->argc == 1 && str_eq(o->argv[0], "hardy.yaml")) {
         return manual_yaml();
     }
+    if (o->argc == 1 && str_eq(o->argv[0], "hardy-workflow")) {
+        return manual_workflow();
+    }
     puts(".\\\" SPDX-License-Identifier: Apache-2.0\n"
          ".\\\" Made by `hardy __man` from the table of commands.\n"
          ".Dd November 23, 2026\n.Dt HARDY 1\n.Os\n"
@@ -103,22 +108,30 @@ static int run_manual(struct options *o) {
         ".It 0\nDone.\n"
         ".It 1\nIt failed and trying again would not help, or the state cannot be used.\n"
         ".It 2\nA wrong command line or configuration.\n"
-        ".It 130\nInterrupted.\n.El\n.Pp\n"
+        ".It 3\nA person was told, of an incident.\n"
+        ".It 4\nIn doubt: something was started and nobody knows how it ended.\n"
+        ".It 5\nRefused by a person, or not approved in time.\n"
+        ".It 69\nThe circuit breaker of a step is open.\n"
+        ".It 75\nA step failed in a way that may pass, and its retries are used up.\n"
+        ".It 124\nA step did not end in time.\n"
+        ".It 130\nInterrupted; 128 + N by signal N.\n.El\n.Pp\n"
         "Of\n.Cm exec\nand\n.Cm wrap :\n"
         "the command's own status, 128 + N when signal N ended it, or\n.Bl -tag -width Ds\n"
         ".It 69\nThe circuit breaker is open.\n"
+        ".It 73\nThe same key is running elsewhere.\n"
         ".It 75\nA passing failure, and the retries are used up.\n"
+        ".It 79\nIn doubt, under a key.\n"
         ".It 124\nThe deadline passed.\n"
         ".It 125\nRefused: command line, configuration, state, or other settings under this name.\n"
         ".It 126\nThe command cannot be run.\n"
         ".It 127\nThere is no such command.\n.El\n"
-        ".Sh SEE ALSO\n.Xr timeout 1 ,\n.Xr hardy.yaml 5");
+        ".Sh SEE ALSO\n.Xr timeout 1 ,\n.Xr hardy-workflow 5 ,\n.Xr hardy.yaml 5");
     return EXIT_DONE;
 }
 
 const struct command command_manual = {
     .name = "__man",
-    .synopsis = "[hardy.yaml]",
+    .synopsis = "[hardy.yaml|hardy-workflow]",
     .summary = "print the manual page",
     .run = run_manual,
     .hidden = true,

@@ -2,6 +2,7 @@
 /* The manual page hardy.yaml.5: words that explain, and every key from the schema's table. */
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/manual.h"
 #include "cli/mdoc.h"
 #include "cli/top.h"
 #include <stdio.h>
@@ -29,18 +30,6 @@ static const char rules[] =
     "${NAME} in a value is replaced by that variable of the environment, and it is an error when "
     "there is none; ${NAME:-text} has a text for that case. $${NAME} writes ${NAME}; ${{ }} is "
     "left alone, for it belongs to expressions. Inside [ ] and { } such a value has to be quoted.";
-
-static const struct {
-    const char *name, *text;
-} types[] = {
-    {"duration", "250ms, 30s, 2m, 1h30m, 7d; without a unit it is refused"},
-    {"rate", "10/s, 50/m, 5/h, 100/d"},
-    {"size", "bytes: 65536, 64KiB, 10MB"},
-    {"name", "letters, digits, `.`, `_` and `-`, at most 63, the first a letter or a digit"},
-    {"command", "a list is the program and its arguments, [\"prog\", \"an arg\"]; a text is a line "
-                "for /bin/sh -eu"},
-    {"list of texts", "[a, b], or one text alone"},
-};
 
 static const char guards_text[] =
     "A guard protects the calls to one dependency. Whatever is not said, it retries what can pass, "
@@ -91,20 +80,7 @@ static bool put_key(void *ctx, const char *path, const struct schema_key *key) {
     if (section && key->kind == SCHEMA_NAME && str_eq(shown, "name") && strstr(path, ".NAME.")) {
         return true;
     }
-    struct buf type;
-    buf_init(&type, 4096);
-    schema_type_text(key, &type);
-    printf(".It Cm ");
-    mdoc_text(shown, strlen(shown));
-    printf(" : ");
-    mdoc_text(type.data, type.len);
-    if (key->required || key->def) {
-        printf(" Pq %s", key->required ? "required" : "default ");
-        mdoc_text(key->required ? "" : key->def, key->required ? 0 : strlen(key->def));
-    }
-    putchar('\n');
-    buf_free(&type);
-    flow(key->help);
+    manual_key(shown, key);
     return true;
 }
 
@@ -117,12 +93,8 @@ static void put_keys(const char *section) {
 int manual_yaml(void) {
     fputs(head, stdout);
     mdoc_paragraphs(rules);
-    puts(".Ss Values\n.Bl -tag -width \"list of texts\"");
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        printf(".It %s\n", types[i].name);
-        flow(types[i].text);
-    }
-    puts(".El\n.Sh KEYS");
+    manual_values();
+    puts(".Sh KEYS");
     put_keys(NULL);
     for (size_t i = 0; i < top_section.count; i++) {
         const struct schema_key *key = &top_section.keys[i];
@@ -146,6 +118,6 @@ int manual_yaml(void) {
     puts(".Sh FILES\n.Bl -tag -width Ds\n.It Pa hardy.yaml\nThe configuration.\n"
          ".It Pa hardy.db\nThe state, unless\n.Cm state\nsays otherwise.\n.El\n.Sh EXAMPLES");
     mdoc_literal(example);
-    puts(".Sh SEE ALSO\n.Xr hardy 1");
+    puts(".Sh SEE ALSO\n.Xr hardy 1 ,\n.Xr hardy-workflow 5");
     return EXIT_DONE;
 }

@@ -12,6 +12,4 @@ void mdoc_line(const char *s, size_t len);
 /* Separated by empty lines. */
 void mdoc_paragraphs(const char *s);
 void mdoc_literal(const char *s);
-
-int manual_yaml(void); /* the page hardy.yaml.5; the exit code */
 #endif

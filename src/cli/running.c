@@ -373,6 +373,10 @@ static void on_step_ended(void *ctx, const struct run *run, const struct run_ste
     if (status == HARDY_OK) {
         say(d->o, HARDY_LOG_INFO, "%s: %s%s%s", name, undo ? "undone" : "done",
             span[0] ? " in " : "", span);
+    } else if (status == HARDY_E_IN_DOUBT && str_starts(error->message, step->name)) {
+        /* It begins with the name already. */
+        say(d->o, HARDY_LOG_ERROR, "%s%s%s", undo ? "undoing " : "", name,
+            error->message + strlen(step->name));
     } else {
         say(d->o, HARDY_LOG_ERROR, "%s: %s%s", name, undo ? "cannot be undone: " : "",
             error->message);
@@ -384,12 +388,19 @@ static void on_step_ended(void *ctx, const struct run *run, const struct run_ste
 }
 
 /* A command's as it was printed; of steps at once a map of theirs, of items a list. */
-static void print_output(struct run_step *step) {
+static void print_output(struct driving *d, const struct run *run) {
+    struct run_step *step = run->root;
     while (step->kind == RUN_SEQUENCE && step->count > 0 && step->record.state != RECORD_SKIPPED) {
         step = step->children[step->count - 1];
     }
     const json_t *value = step->kind == RUN_LEAF ? NULL : step_value_of(step);
-    if (step->kind == RUN_LEAF) {
+    if (step->kind == RUN_LEAF && step->record.truncated) { /* half must not look like all */
+        say(d->o, HARDY_LOG_ERROR,
+            "run %s is done, but its result is longer than what is kept of an output and cannot "
+            "be given; hardy workflows show %s shows its beginning",
+            run->id, run->id);
+        d->exit = EXIT_FAILED;
+    } else if (step->kind == RUN_LEAF) {
         fwrite(step->record.output ? step->record.output : "", 1, step->record.output_len, stdout);
     } else if (json_is_object(value) || json_is_array(value)) {
         struct buf text;
@@ -413,7 +424,7 @@ static void print_result(struct driving *d, const struct run *run) {
         printf("%s\n", text.data ? text.data : "");
         buf_free(&text);
     } else if (run->state == RUN_DONE) {
-        print_output(run->root);
+        print_output(d, run);
     }
 }
 
@@ -423,6 +434,17 @@ static void print_difference(const char *difference, const char *id) {
             "put the file back as it was, or take the finished steps over into a new run:\n"
             "  hardy workflows fork %s --from STEP\n",
             id);
+}
+
+static void say_failed(const struct options *o, const struct run *run) {
+    bool kept = run_kept(run) != NULL, undone = run_is_undoing(run) && !kept;
+    say(o, HARDY_LOG_ERROR, "run %s failed%s%s%s%s%s", run->id,
+        run->detail ? run->cancelled ? ": " : " at " : "", run->detail ? run->detail : "",
+        undone ? "; what it had done is undone" : "; hardy workflows resume ",
+        undone ? "" : run->id,
+        undone ? ""
+        : kept ? " tries to undo the rest again"
+               : " begins again at that step");
 }
 
 static void on_ended(void *ctx, const struct run *run, hardy_status status,
@@ -444,6 +466,7 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
         d->exit = session_exit(status);
         return;
     }
+    d->exit = EXIT_DONE;
     print_result(d, run);
     if (run->state == RUN_IN_DOUBT) {
         print_in_doubt(stderr, d->session->state.path, run);
@@ -453,17 +476,8 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
             run->detail ? run->detail : "");
         d->exit = d->how->cancels ? EXIT_DONE : EXIT_FAILED;
     } else if (run->state == RUN_FAILED) {
-        bool kept = run_kept(run) != NULL, undone = run_is_undoing(run) && !kept;
-        say(d->o, HARDY_LOG_ERROR, "run %s failed%s%s%s%s%s", run->id,
-            run->detail ? run->cancelled ? ": " : " at " : "", run->detail ? run->detail : "",
-            undone ? "; what it had done is undone" : "; hardy workflows resume ",
-            undone ? "" : run->id,
-            undone ? ""
-            : kept ? " tries to undo the rest again"
-                   : " begins again at that step");
+        say_failed(d->o, run);
         d->exit = session_exit(run->verdict == HARDY_OK ? HARDY_E_FAILED : run->verdict);
-    } else {
-        d->exit = EXIT_DONE;
     }
 }
 

@@ -195,7 +195,7 @@ static const char *policy_of(const struct workflow_step *step) {
     case IN_DOUBT_ASK:
         break;
     }
-    return "it is in doubt, and a person decides";
+    return "a person decides";
 }
 
 /* The steps as the file says them, by path: for what is not recorded. */

@@ -139,7 +139,7 @@ hardy_status runner_start_command(struct driven *d, bool settle_only, hardy_erro
     d->spec = (struct command_spec){.row_kind = d->undo ? "undo" : "step",
                                     .key = d->step->key,
                                     .name = d->step->name,
-                                    .scope = r->run.id,
+                                    .scope = d->step->key, /* items have one name and text */
                                     .params = d->params,
                                     .argv = (const char *const *)d->words.argv,
                                     .env = (const char *const *)d->words.env,

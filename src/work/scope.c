@@ -35,13 +35,16 @@ static json_t *keep(struct scope *s, json_t *value) {
  */
 
 /* Objects and arrays come as such, everything else as text without its last newlines; what is no
- * text cannot be used in an expression. */
+ * text, or is not all there, cannot be used in an expression. */
 static json_t *leaf_value(const struct run_step *step) {
     const struct record *r = &step->record;
     const struct workflow_step *from = says(step);
     const char *output = r->output ? r->output : "";
     size_t len = r->output_len, start = strspn(output, " \t\r\n");
     int as = from ? from->s.output : OUTPUT_AUTO;
+    if (r->truncated) { /* half of it must not be taken for all */
+        return NULL;
+    }
     if (as == OUTPUT_JSON) {
         return json_loadb(output, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
     }
@@ -321,21 +324,25 @@ static json_t *env_names(struct scope *s) {
     return keep(s, names);
 }
 
-/* The leaf at fault is that of a group, perhaps. */
+/* Why there is no value: of the first step in it whose output cannot be one. */
 static json_t *no_value(struct scope *s, struct run_step *step) {
-    struct run_step *leaf = step;
-    for (struct run_step *at = step; at; at = run_step_after(step, at)) {
-        if (!value_of(at)) {
-            leaf = at;
-        }
-    }
     hardy_error error;
     hardy_error_init(&error, sizeof error);
-    bool json = leaf->kind == RUN_LEAF && says(leaf) && says(leaf)->s.output == OUTPUT_JSON;
-    hardy_status status =
-        fail(&error, HARDY_E_INVALID, NULL, "steps.%s.output is not %s", leaf->name,
-             json ? "the JSON that its step says it is" : "UTF-8 text");
-    return broken(s, status, &error);
+    for (struct run_step *at = step; at; at = run_step_after(step, at)) {
+        if (at->kind != RUN_LEAF || value_of(at)) {
+            continue;
+        }
+        char *path = run_step_path(at);
+        bool json = says(at) && says(at)->s.output == OUTPUT_JSON;
+        fail(&error, HARDY_E_INVALID, NULL, "`steps.%s.output` cannot be used: it is %s",
+             path ? path : at->name,
+             at->record.truncated ? "longer than 4 MiB, and only its beginning was kept"
+             : json               ? "not JSON, which the step's `output` says"
+                                  : "not UTF-8");
+        free(path);
+        return broken(s, HARDY_E_INVALID, &error);
+    }
+    return NULL;
 }
 
 /* "NAME.output" and what follows; names may hold dots. */

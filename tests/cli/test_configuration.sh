@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The words about the configuration are true: the examples of docs/configuration.md are accepted, the
-# manual page is the one that the table makes, and every section is in the guide.
+# manual pages of files are those that the tables make, and every section is in the guide.
 home=$(cd "$(dirname "$0")/../.." && pwd)
 . "$home/tests/tap.sh"
 guide=$home/docs/configuration.md
@@ -18,14 +18,16 @@ printf 'guards:\n  search:\n    breaker: {failure_treshold: 3, recovery_timeout:
 code "the guide's mistakes" 2 "$HARDY" validate hardy.yaml
 is "the guide shows what is printed" "$out" "$(grep '^hardy.yaml:' "$guide")"
 
-code 'the manual page' 0 "$HARDY" __man hardy.yaml
-is 'man/hardy.yaml.5 is the one that the table makes (hardy __man hardy.yaml)' "$out" "$(cat "$home/man/hardy.yaml.5")"
-if command -v mandoc >/dev/null; then
-    lint=$(mandoc -Tlint -Wwarning "$home/man/hardy.yaml.5")
-    is 'mandoc finds nothing wrong with it' "$lint" ''
-else
-    skip 'mandoc finds nothing wrong with it' 'there is no mandoc'
-fi
+for page in hardy.yaml hardy-workflow; do
+    code "the manual page $page" 0 "$HARDY" __man $page
+    is "man/$page.5 is the one that the table makes (hardy __man $page)" "$out" "$(cat "$home/man/$page.5")"
+    if command -v mandoc >/dev/null; then
+        lint=$(mandoc -Tlint -Wwarning "$home/man/$page.5")
+        is 'mandoc finds nothing wrong with it' "$lint" ''
+    else
+        skip 'mandoc finds nothing wrong with it' 'there is no mandoc'
+    fi
+done
 
 for section in $("$HARDY" validate --schema | sed '/^# a workflow/,$d' | sed -n 's/^\([a-z_]*\):\{0,1\} .*/\1/p'); do
     ok "the guide has the section $section" grep -q "^| \`$section\` |" "$guide"

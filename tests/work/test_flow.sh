@@ -286,7 +286,7 @@ name: nojson
 steps: [{name: a, output: json, run: ["echo", "no JSON"]}, {name: b, run: ["echo", "${{ steps.a.output }}"]}]
 END
 code 'a result that is not the JSON it should be' 2 "$HARDY" run nojson.yaml
-like 'is told as such' "$err" 'step `b`: steps.a.output is not the JSON that its step says it is'
+like 'is told as such' "$err" '`steps.a.output` cannot be used: it is not JSON'
 workflow lastgroup <<'END'
 name: lastgroup
 steps: [{name: fan, parallel: [{name: a, run: "echo 1"}, {name: b, for_each: [x, y], run: ["echo", "${{ item }}"]}]}]

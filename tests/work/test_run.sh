@@ -124,7 +124,7 @@ code 'a list' 0 "$HARDY" workflows list
 like 'of runs' "$out" '^int +done +20.* 4/4'
 code 'one of them' 0 "$HARDY" workflows show int
 like 'its input' "$out" 'input \{"name":"int"\}'
-like 'its steps' "$out" '^  vpc +done +\|=+ *\| +[0-9:.]+ +[0-9.]+m?s'
+like 'its steps' "$out" '^  vpc +done +\| *=+ *\| +[0-9:.]+ +[0-9.]+m?s'
 like 'what it ran, values not filled in' "$("$HARDY" workflows show int --json)" '"params": \{"run":\["cloud/cloud.sh","create","vpc","\$\{\{ input.name \}\}"\]\}'
 code 'a run that is not there' 1 "$HARDY" workflows show nothing
 like 'is named' "$err" 'there is no run `nothing`; see hardy workflows list'
