@@ -53,7 +53,7 @@ code 'trip' 1 "$HARDY" run trip.yaml --id trip-1
 is 'the last first' "$(tr '\n' ' ' <trips)" 'cancelled H-2 cancelled F-1 '
 sed -i 's/>>trips"/>>trips; exit ${CLOSED:-0}"/' trip.yaml
 code 'it cannot be undone' 1 env CLOSED=1 "$HARDY" run trip.yaml --id trip-2
-like 'what then' "$err" 'run trip-2 failed at car: exit code 7; undoing .* failed: exit code 1; hardy workflows resume trip-2 tries to undo that again$'
+like 'what then' "$err" 'run trip-2 failed at car: exit code 7; undoing .* failed: exit code 1; hardy workflows resume trip-2 tries to undo the rest again$'
 code 'tried again' 1 "$HARDY" workflows resume trip-2
 like 'is undone' "$err" 'what it had done is undone'
 
