@@ -131,6 +131,15 @@ if len(told) != 12:
 status, _, text = d.ask("GET", "actions/busy")
 same("a failure is recorded with its reason", (json.loads(text)["detail"], json.loads(text)["code"]), ("Busy: come again", 75))
 
+# --- where the token is
+saved = env.pop("XDG_RUNTIME_DIR")
+code, out, err = end_of(client("token"))
+check("without a token it says where it has looked", code == 1 and re.search("no token in .*state/token", err), (code, out, err))
+env["HARDY_TOKEN_FILE"] = saved + "/hardy/token"
+same("HARDY_TOKEN_FILE", end_of(client("token", steps=1))[0::2], (0, ""))
+env["XDG_RUNTIME_DIR"] = saved
+del env["HARDY_TOKEN_FILE"]
+
 # --- killed between the effect and its record: in doubt when the lease has run out, and not repeated
 first = client("asked", pause=2)
 check("it is in the middle of its action", wait_for(lambda: ledger("asked")))
