@@ -119,6 +119,19 @@ static bool is_ready(const struct daemon *d) {
     return ready;
 }
 
+/* Whether actions and checkpoints can be written; what can be read is told by asking for it. */
+static void put_store(const struct daemon *d, struct json_out *j) {
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    bool good = d->store && store_health(d->store, &why) == HARDY_OK;
+    json_out_key(j, "actions_served");
+    json_out_bool(j, good);
+    json_out_member_string(j, "store_problem",
+                           good       ? NULL
+                           : d->store ? why.message
+                                      : d->store_problem);
+}
+
 static void put_status(const struct daemon *d, struct json_out *j) {
     char text[HTTP_AUTHORITY_SIZE];
     json_out_object(j);
@@ -136,9 +149,7 @@ static void put_status(const struct daemon *d, struct json_out *j) {
     json_out_key(j, "guards_shared");
     json_out_bool(j, d->host != NULL);
     json_out_member_string(j, "state_problem", d->state_problem);
-    json_out_key(j, "actions_served");
-    json_out_bool(j, d->store != NULL);
-    json_out_member_string(j, "store_problem", d->store_problem);
+    put_store(d, j);
     http_authority_format(&d->admin_address, 0, text);
     json_out_member_string(j, "admin", text);
     json_out_member_string(j, "health", d->health_server ? d->health_settings.listen : NULL);

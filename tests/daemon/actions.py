@@ -295,8 +295,10 @@ if subprocess.run([*mount, "true"], capture_output=True).returncode == 0:
     status, headers, text = d.write("PUT", "checkpoints/b", largest)
     same("without", (status, json.loads(text)["type"], headers["retry-after"]), (503, "state-unavailable", "1"))
     like("is told", text, "the state is full: .*small/hardy.db")
+    b = look("status")[1]
+    same("status tells", (b["actions_served"], b["ready"], bool(b["store_problem"])), (False, True, True))
     same("nothing of it is there", d.ask("GET", "checkpoints/b")[0], 404)
-    same("what has room goes on", post("actions", {"key": "a"})["http"], 201)
+    same("what has room goes on", (post("actions", {"key": "a"})["http"], look("status")[1]["actions_served"]), (201, True))
     d.end()
 else:
     skip("a disk that is full", "no mounts of one's own here")

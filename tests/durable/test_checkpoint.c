@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../cmocka_all.h"
+#include "base/error.h"
 #include "durable/checkpoint.h"
+#include "io/sim.h"
 #include "stores.h"
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +162,74 @@ static void contention_once(void) {
     assert_true(left > 0);
 }
 
+/* --- the same on a loop ----------------------------------------------------------------------- */
+
+static int ends;
+static hardy_status ended_as;
+static bool was_undecided;
+
+static void on_done(struct change_run *run, hardy_status status, const hardy_error *e) {
+    ends++;
+    ended_as = status;
+    was_undecided = run->undecided;
+    assert_true(status == HARDY_OK || (e->status == status && e->message[0]));
+}
+
+static hardy_status refuse(void *ctx, const struct store_row *row, struct change_write *write,
+                           hardy_error *e) {
+    (void)ctx;
+    (void)row;
+    (void)write;
+    return fail(e, HARDY_E_CLOSED, NULL, "decided against");
+}
+
+static hardy_status too_large(void *ctx, const struct store_row *row, struct change_write *write,
+                              hardy_error *e) {
+    (void)row;
+    (void)e;
+    write->wanted = true;
+    write->op = (struct store_op){.kind = STORE_INSERT,
+                                  .row_kind = CHECKPOINT_ROW,
+                                  .key = "contended",
+                                  .value = ctx,
+                                  .len = STORE_VALUE_MAX + 1};
+    return HARDY_OK;
+}
+
+static void run_on_loop(struct change *change) {
+    struct sim_options options;
+    struct change_run run;
+    sim_options_init(&options);
+    struct loop *loop = loop_sim_new(&options, NULL);
+    ends = 0;
+    change_start(&run, loop, store, change, on_done, NULL);
+    assert_int_equal(ends, 0); /* never from inside the call */
+    loop_run(loop);
+    assert_int_equal(ends, 1);
+    loop_free(loop);
+}
+
+static void on_a_loop_once(void) {
+    unsigned left = 3;
+    struct change change = {CHECKPOINT_ROW, "contended", interrupted, &left};
+    run_on_loop(&change);
+    assert_int_equal(ended_as, HARDY_OK);
+    assert_int_equal(left, 0);
+    left = 1000;
+    run_on_loop(&change);
+    assert_int_equal(ended_as, HARDY_E_EXHAUSTED);
+    change.decide = refuse;
+    run_on_loop(&change);
+    assert_int_equal(ended_as, HARDY_E_CLOSED);
+    assert_false(was_undecided);
+    change.decide = too_large;
+    change.ctx = calloc(1, STORE_VALUE_MAX + 1);
+    run_on_loop(&change);
+    assert_int_equal(ended_as, HARDY_E_TOO_LARGE); /* the store's word, not decide()'s */
+    assert_true(was_undecided);
+    free(change.ctx);
+}
+
 static void on_both(void (*test)(void)) {
     for (int kind = IN_MEMORY; kind <= ON_SQLITE; kind++) {
         wall = 1700000000123456789;
@@ -189,8 +259,17 @@ static void contention(void **state) {
     on_both(contention_once);
 }
 
+static void on_a_loop(void **state) {
+    (void)state;
+    wall = 1700000000123456789;
+    store = stores_open(IN_MEMORY, &wall);
+    on_a_loop_once();
+    stores_close(store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(versions), cmocka_unit_test(expiry),
-                                       cmocka_unit_test(limits), cmocka_unit_test(contention)};
+                                       cmocka_unit_test(limits), cmocka_unit_test(contention),
+                                       cmocka_unit_test(on_a_loop)};
     return cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
 }
