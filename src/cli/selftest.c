@@ -123,8 +123,9 @@ static void print_report(const struct trial *t, const struct kill_report *r) {
            r->by_kind[KILL_HARDY], r->by_kind[KILL_BOTH], r->by_kind[KILL_SHIM],
            r->by_kind[KILL_EARLY]);
     printf("while a command was alive: %d (%.0f %%)\n", r->alive, per_hundred(r->alive, r->kills));
-    printf("%d runs of %d steps together, %d keys: %d effects, %d of them repeated as declared\n",
-           r->runs, r->steps, r->keys, r->effects, r->allowed);
+    printf("%d runs (%d of them fail and are undone) of %d steps together, %d keys: %d effects, %d "
+           "of them repeated as declared\n",
+           r->runs, r->undone, r->steps, r->keys, r->effects, r->allowed);
     printf("attached %d times, told %d times that it runs elsewhere, asked the probe %d times\n",
            r->attached, r->running, r->probed);
     printf("acknowledged steps lost: %d\n", r->lost);
@@ -146,6 +147,7 @@ static void report_json(struct trial *t, const struct kill_report *r) {
         {"kills_of_hardy_and_shims", r->by_kind[KILL_BOTH]},
         {"kills_of_shims", r->by_kind[KILL_SHIM]},
         {"runs", r->runs},
+        {"runs_undone", r->undone},
         {"steps", r->steps},
         {"keys", r->keys},
         {"effects", r->effects},

@@ -153,7 +153,7 @@ static int effect(char *const *times, const char *run, const char *step, const c
     struct loop *loop = loop_uv_new(NULL);
     int code = CANNOT;
     if (loop && alive >= 0 && lock_share(alive, 0, NULL) == HARDY_OK && wait_us(loop, times[0])) {
-        char line[128];
+        char line[160];
         int len = snprintf(line, sizeof line, "%s %s %s\n", run, step, attempt);
         int fd = open(EFFECTS, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
         if (fd >= 0 && len < (int)sizeof line && write(fd, line, (size_t)len) == len &&
@@ -180,18 +180,6 @@ static int read_effects(struct buf *text) {
     return !file_exists(EFFECTS) || file_read(EFFECTS, text, NULL) == HARDY_OK ? 0 : CANNOT;
 }
 
-static int probe(const char *run, const char *step) {
-    struct buf text;
-    int code = read_effects(&text);
-    if (code == 0 && count_in(&text, (struct counting){.run = run, .step = step}) == 0) {
-        code = 1;
-    } else if (code == 0) {
-        printf("{\"id\": \"%s\"}\n", step);
-    }
-    buf_free(&text);
-    return code;
-}
-
 struct tally {
     const char *run;
     struct {
@@ -215,6 +203,27 @@ static void tally_line(void *ctx, const struct line *l) {
     if (i < STEPS_MAX) {
         t->steps[i].count++;
     }
+}
+
+static int probe(const char *run, const char *step) {
+    struct buf text;
+    struct tally t = {.run = run};
+    int code = read_effects(&text), there = 0;
+    char undo[80];
+    snprintf(undo, sizeof undo, "%s" DEED_UNDO, step);
+    buf_putc(&text, '\0');
+    each_line(&text, tally_line, &t);
+    for (size_t i = 0; i < t.count; i++) {
+        there = str_eq(t.steps[i].step, step) ? there + 1 : there;
+        there = str_eq(t.steps[i].step, undo) ? there - 1 : there;
+    }
+    if (code == 0 && there <= 0) {
+        code = 1;
+    } else if (code == 0) {
+        printf("{\"id\": \"%s\"}\n", step);
+    }
+    buf_free(&text);
+    return code;
 }
 
 static int count(const char *run) {
@@ -244,6 +253,11 @@ int deed_part(int argc, char *const *argv, const char *run, const char *step, co
     const char *part = argc > 0 ? argv[0] : "";
     if (str_eq(part, "effect") && argc == 3 && run && step && attempt) {
         return effect(argv + 1, run, step, attempt);
+    }
+    if (str_eq(part, "undo") && argc == 3 && run && step && attempt) {
+        char undo[80];
+        snprintf(undo, sizeof undo, "%s" DEED_UNDO, step);
+        return effect(argv + 1, run, undo, attempt);
     }
     if (str_eq(part, "probe") && argc == 1 && run && step) {
         return probe(run, step);

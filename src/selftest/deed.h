@@ -9,13 +9,20 @@
 #include "selftest/world.h"
 
 #define PART_COMMAND "__selftest"
+#define DEED_UNDO "~undo" /* behind a step's name: its compensation */
 
+enum deed_due { /* how often it has to have happened, as far as is known in the end */
+                DEED_ONCE,
+                DEED_PERHAPS, /* it failed */
+                DEED_NEVER    /* it was not begun */
+};
 struct deed {
     char run[24], step[40]; /* HARDY_RUN_ID and HARDY_STEP, as its command sees them */
     const char *policy;     /* what is declared for doubt: "ask", "probe", "rerun" */
     int shim_kills;         /* each may cost a repetition where that is declared */
     bool told_done;         /* hardy said so: it must never be started again */
-    int effects;            /* as counted */
+    enum deed_due due;
+    int effects; /* as counted */
 };
 struct deeds {
     struct deed *list; /* free() */
@@ -37,7 +44,9 @@ int deed_total(struct world *w);
 /*
  * The parts, in the folder that the process is in:
  *   effect BEFORE AFTER   waits so many microseconds, has its effect, waits again; prints a result
- *   probe                 1 = there is no effect of this step; else 0, and prints the result
+ *   undo BEFORE AFTER     the same, its effect being that of the step's undoing: "STEP" DEED_UNDO
+ *   probe                 1 = there is no effect of this step, or it is undone; else 0, and prints
+ *                         the result
  *   count RUN             "STEP EFFECTS" a line
  *   lock FILE             0 = got the lock, 1 = somebody has it
  * Returns the exit code. `run`, `step`, `attempt`: from the environment, NULL = not there.

@@ -45,12 +45,17 @@ static struct deed *shim_deed(struct killing *k, const char *pid, const char *ru
         !memmem(text, n, k->world.folder, strlen(k->world.folder))) {
         return NULL;
     }
+    static const char undoing[] = PART_COMMAND "\0undo";
+    bool undo = memmem(text, n, undoing, sizeof undoing) != NULL;
     n = read_proc(pid, "environ", text, sizeof text);
     const char *its_run = memmem(text, n, "HARDY_RUN_ID=", 13);
     const char *its_step = memmem(text, n, "HARDY_STEP=", 11);
-    return its_run && its_step && str_eq(its_run + 13, run)
-               ? deed_find(&k->deeds, run, its_step + 11)
-               : NULL;
+    if (!its_run || !its_step || !str_eq(its_run + 13, run)) {
+        return NULL;
+    }
+    char name[80];
+    snprintf(name, sizeof name, "%s%s", its_step + 11, undo ? DEED_UNDO : "");
+    return deed_find(&k->deeds, run, name);
 }
 
 static size_t find_shims(struct killing *k, const char *run, pid_t *pids, struct deed **deeds) {
@@ -145,10 +150,12 @@ static bool judge(struct killing *k, size_t first) {
         const struct deed *d = &k->deeds.list[i];
         int most = str_eq(d->policy, "rerun") ? 1 + d->shim_kills : 1;
         r->effects += d->effects;
+        bool missing = d->due == DEED_ONCE && d->effects == 0;
+        most = d->due == DEED_NEVER ? 0 : most;
+        r->missing += missing;
         r->allowed += d->effects > 1 && d->effects <= most ? d->effects - 1 : 0;
         r->repeated += d->effects > most ? d->effects - most : 0;
-        r->missing += d->effects == 0;
-        if (d->effects > most || d->effects == 0) {
+        if (d->effects > most || missing) {
             world_note(&k->world, "%s %s (in doubt: %s): %d effects, its shim was killed %d times",
                        d->run, d->step, d->policy, d->effects, d->shim_kills);
         }

@@ -15,6 +15,7 @@ struct kill_report {
     int by_kind[KILL_KINDS];
     int64_t took;
     int runs, steps, keys;       /* steps: of all runs together */
+    int undone;                  /* runs that failed on purpose, and were undone */
     int effects, allowed;        /* allowed: repetitions where that was declared */
     int repeated, missing, lost; /* each is a promise that was broken */
     int not_shown;               /* in doubt, and nobody was told which step */

@@ -10,30 +10,82 @@
 #define TRIES 500
 #define LONGEST (150 * HARDY_MILLISECOND)
 
-/* The workflow, one step a row; what stands here is written, run, killed and counted. */
-static const struct {
-    const char *name, *policy;
-} steps[] = {
-    {"s1", "ask"},   {"s2", "probe"}, {"s3", "rerun"}, {"s4", "ask"},
-    {"s5", "probe"}, {"s6", "rerun"}, {"s7", "ask"},   {"s8", "probe"},
-};
-#define STEPS (sizeof steps / sizeof *steps)
+/* --- the workflow: what stands here is written, run, killed and counted -------------------------
+ */
 
-/* Written anew for each run: other spans, so another definition and another input. */
-static bool write_workflow(struct killing *k) {
+/* One that fails in the end, so that what it did is undone. */
+static bool is_undone(const char *run) {
+    return strtol(run + 1, NULL, 10) % 3 == 0;
+}
+
+static void put_command(struct killing *k, struct buf *to, const char *part) {
+    buf_printf(to, "[\"%s\", " PART_COMMAND ", %s, \"%d\", \"%d\"]", k->world.program, part,
+               8000 + (int)kill_draw(k, 20000), 8000 + (int)kill_draw(k, 20000));
+}
+
+static void add(struct killing *k, const char *run, const char *step, const char *policy,
+                enum deed_due due) {
+    struct deed *d = deed_add(&k->world, &k->deeds, run, step, policy);
+    if (d) {
+        d->due = due;
+        k->report.steps++;
+    }
+}
+
+/* A line of the file, and the deeds of it. `path`: as its command is told; `items`: of a for_each.
+ */
+static void put_step(struct killing *k, struct buf *to, const char *run, const char *indent,
+                     const char *path, const char *policy, int items) {
+    const char *slash = strrchr(path, '/');
+    buf_printf(to, "%s- {name: %s, in_doubt: %s, run: ", indent, slash ? slash + 1 : path, policy);
+    put_command(k, to, "effect");
+    if (str_eq(policy, "probe")) {
+        buf_printf(to, ", probe: [\"%s\", " PART_COMMAND ", probe]", k->world.program);
+    }
+    if (is_undone(run) && items == 0) {
+        char undo[48];
+        buf_puts(to, ", compensate: ");
+        put_command(k, to, "undo");
+        snprintf(undo, sizeof undo, "%s" DEED_UNDO, path);
+        add(k, run, undo, policy, DEED_NEVER);
+    }
+    if (items > 0) {
+        buf_puts(to, ", max_concurrent: 2, for_each: [1");
+        for (int i = 1; i < items; i++) {
+            buf_printf(to, ", %d", i + 1);
+        }
+        buf_puts(to, "]");
+    } else {
+        add(k, run, path, policy, DEED_NEVER);
+    }
+    for (int i = 0; i < items; i++) {
+        char item[48];
+        snprintf(item, sizeof item, "%s[%d]", path, i);
+        add(k, run, item, policy, DEED_NEVER);
+    }
+    buf_puts(to, "}\n");
+}
+
+/* Written anew for each run: other spans, so another definition. */
+static bool write_workflow(struct killing *k, const char *run) {
+    static const char *const policies[] = {"ask", "probe", "rerun"};
     struct buf text;
     buf_init(&text, 1 << 20);
     buf_puts(&text, "name: loop\nsteps:\n");
-    for (size_t i = 0; i < STEPS; i++) {
-        buf_printf(&text,
-                   "  - {name: %s, in_doubt: %s, run: [\"%s\", " PART_COMMAND
-                   ", effect, \"%d\", \"%d\"]",
-                   steps[i].name, steps[i].policy, k->world.program,
-                   8000 + (int)kill_draw(k, 20000), 8000 + (int)kill_draw(k, 20000));
-        if (str_eq(steps[i].policy, "probe")) {
-            buf_printf(&text, ", probe: [\"%s\", " PART_COMMAND ", probe]", k->world.program);
-        }
-        buf_puts(&text, "}\n");
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "s%d", i + 1);
+        put_step(k, &text, run, "  ", name, policies[i], 0);
+    }
+    buf_puts(&text, "  - name: fan\n    parallel:\n");
+    put_step(k, &text, run, "      ", "fan/a", "ask", 0);
+    put_step(k, &text, run, "      ", "fan/b", "probe", 0);
+    put_step(k, &text, run, "      ", "fan/c", "rerun", 0);
+    put_step(k, &text, run, "  ", "each", "probe", 3);
+    put_step(k, &text, run, "  ", "s4", "ask", 0);
+    put_step(k, &text, run, "  ", "s5", "probe", 0);
+    if (is_undone(run)) {
+        buf_puts(&text, "  - {name: fails, run: [\"false\"]}\n");
     }
     bool good = world_write(&k->world, WORKFLOW, &text);
     buf_free(&text);
@@ -85,58 +137,107 @@ static bool is_over(struct world *w, const void *run) {
     return !deed_alive(w, run);
 }
 
+/* --- what `workflows show` tells of each step --------------------------------------------------
+ */
+
+typedef void (*see_step)(struct killing *k, const char *run, const char *path, const json_t *step);
+
+/* Groups are gone into; an item is named after its group, a child behind its. */
+static void each_step(struct killing *k, const char *run, const char *above, const json_t *steps,
+                      see_step see) {
+    const json_t *step;
+    size_t i;
+    json_array_foreach(steps, i, step) {
+        const char *name = json_string_value(json_object_get(step, "name"));
+        const json_t *below = json_object_get(step, "steps");
+        bool item = name && strchr(name, '[');
+        char path[64];
+        snprintf(path, sizeof path, "%s%s%s", item ? "" : above, above[0] && !item ? "/" : "",
+                 name ? name : "?");
+        if (below) {
+            each_step(k, run, path, below, see);
+        } else {
+            see(k, run, path, step);
+        }
+    }
+}
+
+static const char *state_of(const json_t *step) {
+    const char *state = json_string_value(json_object_get(step, "state"));
+    return state ? state : "?";
+}
+
 /* A person looks at what there is of a step in doubt, and settles it. */
-static bool resolve_step(struct killing *k, const char *run, const char *step, int attempt) {
-    const struct deed *d = deed_find(&k->deeds, run, step);
-    bool done = deed_effects(&k->world, run, step, attempt) > 0;
+static void resolve_step(struct killing *k, const char *run, const char *path, const json_t *step) {
+    const json_t *undo = json_object_get(step, "undo");
+    bool of_undo = str_eq(state_of(undo), "in_doubt");
+    char name[80];
+    if (!of_undo && !str_eq(state_of(step), "in_doubt")) {
+        return;
+    }
+    snprintf(name, sizeof name, "%s%s", path, of_undo ? DEED_UNDO : "");
+    int attempt = (int)json_integer_value(json_object_get(of_undo ? undo : step, "attempts"));
+    const struct deed *d = deed_find(&k->deeds, run, name);
+    bool done = deed_effects(&k->world, run, name, attempt) > 0;
     const char *const words[] = {"workflows",
                                  "resolve",
                                  run,
-                                 step,
+                                 path,
                                  done ? "--done" : "--retry",
                                  done ? "--result" : NULL,
                                  "{\"id\": \"by-hand\"}",
                                  NULL};
     k->report.questions++;
-    k->report.needless += d && str_eq(d->policy, "probe");
-    return world_run(&k->world, words, NULL, NULL, "out") == 0 ||
-           world_fail(&k->world, "%s %s cannot be resolved", run, step);
+    k->report.needless += d && !of_undo && str_eq(d->policy, "probe");
+    if (world_run(&k->world, words, NULL, NULL, "out") != 0) {
+        world_fail(&k->world, "%s %s cannot be resolved", run, path);
+    }
 }
 
 static bool resolve(struct killing *k, const char *run) {
-    json_t *o = show(k, run), *step;
-    size_t i;
-    int settled = 0;
+    int before = k->report.questions;
     world_wait(&k->world, is_over, run);
-    json_array_foreach(json_object_get(o, "steps"), i, step) {
-        const char *name = json_string_value(json_object_get(step, "name"));
-        const char *state = json_string_value(json_object_get(step, "state"));
-        if (name && str_eq(state, "in_doubt") &&
-            resolve_step(k, run, name,
-                         (int)json_integer_value(json_object_get(step, "attempts")))) {
-            settled++;
-        }
-    }
+    json_t *o = show(k, run);
+    each_step(k, run, "", json_object_get(o, "steps"), resolve_step);
     json_decref(o);
     k->report.doubts++;
-    if (settled == 0) {
+    if (k->report.questions == before) {
         world_note(&k->world, "%s ended with 4, and no step is shown in doubt", run);
         k->report.not_shown++;
     }
     return k->world.status == HARDY_OK;
 }
 
-static bool check_finished(struct killing *k, const char *run) {
-    json_t *o = show(k, run), *step;
-    size_t i;
-    json_array_foreach(json_object_get(o, "steps"), i, step) {
-        const char *name = json_string_value(json_object_get(step, "name"));
-        const char *state = json_string_value(json_object_get(step, "state"));
-        if (name && deed_find(&k->deeds, run, name) && !str_eq(state, "done")) {
-            world_note(&k->world, "%s is done, its step %s is %s", run, name, state ? state : "?");
-            k->report.lost++;
-        }
+static void set_due(struct killing *k, const char *run, const char *name, const char *state) {
+    struct deed *d = deed_find(&k->deeds, run, name);
+    if (d) {
+        d->due = str_eq(state, "done") || str_eq(state, "compensated") ? DEED_ONCE
+                 : str_eq(state, "pending") || str_eq(state, "?")      ? DEED_NEVER
+                                                                       : DEED_PERHAPS;
     }
+    if (d && d->told_done && d->due != DEED_ONCE) {
+        world_note(&k->world, "%s %s was done, and is shown as %s", run, name, state);
+        k->report.lost++;
+    }
+}
+
+static void look_at_step(struct killing *k, const char *run, const char *path, const json_t *step) {
+    char undo[80];
+    const char *state = state_of(step);
+    snprintf(undo, sizeof undo, "%s" DEED_UNDO, path);
+    set_due(k, run, path, state);
+    set_due(k, run, undo,
+            str_eq(state, "compensated") ? "done" : state_of(json_object_get(step, "undo")));
+    bool good = str_eq(state, "done") || (is_undone(run) && !str_eq(state, "in_doubt"));
+    if (deed_find(&k->deeds, run, path) && !good) {
+        world_note(&k->world, "%s is over, its step %s is %s", run, path, state);
+        k->report.lost++;
+    }
+}
+
+static bool check_finished(struct killing *k, const char *run) {
+    json_t *o = show(k, run);
+    each_step(k, run, "", json_object_get(o, "steps"), look_at_step);
     json_decref(o);
     return k->world.status == HARDY_OK;
 }
@@ -168,20 +269,15 @@ static int once(struct killing *k, const char *run, bool resume) {
 bool kill_a_run(struct killing *k) {
     char run[16];
     snprintf(run, sizeof run, "r%d", ++k->report.runs);
-    for (size_t i = 0; i < STEPS; i++) {
-        if (!deed_add(&k->world, &k->deeds, run, steps[i].name, steps[i].policy)) {
-            return false;
-        }
-        k->report.steps++;
-    }
-    if (!write_workflow(k)) {
+    if (!write_workflow(k, run)) {
         return false;
     }
+    k->report.undone += is_undone(run);
     bool resume = false;
     for (int tries = 0; tries < TRIES && k->world.status == HARDY_OK; tries++) {
         int code = once(k, run, resume);
         resume = code == 1; /* a step that may be repeated lost its shim before hardy's eyes */
-        if (code == 0) {
+        if (code == 0 || (code == 1 && is_undone(run))) {
             return check_finished(k, run);
         }
         if (code == 4 && !resolve(k, run)) {

@@ -46,6 +46,8 @@ struct store_methods {
     /* Why a batch is not done yet, for the text of E_DEADLINE; NULL where `done` comes in submit.
      */
     void (*delay)(struct store *store, char *out, size_t size);
+    /* See store_holder(); NULL where nobody else writes. */
+    bool (*holder)(struct store *store, char *out, size_t size);
     hardy_status (*get)(struct store *store, const char *kind, const char *key,
                         struct store_row *out, hardy_error *error);
     hardy_status (*scan)(struct store *store, const char *kind, const char *prefix,

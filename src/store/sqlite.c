@@ -427,6 +427,17 @@ static void sqlite_delay(struct store *store, char *out, size_t size) {
     }
 }
 
+static bool sqlite_holder(struct store *store, char *out, size_t size) {
+    struct sqlite *s = (struct sqlite *)store;
+    pthread_mutex_lock(&s->mutex);
+    bool waits = s->phase == PHASE_LEASE;
+    pthread_mutex_unlock(&s->mutex);
+    if (waits) {
+        lease_holder(&s->lease, out, size);
+    }
+    return waits && !str_eq(out, "nobody");
+}
+
 static hardy_status sqlite_get(struct store *store, const char *kind, const char *key,
                                struct store_row *out, hardy_error *error) {
     return readers_get(&((struct sqlite *)store)->readers, kind, key, out, error);
@@ -529,6 +540,7 @@ static void sqlite_close(struct store *store) {
 
 static const struct store_methods methods = {.submit = sqlite_submit,
                                              .delay = sqlite_delay,
+                                             .holder = sqlite_holder,
                                              .get = sqlite_get,
                                              .scan = sqlite_scan,
                                              .describe = sqlite_describe,

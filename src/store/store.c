@@ -302,6 +302,10 @@ hardy_status store_apply(struct store *store, const struct store_op *ops, size_t
     return status;
 }
 
+bool store_holder(struct store *store, char *out, size_t size) {
+    return store->methods->holder && store->methods->holder(store, out, size);
+}
+
 /* --- reading ---------------------------------------------------------------------------------- */
 
 hardy_status store_get(struct store *store, const char *kind, const char *key,

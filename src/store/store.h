@@ -107,6 +107,10 @@ hardy_status store_apply(struct store *store, const struct store_op *ops, size_t
 /* Of the database file, without links; NULL = in memory. Borrowed. */
 const char *store_path(const struct store *store);
 
+/* Whether what was submitted waits for the writer lease of another process, and of which, for an
+ * error text: "pid 4711 (run)". Any thread, at once. */
+bool store_holder(struct store *store, char *out, size_t size);
+
 /* Reads see everything that was acknowledged before. E_NOT_FOUND. Any thread. */
 hardy_status store_get(struct store *store, const char *kind, const char *key,
                        struct store_row *out, hardy_error *error);

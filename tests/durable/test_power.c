@@ -6,9 +6,13 @@
  * undoes, are counted.
  *
  *   test_power LOSSES [SEED [BUG]]
+ *   test_power faults
  *
  * BUG 1: an effect before its start is durable; 2: what is started and lost is done again without a
  * question; 3: a result told before it is durable. Each must be found.
+ *
+ * faults: instead, one call of the disk after the other fails (EIO, ENOSPC; once, or from then on),
+ * and the run is gone on with on a disk that works again.
  */
 #include "../store/crash_vfs.h"
 #include "base/error.h"
@@ -43,6 +47,7 @@ struct world {
     int64_t wall;
     struct driven runs[RUNS];
     int count, next_number;
+    bool one_each; /* no run comes after the first one */
     pthread_mutex_t mutex;
     pthread_cond_t idle;
     int active;
@@ -138,12 +143,16 @@ static void step_started(struct driven *d) {
         d->told[i] = true;
     }
     d->world->steps += step > 0;
+    if (step == STEPS && d->world->one_each) {
+        leave(d);
+        return;
+    }
     if (step == STEPS) {
         new_run(d->world, d);
         begin(d);
         return;
     }
-    if (prng_below(&d->world->random, 40) == 0) { /* hardy is killed here */
+    if (!d->world->one_each && prng_below(&d->world->random, 40) == 0) { /* hardy is killed here */
         leave(d);
         return;
     }
@@ -245,7 +254,7 @@ static void resume(struct driven *d) {
         return;
     }
     if (status != HARDY_OK) {
-        if (!disk_is_dead()) {
+        if (!disk_is_dead() && !disk_has_failed()) {
             wrong(d, error.message, 0);
         }
         leave(d);
@@ -254,6 +263,8 @@ static void resume(struct driven *d) {
     d->stored = true;
     look(d);
     if (w->wrong[0]) {
+        leave(d);
+    } else if (place_of(d) == STEPS && w->one_each) {
         leave(d);
     } else if (place_of(d) == STEPS) {
         new_run(w, d);
@@ -284,8 +295,8 @@ static void on_open(void *ctx, hardy_status status, int failed, const hardy_erro
 
 /* --- from power-on to power loss ------------------------------------------------------------- */
 
-static void live(struct world *w) {
-    static const uint64_t spans[] = {6, 30, 150, 400};
+/* Opens the store, and goes on with all runs until none of them can. */
+static void go_on(struct world *w) {
     char path[64];
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -297,7 +308,6 @@ static void live(struct world *w) {
                                     .purpose = "power test",
                                     .vfs = "crash",
                                     .log_max = prng_below(&w->random, 2) ? 20000 : 0};
-    disk_arm(1 + prng_below(&w->random, spans[prng_below(&w->random, 4)]));
     hardy_status status = store_open(&options, &w->store, &error);
     if (status == HARDY_OK) {
         w->active = 1;
@@ -308,9 +318,15 @@ static void live(struct world *w) {
         }
         pthread_mutex_unlock(&w->mutex);
         store_close(w->store);
-    } else if (!disk_is_dead()) {
+    } else if (!disk_is_dead() && !disk_has_failed()) {
         snprintf(w->wrong, sizeof w->wrong, "cannot open: %s", error.message);
     }
+}
+
+static void live(struct world *w) {
+    static const uint64_t spans[] = {6, 30, 150, 400};
+    disk_arm(1 + prng_below(&w->random, spans[prng_below(&w->random, 4)]));
+    go_on(w);
     disk_reboot();
     w->losses++;
 }
@@ -334,12 +350,50 @@ static void chain(struct world *w, uint64_t seed, uint64_t losses) {
     }
 }
 
+/* Whether the n-th call of the disk was there to fail. */
+static bool fault(struct world *w, enum disk_fault kind, uint64_t n, bool stays) {
+    struct driven *d = &w->runs[0];
+    disk_new(n);
+    new_run(w, d);
+    disk_fail(kind, n, stays);
+    go_on(w);
+    bool reached = disk_has_failed();
+    disk_fail(FAULT_NONE, 0, false);
+    if (!w->wrong[0]) {
+        go_on(w);
+    }
+    if (!w->wrong[0] && (!d->drafted || place_of(d) != STEPS)) {
+        wrong(d, "the run does not come to its end on a disk that works again", 0);
+    }
+    w->losses += reached;
+    return reached;
+}
+
+static void fault_all(struct world *w) {
+    prng_seed(&w->random, 1);
+    w->count = 1;
+    w->one_each = true;
+    for (int i = 0; i < 4 && !w->wrong[0]; i++) {
+        uint64_t n = 1;
+        while (!w->wrong[0] && fault(w, i % 2 ? FAULT_NOSPACE : FAULT_IO, n, i >= 2)) {
+            n++;
+        }
+        printf("# %s %s: each of %llu calls failed in turn\n", i % 2 ? "ENOSPC" : "EIO",
+               i >= 2 ? "from then on" : "once", (unsigned long long)n - 1);
+        if (w->wrong[0]) {
+            printf("# call %llu: %s\n", (unsigned long long)n, w->wrong);
+        }
+    }
+    drafts_free(&w->runs[0].drafts);
+}
+
 static void result(int number, bool good, const char *what) {
     printf("%sok %d - %s\n", good ? "" : "not ", number, what);
 }
 
 int main(int argc, char **argv) {
     static struct world w;
+    bool faults = argc > 1 && str_eq(argv[1], "faults");
     uint64_t losses = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, chains = 0;
     bug = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
@@ -350,7 +404,11 @@ int main(int argc, char **argv) {
     pthread_mutex_init(&w.mutex, NULL);
     pthread_cond_init(&w.idle, NULL);
     w.wall = HARDY_DAY;
-    while (w.losses < losses && !w.wrong[0]) {
+    if (faults) {
+        fault_all(&w);
+        losses = 100; /* at least, or the disk has not been asked for much */
+    }
+    while (!faults && w.losses < losses && !w.wrong[0]) {
         chain(&w, prng_mix(seed ^ prng_mix(++chains)), losses);
     }
     disk_free();
