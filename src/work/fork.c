@@ -108,11 +108,10 @@ static hardy_status take(struct forking *f, struct run_step *step) {
     }
     char *path = run_step_path(step);
     hardy_status status =
-        fail(f->error, HARDY_E_CLOSED, NULL,
-             "step `%s` stands before `%s` and is %s in run %s; --map OLD=NEW says what it was "
-             "called",
+        fail(f->error, HARDY_E_CLOSED, NULL, "step `%s` stands before `%s` and is %s in run %s%s",
              path ? path : step->name, f->options->from,
-             before ? run_step_state_text(before) : "not there", f->options->before->id);
+             before ? run_step_state_text(before) : "not there", f->options->before->id,
+             before ? "" : "; --map OLD=NEW says what it was called");
     free(path);
     return status;
 }
