@@ -117,7 +117,7 @@ struct kill_plan kill_plan(struct killing *k, int64_t longest) {
     struct kill_plan p = {.kind = kinds[kill_draw(k, sizeof kinds / sizeof *kinds)]};
     p.from_alive = p.kind != KILL_EARLY && kill_draw(k, 4) > 0;
     int64_t span = p.kind == KILL_EARLY ? 8 * HARDY_MILLISECOND
-                   : p.from_alive       ? 20 * HARDY_MILLISECOND
+                   : p.from_alive       ? (kill_draw(k, 2) ? 8 : 24) * HARDY_MILLISECOND
                                         : longest;
     p.delay = (int64_t)kill_draw(k, (uint64_t)span);
     return p;

@@ -242,20 +242,40 @@ static bool check_finished(struct killing *k, const char *run) {
     return k->world.status == HARDY_OK;
 }
 
-/* Types the line once, perhaps killed in its course: the exit code, -1 = killed. */
+/* Ends the removal of old runs that went on beside the run. */
+static void end_prune(struct killing *k, struct child *prune, int64_t give_up) {
+    while (prune && !prune->ended && loop_clock(k->world.loop) < give_up) {
+        world_pause(&k->world, HARDY_MILLISECOND);
+    }
+    if (prune && (!prune->ended || (prune->signal == 0 && prune->code != 0))) {
+        world_fail(&k->world, "hardy workflows prune %s",
+                   prune->ended ? "fails: see the file pruned" : "hangs");
+    } else if (prune) {
+        child_free(prune);
+    }
+}
+
+/* Types the line once, perhaps killed in its course: the exit code, -1 = killed. Now and then old
+ * runs are removed meanwhile, and that is killed too. */
 static int once(struct killing *k, const char *run, bool resume) {
     const char *const words[] = {"run", WORKFLOW, "--id", run, NULL};
     const char *const resume_words[] = {"workflows", "resume", run, NULL};
+    static const char *const prune_words[] = {"workflows", "prune", "--keep", "1", NULL};
     struct kill_plan plan = kill_plan(k, LONGEST);
     struct child *c =
         world_start(&k->world, resume ? resume_words : words, NULL, NULL, "out", "err");
+    struct child *prune = c && kill_draw(k, 4) == 0 ? world_start(&k->world, prune_words, NULL,
+                                                                  NULL, "pruned.out", "pruned")
+                                                    : NULL;
+    struct child *const victims[] = {c, prune};
     int64_t give_up = loop_clock(k->world.loop) + 30 * HARDY_SECOND;
     plan.killed = kill_peace(k);
     while (c && !c->ended && loop_clock(k->world.loop) < give_up) {
         if (kill_due(k, &plan, run)) {
-            kill_now(k, &c, 1, run, plan.kind);
+            kill_now(k, victims, prune ? 2 : 1, run, plan.kind);
         }
     }
+    end_prune(k, prune, give_up);
     if (!c || !c->ended) {
         world_fail(&k->world, "%s hangs", run);
         return -1;

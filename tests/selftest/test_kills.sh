@@ -17,9 +17,10 @@ if [ -n "$bug" ]; then
 fi
 is 'nothing is found' "$status $(said kept)" '0 True'
 is 'killed as often as was asked for' "$(said kills)" "$kills"
-# A command that is alive is what makes a kill dangerous.
-ok 'at least 40 % of the kills while a command was alive' \
-    test $(($(said kills_while_a_command_was_alive) * 100)) -ge $((kills * 40))
+# A command that is alive is what makes a kill dangerous. Of a few kills chance decides.
+least=$((kills >= 100 ? 40 : 20))
+ok "at least $least % of the kills while a command was alive" \
+    test $(($(said kills_while_a_command_was_alive) * 100)) -ge $((kills * least))
 is 'no acknowledged step was lost' "$(said acknowledged_steps_lost)" 0
 is 'no effect was repeated silently' "$(said repeated_silently)" 0
 is 'nothing is done without its effect' "$(said done_without_effect)" 0
