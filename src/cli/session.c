@@ -11,6 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* On a full disk, what serves waits for room; what a person typed says so at once. */
+static const int64_t full_pause = 10 * HARDY_MINUTE;
+
+static bool lives_long(const char *purpose) {
+    return str_eq(purpose, "supervise");
+}
+
 /* The folder is made with the state, at its first use. Without a state there is nothing to read:
  * that is an empty one, and said so. */
 static hardy_status open_store(struct session *s, enum session_access access, const char *purpose,
@@ -18,18 +25,11 @@ static hardy_status open_store(struct session *s, enum session_access access, co
     struct store_options options = {.path = s->state.path,
                                     .create = access == SESSION_WRITE,
                                     .read_only = access == SESSION_READ,
+                                    .pause_on_full = lives_long(purpose) ? full_pause : 0,
                                     .purpose = purpose};
     if (access == SESSION_READ && !file_exists(s->state.path)) {
         s->missing = true;
         options = (struct store_options){.path = NULL};
-    } else if (access == SESSION_WRITE) {
-        char *folder = file_folder(s->state.path);
-        hardy_status status = folder ? file_make_dirs(folder, 0700, error)
-                                     : fail(error, HARDY_E_NOMEM, NULL, "no memory");
-        free(folder);
-        if (status != HARDY_OK) {
-            return status;
-        }
     }
     return store_open(&options, &s->store, error);
 }
@@ -52,15 +52,9 @@ static hardy_status open_all(const struct options *o, enum session_access access
         return fail(error, HARDY_E_NOMEM, NULL, "no memory");
     }
     if (access == SESSION_WRITE) {
-        char *folder = file_folder(s->state.path);
-        status = folder ? file_make_dirs(folder, 0700, error)
-                        : fail(error, HARDY_E_NOMEM, NULL, "no memory");
-        free(folder);
-        if (status != HARDY_OK) {
-            return status;
-        }
+        status = file_make_parent(s->state.path, error);
     }
-    status = steps_check(s->state.path, error);
+    status = status == HARDY_OK ? steps_check(s->state.path, error) : status;
     if (status == HARDY_OK) {
         status = open_store(s, access, purpose, error);
     }

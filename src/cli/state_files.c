@@ -176,14 +176,6 @@ static bool compare(struct store *store, const char *kept, struct unfinished_lis
     return read;
 }
 
-static hardy_status make_folder(const char *path, hardy_error *error) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash && slash > path ? str_ndup(path, (size_t)(slash - path)) : NULL;
-    hardy_status status = folder ? file_make_dirs(folder, 0700, error) : HARDY_OK;
-    free(folder);
-    return status;
-}
-
 static hardy_status restore(struct work *w, const char *from) {
     struct store *store = NULL;
     struct unfinished_list running = {0}, unknown = {0};
@@ -195,7 +187,7 @@ static hardy_status restore(struct work *w, const char *from) {
         return fail(&w->error, status, from, "there is no backup here, or an empty file");
     }
     if (status == HARDY_OK) {
-        status = make_folder(w->state, &w->error);
+        status = file_make_parent(w->state, &w->error);
     }
     if (status == HARDY_OK) {
         status = blob_copy_all(from, w->state, &blobs, &w->error);
@@ -275,7 +267,7 @@ static hardy_status copy(struct work *w, const char *from, const char *to) {
         status = store_check_unused(from, &w->error);
     }
     if (status == HARDY_OK) {
-        status = make_folder(to, &w->error);
+        status = file_make_parent(to, &w->error);
     }
     if (status == HARDY_OK) {
         status = store_open(&options, &target, &w->error);

@@ -19,6 +19,7 @@ static int run(struct options *o) {
     if (id < 0) {
         return o->exit;
     }
+    how.purpose = how.once ? "supervise --once" : "supervise";
     if (o->argc > 0) {
         return options_wrong(o, "unexpected \"%s\"", o->argv[0]);
     }

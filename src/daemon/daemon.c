@@ -28,7 +28,10 @@ void daemon_admin_address(const struct daemon *d, struct http_authority *out) {
 
 const char *daemon_objection(void *ctx) {
     const struct daemon *d = ctx;
-    return d->draining ? "hardy is shutting down" : NULL;
+    bool ill = d->state_needed && d->store && store_health(d->store, NULL) != HARDY_OK;
+    return d->draining ? "hardy is shutting down"
+           : ill       ? "the state cannot be written, and on_state_error says refuse"
+                       : NULL;
 }
 
 /* --- the token ------------------------------------------------------------------------------- */

@@ -28,7 +28,9 @@ struct daemon {
     char *state_problem;
     struct store *store; /* of actions and checkpoints; NULL: cannot be used, for what is in */
     char *store_problem;
-    size_t store_calls; /* requests that are not answered yet because of it */
+    bool state_needed;         /* on_state_error: refuse */
+    struct retainer *retainer; /* removes what need not be kept; NULL */
+    size_t store_calls;        /* requests that are not answered yet because of it */
     char boot[37];
     struct gateway *gateway;
     bool draining;

@@ -12,6 +12,7 @@
 #include "durable/folder.h"
 #include "http/problem.h"
 #include "io/file.h"
+#include "work/retain.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,19 +22,24 @@
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static hardy_status make_folder(const char *state, hardy_error *error) {
-    const char *slash = strrchr(state, '/');
-    char *folder = slash && slash > state ? str_ndup(state, (size_t)(slash - state)) : NULL;
-    hardy_status status = folder ? file_make_dirs(folder, 0700, error) : HARDY_OK;
-    free(folder);
-    return status;
-}
-
 static hardy_status open_store(struct daemon *d, hardy_error *error) {
     const struct store_options options = {
         .path = d->options.state, .create = true, .purpose = "serve"};
     hardy_status status = d->options.state ? steps_check(d->options.state, error) : HARDY_OK;
     return status == HARDY_OK ? store_open(&options, &d->store, error) : status;
+}
+
+/* Without it a state only grows; it is no reason not to serve. */
+static void start_retention(struct daemon *d) {
+    struct retain_settings settings;
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    if (retain_settings_read(d->config, &settings, &why) == HARDY_OK && !settings.off) {
+        d->retainer = retain_start(d->store, d->options.state, &settings, &why);
+    }
+    if (why.status != HARDY_OK) {
+        log_event(HARDY_LOG_WARNING, "finished runs are not removed", "why", why.message, NULL);
+    }
 }
 
 static char *told(const hardy_error *why) {
@@ -51,10 +57,11 @@ hardy_status daemon_state_open(struct daemon *d, enum on_state_error then, hardy
     hardy_error_init(&why, sizeof why);
     hardy_status status = HARDY_OK;
     file_boot_id(d->boot);
+    d->state_needed = then == STATE_ERROR_REFUSE;
     if (!o->state && o->state_problem) {
         status = fail(&why, HARDY_E_NOT_FOUND, "state", "%s", o->state_problem);
     } else if (o->state) {
-        status = make_folder(o->state, &why);
+        status = file_make_parent(o->state, &why);
         status = status == HARDY_OK ? host_open(o->state, true, &d->host, &why) : status;
     }
     if (status != HARDY_OK) {
@@ -72,6 +79,9 @@ hardy_status daemon_state_open(struct daemon *d, enum on_state_error then, hardy
         return HARDY_OK;
     }
     status = open_store(d, &why);
+    if (status == HARDY_OK) {
+        start_retention(d);
+    }
     if (status != HARDY_OK && then == STATE_ERROR_REFUSE) {
         return refuse(status, &why, error);
     }
@@ -85,6 +95,7 @@ hardy_status daemon_state_open(struct daemon *d, enum on_state_error then, hardy
 }
 
 void daemon_state_close(struct daemon *d) {
+    retain_stop(d->retainer);
     if (d->store) {
         store_close(d->store);
     }

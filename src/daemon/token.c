@@ -72,14 +72,6 @@ static hardy_status make(const char *path, hardy_error *error) {
     return status;
 }
 
-static hardy_status make_folder(const char *path, hardy_error *error) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash && slash > path ? str_ndup(path, (size_t)(slash - path)) : NULL;
-    hardy_status status = folder ? file_make_dirs(folder, 0700, error) : HARDY_OK;
-    free(folder);
-    return status;
-}
-
 hardy_status token_take(const char *path, char **out, hardy_error *error) {
     hardy_status status = HARDY_E_IO;
     for (int i = 0; i < TRIES; i++) {
@@ -93,7 +85,7 @@ hardy_status token_take(const char *path, char **out, hardy_error *error) {
         if (status != HARDY_E_NOT_FOUND) {
             break;
         }
-        status = make_folder(path, error);
+        status = file_make_parent(path, error);
         status = status == HARDY_OK ? make(path, error) : status;
         if (status != HARDY_OK) {
             break;

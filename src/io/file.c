@@ -259,3 +259,11 @@ char *file_folder(const char *path) {
     }
     return slash == path ? str_dup("/") : str_ndup(path, (size_t)(slash - path));
 }
+
+hardy_status file_make_parent(const char *path, hardy_error *error) {
+    char *folder = file_folder(path);
+    hardy_status status = folder ? file_make_dirs(folder, 0700, error)
+                                 : fail(error, HARDY_E_NOMEM, path, "no memory");
+    free(folder);
+    return status;
+}

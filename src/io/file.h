@@ -19,6 +19,8 @@ hardy_status file_make_dirs(const char *path, unsigned mode, hardy_error *error)
 char *file_folder(const char *path);
 /* Syncs the directory that `path` lies in: the name is there, or gone, also after a power cut. */
 hardy_status file_sync_name(const char *path, hardy_error *error);
+/* The folders that a file of that path needs, 0700. */
+hardy_status file_make_parent(const char *path, hardy_error *error);
 bool file_exists(const char *path);
 hardy_status file_remove(const char *path, hardy_error *error); /* not there is fine */
 /* Whether the path lies on a network file system (NFS, CIFS, 9p, FUSE ...); a path that does not

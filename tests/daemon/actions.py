@@ -308,6 +308,19 @@ b = run("serve", "-c", "refuse.yaml", "--listen", "127.0.0.1:0", "--admin", "127
 same("on_state_error: refuse", b.returncode, 1)
 like("says so", b.stderr, r"is empty.*\(on_state_error: refuse\)")
 
+# --- a state that fails while it is served
+for refuse in (False, True):
+    gone = work / "state" / f"gone{refuse}.db"
+    d = Daemon(*(["-c", "refuse.yaml"] if refuse else []), HARDY_STATE=str(gone))
+    same("a state", (post("actions", {"key": "a"})["http"], d.ask("GET", "/health/ready")[0]), (201, 200))
+    gone.rename(work / "state" / "elsewhere.db")
+    problem("that somebody takes away", post("actions", {"key": "b"}), 503, "state-unavailable")
+    status, _, text = d.ask("GET", "/health/ready")
+    same("readiness goes by on_state_error", status, 503 if refuse else 200)
+    like("and says why", text, "the state cannot be written" if refuse else "pass")
+    same("serving goes on", d.ask("GET", "/health/live")[0], 200)
+    same("it ends", d.end(), 0)
+
 waiting.join()
 same("a state that is kept from being written", (told["before"], told["put"][0], json.loads(told["put"][2])["type"]), (201, 503, "state-unavailable"))
 check("is told after some seconds", 4 < told["took"] < 15 and "another process" in told["put"][2], told)
