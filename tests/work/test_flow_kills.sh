@@ -4,7 +4,7 @@
 #
 #   test_flow_kills.sh [KILLS [SEED]]
 . "$(dirname "$0")/flow.sh"
-kills=${1:-40}
+kills=${1:-20}
 RANDOM=${2:-7}
 
 # effect NAME [SECONDS]: a line for each beginning, one for the effect.
