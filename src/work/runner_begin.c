@@ -213,8 +213,8 @@ static hardy_status find_or_make(struct runner *r) {
     }
     if (status == HARDY_OK) {
         const char *existing = id ? id : s.id;
-        status =
-            existing ? run_load(r->options.store, existing, &r->run, &r->error) : HARDY_E_NOT_FOUND;
+        status = existing ? run_load_row(r->options.store, existing, &r->run, &r->error)
+                          : HARDY_E_NOT_FOUND; /* its steps are read once it is ours */
         if (status == HARDY_E_NOT_FOUND) {
             hardy_error_init(&r->error, sizeof r->error);
             status = workflow_check_input(r->options.workflow, r->options.input, r->options.env,
