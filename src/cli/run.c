@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { OPT_ID = 1, OPT_NEW, OPT_SET, OPT_INPUT, OPT_WATCH };
@@ -73,13 +74,24 @@ static hardy_status set_value(json_t *values, const char *text, hardy_error *err
     return status;
 }
 
+/* Whoever goes on with the run reads the file again. */
+static hardy_status check_file(const char *file, hardy_error *error) {
+    struct stat st;
+    bool pipe =
+        str_eq(file, "-") || (stat(file, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+    return pipe ? fail(error, HARDY_E_INVALID, file,
+                       "a workflow is read again when its run is gone on with: a file is needed")
+                : HARDY_OK;
+}
+
 static int start(const struct options *o, const char *file, struct running *how, json_t *input) {
     struct workflow *workflow = NULL;
     struct session s = {0};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     char *text = json_dumps(input, JSON_COMPACT | JSON_SORT_KEYS);
-    hardy_status status = workflow_read(file, &workflow, &error);
+    hardy_status status = check_file(file, &error);
+    status = status == HARDY_OK ? workflow_read(file, &workflow, &error) : status;
     if (status != HARDY_OK || !text) {
         say_error(o, &error);
         free(text);

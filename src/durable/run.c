@@ -274,20 +274,25 @@ hardy_status run_load_steps(struct store *store, struct run *run, hardy_error *e
     return status == HARDY_OK ? run_hear_cancel(store, run, error) : status;
 }
 
-hardy_status run_load(struct store *store, const char *id, struct run *out, hardy_error *error) {
+hardy_status run_load_row(struct store *store, const char *id, struct run *out,
+                          hardy_error *error) {
     struct store_row row;
     memset(out, 0, sizeof *out);
     hardy_status status = store_get(store, "run", id, &row, error);
-    if (status != HARDY_OK) {
-        return status;
+    if (status == HARDY_OK) {
+        status = run_decode(&row, out, error);
+        store_row_free(&row);
     }
-    status = run_decode(&row, out, error);
-    store_row_free(&row);
+    return status;
+}
+
+hardy_status run_load(struct store *store, const char *id, struct run *out, hardy_error *error) {
+    hardy_status status = run_load_row(store, id, out, error);
     if (status == HARDY_OK) {
         status = run_load_steps(store, out, error);
-    }
-    if (status != HARDY_OK) {
-        run_free(out);
+        if (status != HARDY_OK) {
+            run_free(out);
+        }
     }
     return status;
 }

@@ -94,9 +94,10 @@ const char *run_step_state_text(const struct run_step *step);
 /* Whether a person has to approve it, now. */
 bool run_step_asks_person(const struct run_step *step);
 
-/* E_NOT_FOUND, E_CORRUPT. run_load() also reads the records and what people said; run_decode() only
- * the run's own row. */
+/* E_NOT_FOUND, E_CORRUPT. run_load() also reads the records and what people said; run_load_row()
+ * and run_decode() only the run's own row. */
 hardy_status run_load(struct store *store, const char *id, struct run *out, hardy_error *error);
+hardy_status run_load_row(struct store *store, const char *id, struct run *out, hardy_error *error);
 hardy_status run_load_steps(struct store *store, struct run *run, hardy_error *error);
 hardy_status run_decode(const struct store_row *row, struct run *out, hardy_error *error);
 /* Whether somebody wants it cancelled, into `cancelled`. */

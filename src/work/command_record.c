@@ -133,7 +133,7 @@ void command_forget_run(struct command *c, int64_t fence) {
 
 void command_forget(struct loop *loop, const char *state, const struct record *r) {
     struct step_place place;
-    if (step_place_find(state, r->row_kind, r->key, &place, NULL) == HARDY_OK) {
+    if (step_place_name(state, r->row_kind, r->key, &place, NULL) == HARDY_OK) {
         char *base = step_place_run(&place, r->fence);
         if (base) {
             shim_forget(loop, base);

@@ -10,26 +10,44 @@
 #include <string.h>
 #include <unistd.h>
 
-hardy_status step_place_find(const char *state, const char *row_kind, const char *key,
-                             struct step_place *out, hardy_error *error) {
+static hardy_status name(const char *folder, const char *row_kind, const char *key,
+                         struct step_place *out, hardy_error *error) {
     struct sha256 hash;
     char hex[65];
     sha256_init(&hash);
     sha256_add_part(&hash, row_kind, strlen(row_kind));
     sha256_add_part(&hash, key, strlen(key));
     sha256_done_hex(&hash, hex);
-    char *folder = steps_folder(state);
     *out = (struct step_place){.stem = folder ? str_format("%s/%.32s", folder, hex) : NULL,
                                .lock_path = folder ? str_format("%s/keys.lock", folder) : NULL};
     hex[15] = '\0'; /* 60 bits: two keys of one byte would only wait for one another */
     out->lock_byte = strtoll(hex, NULL, 16);
-    hardy_status status = out->stem && out->lock_path
-                              ? file_make_dirs(folder, 0700, error)
-                              : fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", key);
-    free(folder);
-    if (status != HARDY_OK) {
-        step_place_free(out);
+    if (out->stem && out->lock_path) {
+        return HARDY_OK;
     }
+    step_place_free(out);
+    return fail(error, HARDY_E_NOMEM, NULL, "no memory to prepare %s", key);
+}
+
+hardy_status step_place_name(const char *state, const char *row_kind, const char *key,
+                             struct step_place *out, hardy_error *error) {
+    char *folder = steps_folder(state);
+    hardy_status status = name(folder, row_kind, key, out, error);
+    free(folder);
+    return status;
+}
+
+hardy_status step_place_find(const char *state, const char *row_kind, const char *key,
+                             struct step_place *out, hardy_error *error) {
+    char *folder = steps_folder(state);
+    hardy_status status = name(folder, row_kind, key, out, error);
+    if (status == HARDY_OK) {
+        status = file_make_dirs(folder, 0700, error);
+        if (status != HARDY_OK) {
+            step_place_free(out);
+        }
+    }
+    free(folder);
     return status;
 }
 

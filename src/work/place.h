@@ -16,6 +16,9 @@ struct step_place {
 /* Makes the folder. The lock needs step_place_free(). */
 hardy_status step_place_find(const char *state, const char *row_kind, const char *key,
                              struct step_place *out, hardy_error *error);
+/* The same without making the folder: for what may lie there. */
+hardy_status step_place_name(const char *state, const char *row_kind, const char *key,
+                             struct step_place *out, hardy_error *error);
 void step_place_free(struct step_place *p);
 /* The files of one run: malloc'd, NULL = no memory. */
 char *step_place_run(const struct step_place *p, int64_t fence);

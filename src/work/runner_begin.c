@@ -214,8 +214,8 @@ static hardy_status find_or_make(struct runner *r) {
     }
     if (status == HARDY_OK) {
         const char *existing = id ? id : s.id;
-        status =
-            existing ? run_load(r->options.store, existing, &r->run, &r->error) : HARDY_E_NOT_FOUND;
+        status = existing ? run_load_row(r->options.store, existing, &r->run, &r->error)
+                          : HARDY_E_NOT_FOUND; /* its steps are read once it is ours */
         if (status == HARDY_E_NOT_FOUND) {
             hardy_error_init(&r->error, sizeof r->error);
             status = workflow_check_input(r->options.workflow, r->options.input, r->options.env,
@@ -300,14 +300,18 @@ static hardy_status reopen(struct runner *r) {
     return HARDY_OK;
 }
 
-/* Whoever drove it before may have been killed right after it recorded a step's success. */
+static void forget_settled(struct runner *r, const struct record *record) {
+    if ((record->state == RECORD_DONE || record->state == RECORD_FAILED) && record->boot[0]) {
+        command_forget(r->options.loop, r->options.state, record);
+    }
+}
+
+/* Whoever drove it before may have been killed right after it recorded how a step ended. */
 static void tidy(struct runner *r) {
     for (struct run_step *s = r->run.root; s; s = run_step_after(r->run.root, s)) {
-        if (s->kind == RUN_LEAF && s->record.state == RECORD_DONE && s->record.boot[0]) {
-            command_forget(r->options.loop, r->options.state, &s->record);
-        }
-        if (s->undo.state == RECORD_DONE) {
-            command_forget(r->options.loop, r->options.state, &s->undo);
+        if (s->kind == RUN_LEAF) {
+            forget_settled(r, &s->record);
+            forget_settled(r, &s->undo);
         }
     }
 }
@@ -326,7 +330,6 @@ static void after_taken(struct runner *r, hardy_status status, const hardy_error
     } else if (r->left) {
         runner_end(r, HARDY_OK, NULL);
     } else {
-        tidy(r);
         begun(r, true);
     }
 }
@@ -339,6 +342,7 @@ static void take_over(struct runner *r) {
         begun(r, false);
         return;
     }
+    tidy(r);
     if (r->run.state != RUN_RUNNING && r->run.state != RUN_IN_DOUBT && !again) {
         if (r->events->begun) {
             r->events->begun(r->ctx, &r->run, true, r->failed);

@@ -161,6 +161,11 @@ static bool hear(struct driven *d) {
 /* --- what all of them share ---------------------------------------------------------------------
  */
 
+static void wait_on(struct driven *d) {
+    struct runner *r = d->runner;
+    loop_timer_start(r->options.loop, &d->timer, time_add(loop_now(r->options.loop), left(d)));
+}
+
 static void on_timer(struct loop_timer *timer) {
     struct driven *d = timer->ctx;
     switch (says(d)->kind) {
@@ -171,17 +176,21 @@ static void on_timer(struct loop_timer *timer) {
             look(d);
         }
         break;
-    case STEP_APPROVE:
-        if (left(d) <= 0 && !hear(d)) { /* perhaps nobody drove it when it was approved */
+    case STEP_APPROVE: /* perhaps nobody drove it when it was approved */
+        if (hear(d)) {
+            break;
+        }
+        if (left(d) <= 0) {
             give_up(d, HARDY_E_REFUSED, "nobody approved it in time");
+        } else {
+            wait_on(d);
         }
         break;
     default:
         if (left(d) <= 0) {
             succeed(d, "", 0);
         } else { /* the clocks of two boots: it is looked at again */
-            loop_timer_start(d->runner->options.loop, timer,
-                             time_add(loop_now(d->runner->options.loop), left(d)));
+            wait_on(d);
         }
         break;
     }
@@ -253,7 +262,9 @@ hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
     int64_t span;
     char *message = NULL;
     hardy_status status = span_of(d, &span, &message, error);
-    if (status == HARDY_OK && d->step->record.state != RECORD_WAITING && !begin(d, span, message)) {
+    bool fresh = d->step->record.state != RECORD_WAITING;
+    bool at_once = says(d)->kind == STEP_UNTIL || (says(d)->kind == STEP_APPROVE && !fresh);
+    if (status == HARDY_OK && fresh && !begin(d, span, message)) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", d->step->name);
     }
     if (status == HARDY_OK) {
@@ -270,7 +281,7 @@ hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
         loop_timer_init(&d->timer, on_timer, d);
         int64_t now = loop_now(r->options.loop);
         loop_timer_start(r->options.loop, &d->timer,
-                         says(d)->kind == STEP_UNTIL ? now : time_add(now, rest > 0 ? rest : 0));
+                         at_once ? now : time_add(now, rest > 0 ? rest : 0));
     }
     free(message);
     return status;

@@ -549,40 +549,31 @@ bool workflow_each_own(const struct workflow *w, workflow_visit fn, void *ctx) {
  */
 
 struct naming {
-    const struct workflow_step *seen[RUN_STEPS_MAX];
-    size_t count;
+    json_t *lines; /* of the steps so far, by name */
     hardy_error *error;
     hardy_status status;
 };
 
 static bool check_name(void *ctx, const struct workflow_step *step) {
     struct naming *n = ctx;
-    for (size_t i = 0; i < n->count; i++) {
-        if (str_eq(n->seen[i]->s.name, step->s.name)) {
-            n->status = yaml_fail(step->node, n->error,
-                                  "there are two steps of the name `%s`; the first is in line %d",
-                                  step->s.name, n->seen[i]->node->line);
-            return false;
-        }
-    }
-    if (n->count == RUN_STEPS_MAX) {
+    const json_t *first = json_object_get(n->lines, step->s.name);
+    if (first) {
+        n->status = yaml_fail(step->node, n->error,
+                              "there are two steps of the name `%s`; the first is in line %d",
+                              step->s.name, (int)json_integer_value(first));
+    } else if (json_object_size(n->lines) == RUN_STEPS_MAX) {
         n->status = yaml_fail(step->node, n->error, "more than %d steps", RUN_STEPS_MAX);
-        return false;
+    } else if (json_object_set_new(n->lines, step->s.name, json_integer(step->node->line)) != 0) {
+        n->status = fail(n->error, HARDY_E_NOMEM, step->workflow->path, "no memory to read it");
     }
-    n->seen[n->count++] = step;
-    return true;
+    return n->status == HARDY_OK;
 }
 
 static hardy_status check_names(const struct workflow *w, hardy_error *error) {
-    struct naming *n = calloc(1, sizeof *n);
-    if (!n) {
-        return fail(error, HARDY_E_NOMEM, w->path, "no memory to read it");
-    }
-    n->error = error;
-    (void)workflow_each_own(w, check_name, n);
-    hardy_status status = n->status;
-    free(n);
-    return status;
+    struct naming n = {.lines = json_object(), .error = error};
+    (void)workflow_each_own(w, check_name, &n);
+    json_decref(n.lines);
+    return n.status;
 }
 
 struct checking {

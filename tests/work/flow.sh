@@ -23,5 +23,5 @@ print(text(json.load(sys.stdin)["steps"]))'
 }
 state_of() { "$HARDY" workflows show "$1" --json | get 'o["state"]'; }
 # list_has PATTERN, show_has ID PATTERN: for wait_for.
-list_has() { "$HARDY" workflows list | grep -qE -e "$1"; }
-show_has() { "$HARDY" workflows show "$1" 2>/dev/null | grep -qE -e "$2"; }
+list_has() { "$HARDY" workflows list | grep -E -e "$1" >/dev/null; }
+show_has() { "$HARDY" workflows show "$1" 2>/dev/null | grep -E -e "$2" >/dev/null; }

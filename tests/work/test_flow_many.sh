@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# hardy run: many steps, many items, many hardys at once, large and odd outputs.
+# hardy run: many steps, many items.
 . "$(dirname "$0")/flow.sh"
 
 # --- many

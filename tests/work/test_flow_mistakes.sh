@@ -162,4 +162,18 @@ whole 'setps' <<<$'name: bad\nsetps: []'
 whole '' <<<$'name: bad\nname: bad\nsteps: [{name: a, run: "true"}]'
 whole '' <<<$'name: bad\nsteps: [{name: a, run: "\xff"}]'
 whole '' <<<$'name: bad\nsteps: [{name: a, run: "true", run: "false"}]'
+printf 'name: pipe\nsteps: [{name: a, run: "true"}]\n' >pipe.yaml
+for file in - /dev/stdin; do
+    code "a workflow from a pipe: $file" 2 sh -c 'cat pipe.yaml | "$0" run $1' "$HARDY" "$file"
+    like 'could not be gone on with' "$err" 'a file is needed'
+done
+
+# --- input
+code 'a key twice' 2 "$HARDY" run pipe.yaml --input <(echo '{"x": 1, "x": 2}')
+like 'is told with its place' "$err" 'line 1, column 12: duplicate object key'
+code 'no UTF-8' 2 "$HARDY" run pipe.yaml --input <(printf '{"x": "\377"}')
+code 'more than a megabyte' 2 "$HARDY" run pipe.yaml --input <(printf '{"x": "%01100000d"}' 0)
+code 'thousands deep' 2 "$HARDY" run pipe.yaml --input <(python3 -c 'print("{\"x\":" + "[" * 3000 + "]" * 3000 + "}")')
+code 'nearly a megabyte' 0 "$HARDY" run pipe.yaml --input <(printf '{"x": "%0900000d"}' 0) --id large
+is 'is kept' "$("$HARDY" workflows show large --json | get 'len(o["input"]["x"])')" 900000
 is 'nothing was recorded' "$("$HARDY" workflows list | grep -c bad)" 0

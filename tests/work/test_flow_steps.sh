@@ -39,7 +39,7 @@ server.serve_forever()
 END
 python3 server.py >port 2>server.err &
 server=$!
-trap '{ kill -9 $server; wait $server; } 2>/dev/null; tap_end' EXIT
+trap 'status=$?; { kill -9 $server; wait $server; } 2>/dev/null; (exit $status); tap_end' EXIT
 wait_for test -s port || exit 1
 export URL=http://127.0.0.1:$(cat port)
 asked() { cat asked 2>/dev/null | wc -l; }
@@ -57,7 +57,7 @@ END
 code 'requests' 0 "$HARDY" run http.yaml --input <(echo '{"who": "me", "n": 5}') --id h1
 is 'each is sent once, filled in' "$(python3 -c '
 import json
-for l in map(json.loads, open("asked")): print(l["method"], l["path"], l["auth"], l["body"] and (l["body"] if l["body"][0] != "{" else json.dumps(json.loads(l["body"]), sort_keys=True)))')" \
+for l in map(json.loads, open("asked")): print(l["method"], l["path"], l["auth"], l["body"] and (l["body"] if l["body"][0] != "{" else json.dumps(json.loads(l["body"]), sort_keys=True)))' | sed 's/ *$//')" \
     'GET /json None
 POST /json?q=1 Bearer me {"from": "srv-1", "list": [1, null], "n": 5}
 PUT /204 None plain srv-1'
