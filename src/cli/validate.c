@@ -276,10 +276,22 @@ struct looking {
 
 /* The guard that a step names, in the configuration that would be used. */
 static bool look_at_step(void *ctx, const struct workflow_step *step) {
+    static const char *const shells[] = {"run", "until", "probe", "compensate"};
     const struct looking *l = ctx;
     struct guard_settings s;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
+    for (size_t i = 0; i < sizeof shells / sizeof *shells; i++) {
+        const struct yaml_node *node = yaml_get(step->node, shells[i]);
+        const char *value =
+            node && node->kind == YAML_SCALAR ? step_quoted_value(node->text) : NULL;
+        if (value) {
+            warn(l->v, node,
+                 "step `%s`: `%.40s` stands between single quotes, where the shell does not put "
+                 "the value in; use double quotes",
+                 step->s.name, value);
+        }
+    }
     if (!step->s.guard) {
         return true;
     }

@@ -75,10 +75,25 @@ static void count_steps(const struct run *run, size_t *done, size_t *all) {
     }
 }
 
+/* What the run waits for, or why it is as it is. */
+static const char *detail_of(const struct run *run, char out[200]) {
+    for (const struct run_step *s = run->root; s && !run->detail;
+         s = run_step_after(run->root, s)) {
+        if (run_step_asks_person(s)) {
+            char *path = run_step_path(s);
+            snprintf(out, 200, "%s waits for approval%s%s", path ? path : s->name,
+                     s->record.detail ? ": " : "", s->record.detail ? s->record.detail : "");
+            free(path);
+            return out;
+        }
+    }
+    return run->detail ? run->detail : "";
+}
+
 static bool list_one(void *ctx, const struct store_row *row) {
     struct listing *l = ctx;
     struct run run;
-    char created[32];
+    char created[32], detail[200];
     l->status = run_decode(row, &run, l->error);
     if (l->status == HARDY_OK) {
         l->status = run_load_steps(l->session->store, &run, l->error);
@@ -98,7 +113,7 @@ static bool list_one(void *ctx, const struct store_row *row) {
         snprintf(steps, sizeof steps, "%zu/%zu", done, all);
         moment_text(run.created, created);
         printf("%-36s  %-9s  %-19s  %-7s  %s\n", run.id, run_state_text(run_shown_state(&run)),
-               created, steps, run.detail ? run.detail : "");
+               created, steps, detail_of(&run, detail));
     }
     l->count++;
     run_free(&run);

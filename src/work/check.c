@@ -119,6 +119,32 @@ hardy_status step_check(const struct workflow_step *step, hardy_error *error) {
     return status == HARDY_OK ? check_node(&k, yaml_get(step->node, "compensate"), error) : status;
 }
 
+const char *step_quoted_value(const char *text) {
+    char quote = 0;
+    for (const char *at = text; *at; at++) {
+        bool comment = *at == '#' && !quote && (at == text || strchr(" \t\n;", at[-1]));
+        if (comment) {
+            at += strcspn(at, "\n");
+            if (!*at) {
+                break;
+            }
+        } else if (*at == '\\' && quote != '\'' && at[1]) {
+            at++;
+        } else if (*at == quote) {
+            quote = 0;
+        } else if (!quote && (*at == '\'' || *at == '"')) {
+            quote = *at;
+        } else if (strncmp(at, "${{", 3) == 0) {
+            if (quote == '\'') {
+                return at;
+            }
+            const char *end = strstr(at, "}}"); /* what is inside has quotes of its own */
+            at = end ? end + 1 : at + 2;
+        }
+    }
+    return NULL;
+}
+
 /* --- with the input, before anything runs -------------------------------------------------------
  */
 

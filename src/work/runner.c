@@ -126,13 +126,13 @@ void runner_step_ended(struct driven *d, hardy_status status, const hardy_error 
     struct runner *r = d->runner;
     struct run_step *step = d->step;
     const struct record *mine = d->undo ? &step->undo : &step->record;
-    bool undo = d->undo;
+    bool undo = d->undo, asked = !d->cancelled;
     runner_driven_free(d);
     step->verdict = status;
     r->events->step_ended(r->ctx, &r->run, step, undo, status, error);
     bool undone = mine->state == RECORD_PENDING && !undo && run_is_halted(&r->run);
     if (mine->state == RECORD_IN_DOUBT) {
-        step->left = true;
+        step->left = asked; /* of one that was ended from here, its policy is asked first */
     } else if (status != HARDY_OK && mine->state != RECORD_FAILED && !undone) {
         runner_refuse(r, status, error); /* refused before it ran, or the state failed */
     }

@@ -493,6 +493,7 @@ static void cancel(struct runner *r) {
         struct driven *d = LIST_ITEM(l, struct driven, link);
         next = l->next;
         if (d->command && !d->undo) {
+            d->cancelled = true;
             command_cancel(d->command);
         }
     }

@@ -27,7 +27,7 @@ struct driven {
     struct list link;
     struct runner *runner;
     struct run_step *step;
-    bool undo;
+    bool undo, cancelled;
 
     /* A command. */
     struct command *command;

@@ -114,6 +114,9 @@ hardy_status workflow_check_input(const struct workflow *w, const char *input,
                                   const char *const *env, hardy_error *error);
 /* The tree of a run of it, without records and keys. NULL = no memory. */
 struct run_step *workflow_tree(const struct workflow *w);
+/* A value that a shell text has between single quotes, where the shell does not put it in: its
+ * beginning, borrowed from `text`; NULL = there is none. */
+const char *step_quoted_value(const char *text);
 /* Whether the step's expressions can hold at all (check.c). */
 hardy_status step_check(const struct workflow_step *step, hardy_error *error);
 #endif

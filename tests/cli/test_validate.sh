@@ -87,6 +87,18 @@ flow.yaml:3:56: step `vpc`: no guard is called "sarch"; did you mean "search"?, 
 flow.yaml:4:64: warning: step `two`: guard `search` repeats what may have had its effect already (repeatable: true), and the step has no probe
 OUT
 
+cat >quotes.yaml <<'YAML'
+name: quotes
+steps:
+  - {name: a, run: "echo '${{ input.x }}'"}
+  - {name: b, run: "echo \"it's ${{ input.x == 'y' }}\" # don't ${{ input.x }}"}
+  - {name: c, run: [echo, "'${{ input.x }}'"]}
+YAML
+expect 'a value where the shell does not put it in' 0 quotes.yaml <<'OUT'
+quotes.yaml:3:20: warning: step `a`: `${{ input.x }}'` stands between single quotes, where the shell does not put the value in; use double quotes
+quotes.yaml: a workflow that works, 1 warning
+OUT
+
 printf 'name: x\nsteps:\n  - {nmae: a, run: []}\n' >flow2.yaml
 expect 'a workflow of the wrong shape' 2 flow2.yaml <<'OUT'
 flow2.yaml:3:6: unknown key `nmae` in steps[0]; did you mean `name`?

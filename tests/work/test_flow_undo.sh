@@ -200,6 +200,17 @@ wait $hardy
 touch mend
 code 'and is when resumed' 1 "$HARDY" workflows resume c6
 is 'undone' "$(cat effects) $(state_of c6)" 'undo-a cancelled'
+workflow asked <<'END'
+name: asked
+steps:
+  - {name: b, run: "echo b >>begun; exec sleep 98764", probe: "test -e never"}
+END
+"$HARDY" run asked.yaml --id c8 >/dev/null 2>err1 &
+hardy=$!
+wait_for test -s begun
+code 'a step that is ended has its probe asked' 0 "$HARDY" workflows cancel c8
+wait $hardy
+is 'by the hardy that drives' "$? $(state_of c8)" '1 cancelled'
 wait $canceller
 is 'a step that does not obey is killed: nobody knows' $? 4
 like 'is said' "$(cat err3)" 'b is in doubt: attempt 1 was started and cancelled while it ran'
