@@ -5,18 +5,18 @@
 SHELL := /bin/bash
 export YES
 
-.PHONY: build run test test-long bench format lint clean demo-gateway demo-incident help
+.PHONY: build run test test-long bench format lint clean demo-gateway demo-workflow demo-incident help
 
 build: ## build/hardy and build/libhardy.so
 	@tools/packages.sh build
 	@tools/build.sh build -Dtests=false
 
-run: ## builds and shows hardy at work: an agent's provider fails, then a service
+run: ## builds and shows hardy at work: an agent's provider fails, a workflow is killed, a service breaks
 	@tools/packages.sh build run
 	@tools/build.sh build -Dtests=false
 	@tools/demo.sh
 
-demo-gateway demo-incident: ## one half of it
+demo-gateway demo-workflow demo-incident: ## one part of it
 	@tools/packages.sh build run
 	@tools/build.sh build -Dtests=false
 	@tools/demo.sh $(@:demo-%=%)
