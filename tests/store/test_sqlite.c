@@ -784,7 +784,7 @@ static int pausing(void) {
     /* What was acknowledged is read; a caller that does not wait for ever is told why. */
     int told = full_told;
     if (full_refused || told == 60 || put_bytes(store, "x", 1, HARDY_SECOND) != HARDY_E_DEADLINE ||
-        !strstr(error.message, "no space is left") || full_told != told ||
+        !strstr(error.message, "no space is left") || full_told == 60 || full_refused ||
         (told > 0 && get(store, "0") != HARDY_OK)) {
         return 3;
     }
@@ -822,7 +822,7 @@ static int pausing_ends(void) {
     if (put(store, "last") != HARDY_E_NOSPACE || clock_now() - begun < options.pause_on_full) {
         return 2;
     }
-    if (full_told != 60 || full_refused < 30) {
+    if (full_told != 60 || full_refused == 0) {
         return 3;
     }
     store_close(store);

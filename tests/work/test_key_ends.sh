@@ -33,9 +33,9 @@ ok 'and is gone' ended "$work/charge.sh"
 code 'past the deadline' 79 env AFTER=5 "$HARDY" exec --key t2 --deadline 100ms -- ./charge.sh
 code 'timed out, with retries' 79 env AFTER=5 "$HARDY" exec --key t3 --timeout 200ms --retries 3 --base-delay 1ms -- ./charge.sh
 is 'one effect each' "$(effects)" 3
-code 'one that does not end at TERM' 79 "$HARDY" exec --key t4 --timeout 50ms --kill-after 50ms -- \
+code 'one that does not end at TERM' 79 "$HARDY" exec --key t4 --timeout 400ms --kill-after 100ms -- \
     sh -c 'trap "" TERM; while :; do sleep 0.01; done'
-code 'one that ends well at TERM all the same' 79 "$HARDY" exec --key t5 --timeout 50ms -- \
+code 'one that ends well at TERM all the same' 79 "$HARDY" exec --key t5 --timeout 400ms -- \
     sh -c 'trap "exit 0" TERM; while :; do sleep 0.01; done'
 
 # --- declared safe to repeat
