@@ -2,6 +2,7 @@
 /* What a run does next, and what it has become. */
 #include "base/str.h"
 #include "durable/run.h"
+#include "durable/seeded.h"
 
 /* What a step, or all below a group, amounts to. */
 enum progress {
@@ -88,6 +89,9 @@ const struct run_step *run_kept(const struct run *run) {
 }
 
 bool run_is_halted(const struct run *run) {
+    if (SEEDED_BUG(BUG_BEGINS_AFTER_FAIL) && !run->cancelled && is_driven(run)) {
+        return run_is_undoing(run);
+    }
     for (struct run_step *s = run->root; s && !run->cancelled; s = run_step_after(run->root, s)) {
         if (s->kind == RUN_LEAF && !s->driven &&
             (s->record.state == RECORD_FAILED || (s->record.state == RECORD_IN_DOUBT && s->left))) {
@@ -190,7 +194,8 @@ static bool can_be_undone(const struct run_step *step) {
 static struct run_step *last_done(const struct run *run) {
     struct run_step *last = NULL;
     for (struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
-        if (can_be_undone(s) && (!last || s->record.order >= last->record.order)) {
+        if (can_be_undone(s) &&
+            (!last || (s->record.order >= last->record.order && !SEEDED_BUG(BUG_UNDO_ORDER)))) {
             last = s;
         }
     }

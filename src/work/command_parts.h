@@ -6,6 +6,7 @@
  */
 #include "drive/drive.h"
 #include "durable/batch.h"
+#include "durable/seeded.h"
 #include "io/shim.h"
 #include "work/command.h"
 #include "work/ending.h"
@@ -13,20 +14,6 @@
 #include "work/probe.h"
 
 enum { COMMAND_MAX_DETAIL = 480 };
-
-/* Mistakes that tests/work/kill_runs.c has to find, in a program made for nothing else. */
-#ifdef HARDY_SEEDED_BUGS
-extern int seeded_bug;
-#define SEEDED_BUG(n) (seeded_bug == (n))
-#else
-#define SEEDED_BUG(n) false
-#endif
-enum {
-    BUG_RECORD_AFTER = 1, /* the start is not recorded before the effect */
-    BUG_NO_LOCK = 2,      /* a step that runs is not noticed */
-    BUG_NEVER_RAN = 3,    /* a step that was lost counts as never begun */
-    BUG_NO_COLLECT = 4    /* a result that is not recorded yet is not looked for */
-};
 
 struct command {
     struct loop *loop;

@@ -69,20 +69,18 @@ static bool is_finished(const struct run_step *step) {
 
 static hardy_status copy(struct forking *f, struct run_step *step, const struct run_step *before) {
     struct record r = before->record;
-    r.key = step->key;
+    if (step->kind == RUN_EACH &&
+        !(run_step_make_items(step, before->count) && run_step_make_keys(step, f->run.id))) {
+        return fail(f->error, HARDY_E_NOMEM, NULL, "no memory for the items of %s", step->name);
+    }
+    r.key = step->key; /* which making the keys has made anew */
     r.fence = 1;
     r.expires = 0;
     record_op(&r, -1, &f->values[f->count], &f->ops[f->count]);
     step->record.state = r.state; /* of what is walked over, nothing more is needed */
-    hardy_status status = f->values[f->count].failed
-                              ? fail(f->error, HARDY_E_NOMEM, NULL, "no memory for %s", step->key)
-                              : HARDY_OK;
-    f->count++;
-    if (status == HARDY_OK && step->kind == RUN_EACH &&
-        !(run_step_make_items(step, before->count) && run_step_make_keys(step, f->run.id))) {
-        status = fail(f->error, HARDY_E_NOMEM, NULL, "no memory for the items of %s", step->key);
-    }
-    return status;
+    return f->values[f->count++].failed
+               ? fail(f->error, HARDY_E_NOMEM, NULL, "no memory for %s", step->key)
+               : HARDY_OK;
 }
 
 static bool is_skipped(const struct run_step *step) {

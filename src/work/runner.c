@@ -110,6 +110,13 @@ void runner_note(const struct driven *d, enum runner_note note, const char *deta
 }
 
 void runner_break(struct runner *r, hardy_status status, const hardy_error *error) {
+    if (r->holding) {
+        if (error != &r->error) {
+            r->error = *error;
+        }
+        runner_break_soon(r, status);
+        return;
+    }
     let_all_go(r);
     runner_end(r, status, error);
 }
@@ -391,16 +398,21 @@ static bool needs_birth(const struct runner *r, const struct run_next *next, siz
 }
 
 /* Waits of a run that is halted, or cannot go on here, are not gone on with; their records stay as
- * they are. */
+ * they are. Nor are commands that a limit or a breaker has kept from their start so far. */
 static void drop_waits(struct runner *r) {
     struct list *next;
+    r->holding = true;
     for (struct list *l = r->driven.next; l != &r->driven; l = next) {
         struct driven *d = LIST_ITEM(l, struct driven, link);
         next = l->next;
         if (!d->undo && runner_waits(d->step)) {
             runner_let_go(d);
+        } else if (!d->undo && d->held_up && d->step->record.state == RECORD_PENDING) {
+            d->held_up = false;
+            command_cancel(d->command);
         }
     }
+    r->holding = false;
 }
 
 static bool start_some(struct runner *r) {

@@ -25,13 +25,16 @@ static void on_event(void *ctx, enum command_event what, const struct record *re
 
 /* Its start is durable, and what went with it. */
 static void on_recorded(void *ctx) {
-    runner_carried(ctx, true);
+    struct driven *d = ctx;
+    d->held_up = false;
+    runner_carried(d, true);
 }
 
 /* It may take long until it can start: what is known is written by itself. */
 static void on_held_up(void *ctx) {
     struct driven *d = ctx;
     struct runner *r = d->runner;
+    d->held_up = true;
     runner_carried(d, false);
     d->spec.with_start = NULL;
     d->spec.with_start_count = 0;

@@ -38,6 +38,7 @@ struct driven {
     char *request; /* the file of its request, when that is long */
     char inputs[65];
     bool carries_birth;    /* the run is written with its start */
+    bool held_up;          /* a limit or a breaker keeps it from its start */
     struct store_op *with; /* what else is */
     size_t with_count;
 

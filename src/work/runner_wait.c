@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "durable/seeded.h"
 #include "durable/signal.h"
 #include "work/runner_parts.h"
 #include <stdlib.h>
@@ -262,7 +263,7 @@ hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
     int64_t span;
     char *message = NULL;
     hardy_status status = span_of(d, &span, &message, error);
-    bool fresh = d->step->record.state != RECORD_WAITING;
+    bool fresh = d->step->record.state != RECORD_WAITING || SEEDED_BUG(BUG_SLEEP_ANEW);
     bool at_once = says(d)->kind == STEP_UNTIL || (says(d)->kind == STEP_APPROVE && !fresh);
     if (status == HARDY_OK && fresh && !begin(d, span, message)) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", d->step->name);

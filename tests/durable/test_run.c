@@ -233,8 +233,10 @@ static void cancelling_undoes(void **state) {
     assert_string_equal(found, "");
     assert_int_equal(run_becomes(&run), RUN_IN_DOUBT);
     a->undo.state = RECORD_DONE;
+    assert_ptr_equal(run_kept(&run), b);
     assert_int_equal(run_becomes(&run), RUN_FAILED); /* so that it can be tried again */
     b->undo.state = RECORD_DONE;
+    assert_null(run_kept(&run));
     assert_int_equal(run_becomes(&run), RUN_CANCELLED);
     assert_string_equal(run_step_state_text(a), "compensated");
     run_free(&run);
@@ -245,7 +247,8 @@ static void words_for_groups(void **state) {
         const char *steps, *text;
     } rows[] = {{"[...]", "pending"}, {"[d..]", "running"}, {"[ds.]", "running"},
                 {"[ddd]", "done"},    {"[dfd]", "failed"},  {"[d?f]", "in_doubt"},
-                {"{}", "pending"},    {"{d.}", "running"},  {"(dk)", "done"}};
+                {"{}", "pending"},    {"{d.}", "running"},  {"(dk)", "done"},
+                {"[f(d.)]", "failed"}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct run run;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which mistake of src/work/command.c is switched on, in a program made for nothing else. */
+/* Which mistake of src/durable/seeded.h is switched on, in a program made for nothing else. */
 #include <stdlib.h>
 
 extern int seeded_bug;

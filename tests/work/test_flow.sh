@@ -89,6 +89,20 @@ is 'as is shown' "$("$HARDY" workflows show b1 --json | shape)" 'fan=failed(bad=
 code 'resumed' 0 env BAD=0 "$HARDY" workflows resume b1
 is 'does what is left, once each' "$(sort effects | tr '\n' ' ')" 'after late next slow '
 
+workflow held <<'END'
+name: held
+steps:
+  - name: fan
+    parallel:
+      - {name: bad, guard: rare, run: "echo bad >>effects; exit ${BAD:-4}"}
+      - {name: held, guard: rare, run: "echo held >>effects"}
+END
+echo 'guards: {rare: {rate: {requests: 1/h, burst: 1}, retry: {max_retries: 0}}}' >hardy.yaml
+again
+code 'one fails while a limit keeps the other from beginning' 1 timeout 5 "$HARDY" run held.yaml --id held
+is 'which does not begin then' "$(cat effects) $("$HARDY" workflows show held --json | shape)" 'bad fan=failed(bad=failed held=pending)'
+rm hardy.yaml
+
 # --- for each
 workflow each <<'END'
 name: each

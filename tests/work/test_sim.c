@@ -92,7 +92,7 @@ struct tally { /* of one step of one run */
     int effects, undone;
     int alive; /* pid of the command started last; 0 = none */
 };
-extern int seeded_bug; /* see src/work/command.c */
+extern int seeded_bug; /* see src/durable/seeded.h */
 int seeded_bug;
 
 static struct {
@@ -108,6 +108,8 @@ static struct {
     hardy_guard *guard;
     int finished, asked, resumed, undone, cancelled;
     bool resume, doubt, broken;
+    int64_t failed_at; /* wall, when the first step of the run at work failed; 0 = none has */
+    char failed[64];   /* its key */
     char why[200];
 } w;
 
@@ -350,6 +352,48 @@ static void check_undone(const struct run *run) {
     }
 }
 
+/* What was done last is undone first. */
+static void check_order(const struct run *run) {
+    const struct plan *plan = plan_of(w.run);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct record *a = record_of(run, plan->deeds[i].path, false);
+        const struct record *undo_a = record_of(run, plan->deeds[i].path, true);
+        for (size_t k = 0; k < plan->count; k++) {
+            const struct record *b = record_of(run, plan->deeds[k].path, false);
+            const struct record *undo_b = record_of(run, plan->deeds[k].path, true);
+            if (a && b && undo_a->created && undo_b->created && a->ended < b->ended &&
+                undo_a->created < undo_b->created) {
+                wrong("undone before what was done later", plan->deeds[i].path);
+            }
+        }
+    }
+}
+
+/* Once a step has failed, nothing more has begun. */
+static void check_halted(const struct run *run) {
+    for (const struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
+        if (w.failed_at && s->count == 0 && s->record.created > w.failed_at) {
+            wrong("begun although another step had failed", s->name);
+        }
+    }
+}
+
+/* A sleep ends when it was to end as it began, however often hardy was killed meanwhile. */
+static void check_sleeps(const struct run *run) {
+    static const struct {
+        const char *name;
+        int64_t span;
+    } naps[] = {{"nap", 2 * HARDY_SECOND}, {"pause", 3 * HARDY_SECOND}};
+    for (const struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
+        for (size_t i = 0; i < sizeof naps / sizeof *naps; i++) {
+            if (str_eq(s->name, naps[i].name) && s->record.created &&
+                s->record.until.wall != s->record.created + naps[i].span) {
+                wrong("slept anew", s->name);
+            }
+        }
+    }
+}
+
 static int settle_one(const struct record *r, const struct tally *t, const char *path, bool undo) {
     if (r->state != RECORD_IN_DOUBT) {
         return 0;
@@ -399,10 +443,22 @@ static void on_step_ended(void *ctx, const struct run *run, const struct run_ste
                           bool undone, hardy_status status, const hardy_error *error) {
     (void)ctx;
     (void)run;
-    (void)step;
-    (void)undone;
     (void)status;
     (void)error;
+    if (!undone && step->record.state == RECORD_FAILED && w.failed_at == 0) {
+        w.failed_at = loop_wall(w.loop);
+        snprintf(w.failed, sizeof w.failed, "%s", step->key);
+    }
+}
+
+/* Killed before it could write that a step failed: the next one has to find out by itself. */
+static void forget_failure(void) {
+    struct record r;
+    record_init(&r);
+    bool known = w.failed_at && record_load(w.store, "step", w.failed, &r, NULL) == HARDY_OK &&
+                 r.state == RECORD_FAILED;
+    w.failed_at = known ? w.failed_at : 0;
+    record_free(&r);
 }
 
 static void on_ended(void *ctx, const struct run *run, hardy_status status,
@@ -413,6 +469,10 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
     w.runner = NULL;
     w.resume = false;
     bool closed = status == HARDY_E_CLOSED; /* resumed, and it has all been undone */
+    if (run) {
+        check_sleeps(run);
+        check_order(run);
+    }
     if ((status != HARDY_OK && !closed) || !run) {
         snprintf(w.why, sizeof w.why, "ended with %s: %.100s", hardy_status_name(status),
                  error->message);
@@ -432,9 +492,11 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
         w.run++;
     } else {
         check_undone(run);
+        check_halted(run);
         w.resumed++;
         w.resume = true;
     }
+    w.failed_at = 0;
     hardy_guard_free(w.guard);
     w.guard = NULL;
     loop_timer_init(&again, on_again, NULL);
@@ -485,6 +547,7 @@ static void on_killed(void *ctx) {
     w.runner = NULL;
     w.guard = NULL;
     free_locks();
+    forget_failure();
     w.resume = w.doubt = false; /* told again by the run as it is recorded */
     begin();
     kill_soon();
@@ -504,6 +567,7 @@ static void make_world(uint64_t seed) {
     w.run = 0;
     w.finished = w.asked = w.resumed = w.undone = w.cancelled = 0;
     w.resume = w.doubt = w.broken = false;
+    w.failed_at = 0;
     w.runner = NULL;
     w.guard = NULL;
     w.why[0] = '\0';

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DURABLE_SEEDED_H
+#define DURABLE_SEEDED_H
+/* Mistakes that the simulation and the kill loops of tests/work have to find, in programs made for
+ * nothing else. */
+#ifdef HARDY_SEEDED_BUGS
+extern int seeded_bug;
+#define SEEDED_BUG(n) (seeded_bug == (n))
+#else
+#define SEEDED_BUG(n) false
+#endif
+enum {
+    BUG_RECORD_AFTER = 1,      /* the start is not recorded before the effect */
+    BUG_NO_LOCK = 2,           /* a step that runs is not noticed */
+    BUG_NEVER_RAN = 3,         /* a step that was lost counts as never begun */
+    BUG_NO_COLLECT = 4,        /* a result that is not recorded yet is not looked for */
+    BUG_BEGINS_AFTER_FAIL = 5, /* steps begin although another one has failed */
+    BUG_UNDO_ORDER = 6,        /* what was done first is undone first */
+    BUG_SLEEP_ANEW = 7         /* a sleep begins anew after a kill */
+};
+#endif
