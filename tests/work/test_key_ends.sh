@@ -26,12 +26,12 @@ like 'which is settled' "$("$HARDY" actions show "$key" --json)" '"state": "pend
 
 # --- too late
 again
-code 'timed out: in doubt' 79 env AFTER=5 "$HARDY" exec --key t1 --timeout 100ms -- ./charge.sh
+code 'timed out: in doubt' 79 env AFTER=5 "$HARDY" exec --key t1 --timeout 300ms -- ./charge.sh
 like 'why' "$err" 'attempt 1 was started and stopped at its deadline'
 is 'it was stopped after its effect' "$(effects)" 1
 ok 'and is gone' ended "$work/charge.sh"
-code 'past the deadline' 79 env AFTER=5 "$HARDY" exec --key t2 --deadline 100ms -- ./charge.sh
-code 'timed out, with retries' 79 env AFTER=5 "$HARDY" exec --key t3 --timeout 200ms --retries 3 --base-delay 1ms -- ./charge.sh
+code 'past the deadline' 79 env AFTER=5 "$HARDY" exec --key t2 --deadline 300ms -- ./charge.sh
+code 'timed out, with retries' 79 env AFTER=5 "$HARDY" exec --key t3 --timeout 300ms --retries 3 --base-delay 1ms -- ./charge.sh
 is 'one effect each' "$(effects)" 3
 code 'one that does not end at TERM' 79 "$HARDY" exec --key t4 --timeout 400ms --kill-after 100ms -- \
     sh -c 'trap "" TERM; while :; do sleep 0.01; done'
@@ -70,7 +70,7 @@ code 'for good' 0 "$HARDY" exec --key p1 --probe false -- ./charge.sh
 like 'with that result' "$out" '^charged'
 is 'one effect' "$(effects)" 1
 again
-code 'too late, and the probe finds it done' 0 env AFTER=5 "$HARDY" exec --key p2 --timeout 100ms --probe "$found" -- ./charge.sh
+code 'too late, and the probe finds it done' 0 env AFTER=5 "$HARDY" exec --key p2 --timeout 300ms --probe "$found" -- ./charge.sh
 again
 code 'too late, and the probe finds nothing' 124 env DELAY=5 "$HARDY" exec --key p3 --timeout 50ms --probe "$found" -- ./charge.sh
 like 'recorded as a failure' "$("$HARDY" actions list)" '^p3 +failed .*stopped at its deadline; the probe says: not done'
