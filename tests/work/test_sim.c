@@ -90,7 +90,8 @@ static const struct plan {
 
 struct tally { /* of one step of one run */
     int effects, undone;
-    int alive; /* pid of the command started last; 0 = none */
+    int alive;          /* pid of the command started last; 0 = none */
+    int64_t undo_began; /* monotonic, the first time; 0 = not */
 };
 extern int seeded_bug; /* see src/durable/seeded.h */
 int seeded_bug;
@@ -108,8 +109,8 @@ static struct {
     hardy_guard *guard;
     int finished, asked, resumed, undone, cancelled;
     bool resume, doubt, broken;
-    int64_t failed_at; /* wall, when the first step of the run at work failed; 0 = none has */
-    char failed[64];   /* its key */
+    char failed[64]; /* key of the step of the run at work that has failed first; "" = none has */
+    int begun;       /* steps of it that had begun then */
     char why[200];
 } w;
 
@@ -184,6 +185,7 @@ static void do_it(struct sim_process *p, bool undo, int fails_in) {
         wrong("two commands at once", sim_env(p, "HARDY_STEP"));
     }
     t->alive = sim_pid(p);
+    t->undo_began = undo && t->undo_began == 0 ? loop_now(w.loop) : t->undo_began;
     if (one_in(fails_in)) { /* fails, having done nothing */
         sim_exit_after(p, span, 3, 0);
         return;
@@ -352,29 +354,33 @@ static void check_undone(const struct run *run) {
     }
 }
 
-/* What was done last is undone first. */
+/* What began last is undone first. */
 static void check_order(const struct run *run) {
     const struct plan *plan = plan_of(w.run);
     for (size_t i = 0; i < plan->count; i++) {
         const struct record *a = record_of(run, plan->deeds[i].path, false);
-        const struct record *undo_a = record_of(run, plan->deeds[i].path, true);
         for (size_t k = 0; k < plan->count; k++) {
             const struct record *b = record_of(run, plan->deeds[k].path, false);
-            const struct record *undo_b = record_of(run, plan->deeds[k].path, true);
-            if (a && b && undo_a->created && undo_b->created && a->ended < b->ended &&
-                undo_a->created < undo_b->created) {
-                wrong("undone before what was done later", plan->deeds[i].path);
+            int64_t undo_a = w.runs[w.run][i].undo_began, undo_b = w.runs[w.run][k].undo_began;
+            if (a && b && a->order < b->order && undo_a && undo_b && undo_a < undo_b) {
+                wrong("undone before what began later", plan->deeds[i].path);
             }
         }
     }
 }
 
+static int count_begun(const struct run *run) {
+    int count = 0;
+    for (const struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
+        count += s->kind == RUN_LEAF && (s->driven || s->record.state != RECORD_PENDING);
+    }
+    return count;
+}
+
 /* Once a step has failed, nothing more has begun. */
 static void check_halted(const struct run *run) {
-    for (const struct run_step *s = run->root; s; s = run_step_after(run->root, s)) {
-        if (w.failed_at && s->count == 0 && s->record.created > w.failed_at) {
-            wrong("begun although another step had failed", s->name);
-        }
+    if (w.failed[0] && count_begun(run) > w.begun) {
+        wrong("another step has begun after the failure", w.failed);
     }
 }
 
@@ -442,12 +448,11 @@ static void on_again(struct loop_timer *timer) {
 static void on_step_ended(void *ctx, const struct run *run, const struct run_step *step,
                           bool undone, hardy_status status, const hardy_error *error) {
     (void)ctx;
-    (void)run;
     (void)status;
     (void)error;
-    if (!undone && step->record.state == RECORD_FAILED && w.failed_at == 0) {
-        w.failed_at = loop_wall(w.loop);
+    if (!undone && step->record.state == RECORD_FAILED && !w.failed[0]) {
         snprintf(w.failed, sizeof w.failed, "%s", step->key);
+        w.begun = count_begun(run);
     }
 }
 
@@ -455,9 +460,10 @@ static void on_step_ended(void *ctx, const struct run *run, const struct run_ste
 static void forget_failure(void) {
     struct record r;
     record_init(&r);
-    bool known = w.failed_at && record_load(w.store, "step", w.failed, &r, NULL) == HARDY_OK &&
-                 r.state == RECORD_FAILED;
-    w.failed_at = known ? w.failed_at : 0;
+    if (w.failed[0] && !(record_load(w.store, "step", w.failed, &r, NULL) == HARDY_OK &&
+                         r.state == RECORD_FAILED)) {
+        w.failed[0] = '\0';
+    }
     record_free(&r);
 }
 
@@ -496,7 +502,7 @@ static void on_ended(void *ctx, const struct run *run, hardy_status status,
         w.resumed++;
         w.resume = true;
     }
-    w.failed_at = 0;
+    w.failed[0] = '\0';
     hardy_guard_free(w.guard);
     w.guard = NULL;
     loop_timer_init(&again, on_again, NULL);
@@ -567,7 +573,7 @@ static void make_world(uint64_t seed) {
     w.run = 0;
     w.finished = w.asked = w.resumed = w.undone = w.cancelled = 0;
     w.resume = w.doubt = w.broken = false;
-    w.failed_at = 0;
+    w.failed[0] = '\0';
     w.runner = NULL;
     w.guard = NULL;
     w.why[0] = '\0';
