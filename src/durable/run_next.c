@@ -93,12 +93,14 @@ bool run_is_halted(const struct run *run) {
         return run_is_undoing(run);
     }
     for (struct run_step *s = run->root; s && !run->cancelled; s = run_step_after(run->root, s)) {
-        if (s->kind == RUN_LEAF && !s->driven &&
-            (s->record.state == RECORD_FAILED || (s->record.state == RECORD_IN_DOUBT && s->left))) {
+        bool failed =
+            s->kind == RUN_LEAF && !s->driven &&
+            (s->record.state == RECORD_FAILED || (s->record.state == RECORD_IN_DOUBT && s->left));
+        if (failed || s->undo.state != RECORD_PENDING) {
             return true;
         }
     }
-    return run->cancelled || run_is_undoing(run);
+    return run->cancelled;
 }
 
 /* --- what can be begun or gone on with ----------------------------------------------------------
