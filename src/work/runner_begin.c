@@ -222,6 +222,7 @@ static hardy_status find_or_make(struct runner *r) {
                                           &r->error);
             status = status == HARDY_OK ? make_run(r, id, s.input_hash) : status;
         } else if (status == HARDY_OK) {
+            r->failed_at = r->run.state == RUN_FAILED ? r->run.ended : 0;
             status = check_same(r, s.input_hash);
         }
     }
@@ -336,7 +337,9 @@ static void after_taken(struct runner *r, hardy_status status, const hardy_error
 
 /* This process drives it from now on: a new fence, so that whoever drove it before cannot write. */
 static void take_over(struct runner *r) {
-    bool again = r->run.state == RUN_FAILED && r->options.retry_failed;
+    /* Who has waited for another one's attempt has got its result. */
+    bool again =
+        r->run.state == RUN_FAILED && r->options.retry_failed && r->run.ended == r->failed_at;
     hardy_status status = HARDY_OK;
     if (r->unborn) {
         begun(r, false);

@@ -55,10 +55,11 @@ struct runner {
     char boot[37];
     struct run run;
     bool has_run, left, over;
-    bool mine;        /* this process drives it */
-    bool holding;     /* the list of what is driven is being walked: nothing new begins */
-    char *failed;     /* id of a failed run that this one does not go on with */
-    char *difference; /* why the file does not fit the run */
+    bool mine;         /* this process drives it */
+    bool holding;      /* the list of what is driven is being walked: nothing new begins */
+    char *failed;      /* id of a failed run that this one does not go on with */
+    int64_t failed_at; /* when the run, as it was first found, had failed; 0 = it had not */
+    char *difference;  /* why the file does not fit the run */
     struct secrets *secrets;
     struct step_place place;
     int lock_fd; /* tells others that this process lives; -1 = not held */

@@ -28,6 +28,17 @@ again
 is 'eight of one id at once: one result' "$(crowd 8 c8 | sort | uniq -c | tr -s ' ' | tr '\n' ';')" ' 8 code 0; 8 the end;'
 is 'each effect once' "$(sort effects | tr '\n' ' ')" 'a end x y z '
 
+workflow again <<'END'
+name: again
+steps: [{name: a, run: "echo a >>effects; sleep 0.3; exit 3"}]
+END
+again
+code 'a run that fails' 1 "$HARDY" run again.yaml --id ra
+pids=()
+for i in 1 2 3 4; do "$HARDY" workflows resume ra >/dev/null 2>&1 & pids+=($!); done
+for i in "${pids[@]}"; do wait "$i"; echo "$?"; done >codes
+is 'resumed four times at once: tried again once, one result for all' "$(effects) $(tr '\n' ' ' <codes)" '2 1 1 1 1 '
+
 # --- interrupted
 workflow int <<'END'
 name: int
