@@ -69,11 +69,7 @@ static bool is_finished(const struct run_step *step) {
 
 static hardy_status copy(struct forking *f, struct run_step *step, const struct run_step *before) {
     struct record r = before->record;
-    if (step->kind == RUN_EACH &&
-        !(run_step_make_items(step, before->count) && run_step_make_keys(step, f->run.id))) {
-        return fail(f->error, HARDY_E_NOMEM, NULL, "no memory for the items of %s", step->name);
-    }
-    r.key = step->key; /* which making the keys has made anew */
+    r.key = step->key;
     r.fence = 1;
     r.expires = 0;
     record_op(&r, -1, &f->values[f->count], &f->ops[f->count]);
@@ -81,6 +77,18 @@ static hardy_status copy(struct forking *f, struct run_step *step, const struct 
     return f->values[f->count++].failed
                ? fail(f->error, HARDY_E_NOMEM, NULL, "no memory for %s", step->key)
                : HARDY_OK;
+}
+
+/* The items of all lists that were entered: the first step that is done anew may be one. */
+static hardy_status make_items(struct forking *f) {
+    for (struct run_step *s = f->run.root; s; s = run_step_after(f->run.root, s)) {
+        const struct run_step *before = s->kind == RUN_EACH ? find_before(f, s) : NULL;
+        if (before && before->record.state == RECORD_STARTED &&
+            !(run_step_make_items(s, before->count) && run_step_make_keys(s, f->run.id))) {
+            return fail(f->error, HARDY_E_NOMEM, NULL, "no memory for the items of %s", s->name);
+        }
+    }
+    return HARDY_OK;
 }
 
 static bool is_skipped(const struct run_step *step) {
@@ -168,6 +176,7 @@ hardy_status run_fork(struct loop *loop, struct store *store, const struct fork_
     for (size_t i = 0; status == HARDY_OK && i < RUN_STEPS_MAX; i++) {
         buf_init(&f.values[i], MAX_VALUE);
     }
+    status = status == HARDY_OK ? make_items(&f) : status;
     status = status == HARDY_OK ? run_find_step(&f.run, options->from, &from, error) : status;
     status = status == HARDY_OK ? take_all(&f, from) : status;
     status = status == HARDY_OK ? write(&f, store) : status;

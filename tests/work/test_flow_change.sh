@@ -72,6 +72,17 @@ like 'are missed' "$err" 'step `alpha` stands before `bad` and is not there in r
 BAD=0 code 'and are told' 0 "$HARDY" workflows fork b1 --from bad --map a=alpha --map b=beta --map each=every
 is 'nothing is done again' "$(tr '\n' ' ' <effects)" 'bad end '
 cp original.yaml base.yaml
+workflow items <<'END'
+name: items
+steps: [{name: e, for_each: [1, 2, 3], run: "echo ${{ item }} >>effects; [ ${{ item }} != 2 ] || exot"}]
+END
+again
+code 'an item fails for a mistake in the file' 1 "$HARDY" run items.yaml --id it
+sed -i 's/exot/exit 0/' items.yaml
+code 'which is mended: the items that are done say something else' 1 "$HARDY" workflows resume it
+code 'forked from that item' 0 "$HARDY" workflows fork it --from 'e[1]' --id it2
+is 'the ones before it are kept' "$(tr '\n' ' ' <effects) $("$HARDY" workflows show it2 --json | shape)" '1 2 2 3  e=done(e[0]=done e[1]=done e[2]=done)'
+code 'from an item that is not there' 1 "$HARDY" workflows fork it --from 'e[7]'
 code 'from a step that is not there' 1 "$HARDY" workflows fork b1 --from bat
 like 'the nearest is named' "$err" 'has no step `bat`; did you mean `bad`'
 code 'under an id that there is' 1 "$HARDY" workflows fork b1 --from bad --id f1
