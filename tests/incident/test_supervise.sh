@@ -63,7 +63,7 @@ watcher=$second
 watch_end 0 'two at once: so does the second'
 is 'two at once: one restart' "$(($(starts) - before))" 1
 is 'two at once: one opened it' "$(grep -h ' opened ' one.log two.log | wc -l)" 1
-like 'the other names who handles it' "$(cat one.log two.log)" "waiting .*(hardy supervise, pid ($first|$second) handles inc-|another hardy handles payment-api)"
+like 'the other names who handles it' "$(cat one.log two.log)" "waiting .*(hardy supervise --once, pid ($first|$second) handles inc-|another hardy handles payment-api)"
 
 # --- shown again
 id=$(latest)
