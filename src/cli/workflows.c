@@ -12,7 +12,7 @@
 #include "cli/say.h"
 #include "cli/timeline.h"
 #include "durable/lease.h"
-#include "durable/signal.h"
+#include "durable/tell.h"
 #include "io/file.h"
 #include "work/fork.h"
 #include <stdio.h>
@@ -367,50 +367,28 @@ static hardy_status resolve(const struct options *o, struct session *s, const st
     return status;
 }
 
-static hardy_status check_asking(const struct run *run, const struct run_step *step,
-                                 const char *path, hardy_error *error) {
-    char boot[37], until[32];
-    if (!run_step_asks_person(step)) {
-        return fail(error, HARDY_E_CLOSED, NULL,
-                    "step %s of %s is %s, it does not wait for approval", path, run->id,
-                    run_step_state_text(step));
-    }
+static struct telling tells(struct session *s, const struct asked *asked, char who[96]) {
+    struct telling how = {.who = resolving_who(who),
+                          .comment = asked->comment,
+                          .deadline = time_add(loop_now(s->loop), store_wait)};
+    char boot[37];
     file_boot_id(boot);
-    if (moment_left(&step->record.until, boot, clock_now(), clock_wall()) <= 0) {
-        moment_text(step->record.until.wall, until);
-        return fail(error, HARDY_E_CLOSED, NULL, "step %s of %s waited for approval until %s", path,
-                    run->id, until);
-    }
-    return HARDY_OK;
+    how.now = moment_after(boot, loop_now(s->loop), loop_wall(s->loop), 0);
+    return how;
 }
 
 static hardy_status approve(const struct options *o, struct session *s, const struct asked *asked,
                             hardy_error *error) {
-    struct run run;
-    struct run_step *step = NULL;
     char who[96];
-    hardy_status status = load(s, o->argv[1], &run, error);
-    if (status != HARDY_OK) {
-        return status;
-    }
-    status = run_find_step(&run, o->argv[2], &step, error);
-    status = status == HARDY_OK ? check_asking(&run, step, o->argv[2], error) : status;
-    if (status == HARDY_OK) {
-        const struct signal say = {.what = asked->refuse ? SIGNAL_REFUSE : SIGNAL_APPROVE,
-                                   .who = (char *)resolving_who(who),
-                                   .comment = (char *)asked->comment,
-                                   .at = loop_wall(s->loop),
-                                   .fence = step->record.fence};
-        status =
-            signal_send(s->store, step->key, &say, time_add(loop_now(s->loop), store_wait), error);
-    }
+    const struct telling how = tells(s, asked, who);
+    const char *id = o->argv[1], *path = o->argv[2];
+    hardy_status status = tell_approval(s->store, id, path, asked->refuse, &how, error);
     if (status == HARDY_OK) {
         say(o, HARDY_LOG_INFO,
             "%s %s; a hardy that drives the run goes on, else hardy workflows "
             "resume %s does",
-            o->argv[2], asked->refuse ? "refused" : "approved", run.id);
+            path, asked->refuse ? "refused" : "approved", id);
     }
-    run_free(&run);
     return status;
 }
 
@@ -464,20 +442,9 @@ static hardy_status cancel(const struct options *o, struct session *s, const str
     if (status != HARDY_OK) {
         return status;
     }
-    if (run.state != RUN_RUNNING && run.state != RUN_IN_DOUBT) {
-        status =
-            fail(error, HARDY_E_CLOSED, NULL, "run %s is %s", run.id, run_state_text(run.state));
-    }
-    char *key = signal_cancel_key(run.id);
-    if (status == HARDY_OK && !run.cancelled) {
-        const struct signal say = {.what = SIGNAL_CANCEL,
-                                   .who = (char *)resolving_who(who),
-                                   .comment = (char *)asked->comment,
-                                   .at = loop_wall(s->loop)};
-        status = signal_send(s->store, key ? key : "", &say,
-                             time_add(loop_now(s->loop), store_wait), error);
-    }
-    free(key);
+    const struct telling told = tells(s, asked, who);
+    enum run_state state;
+    status = tell_cancel(s->store, run.id, &told, &state, error);
     if (status == HARDY_OK) {
         *code = drive(o, s, &run, &how);
     }

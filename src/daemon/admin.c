@@ -215,6 +215,9 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
                       "GET  /api/v1/workflows?n=100&after=ID\n"
                       "GET  /api/v1/workflows/ID\n"
+                      "POST /api/v1/workflows/ID/approve    {step, refuse, comment, by}\n"
+                      "POST /api/v1/workflows/ID/cancel     {comment, by}\n"
+                      "POST /api/v1/workflows/ID/resolve    {step, as, result, by}\n"
                       "GET  /api/v1/actions?n=100&after=ID\n"
                       "GET  /api/v1/actions/ID\n"
                       "POST /api/v1/actions    {\"key\": ..., \"params\": ...}\n"
@@ -341,6 +344,10 @@ static const struct http_route routes[] = {
     {.method = "POST", .path = ACTIONS "*", .body_max = CHANGE_MAX, .handle = actions_change},
     {.method = "GET", .path = "/api/v1/workflows", .handle = workflows_answer_list},
     {.method = "GET", .path = "/api/v1/workflows/*", .handle = workflows_answer_one},
+    {.method = "POST",
+     .path = "/api/v1/workflows/*",
+     .body_max = CHANGE_MAX,
+     .handle = workflows_change},
     {.method = "GET", .path = CHECKPOINTS "*", .handle = checkpoints_answer},
     {.method = "PUT",
      .path = CHECKPOINTS "*",

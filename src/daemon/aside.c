@@ -13,8 +13,11 @@ static void on_work(struct loop_work *work) {
     buf_putc(&a->text, '\n');
 }
 
-static void aside_free(struct aside *a) {
+void aside_free(struct aside *a) {
     store_call_end(&a->call);
+    if (a->has_body) {
+        body_free(&a->body);
+    }
     buf_free(&a->text);
     free(a);
 }
@@ -34,10 +37,11 @@ static void on_made(struct loop_work *work) {
 }
 
 /* NULL: answered. */
-static struct aside *aside_new(struct daemon *d, struct http_request *r,
+static struct aside *aside_new(struct daemon *d, struct http_request *r, bool change,
                                void (*make)(struct aside *a)) {
     struct store *store;
-    if (!admin_may_read(d, r) || !(store = daemon_state_store(d, r))) {
+    bool may = change ? admin_may_write(d, r) : admin_may_read(d, r);
+    if (!may || !(store = daemon_state_store(d, r))) {
         return NULL;
     }
     struct aside *a = calloc(1, sizeof *a);
@@ -57,11 +61,21 @@ static struct aside *aside_new(struct daemon *d, struct http_request *r,
     return a;
 }
 
-static void start(struct aside *a) {
+void aside_start(struct aside *a) {
     if (loop_work(a->call.daemon->loop, &a->work) != HARDY_OK) {
         http_problem(a->call.request, 503, NULL, NULL, NULL, "no memory");
         aside_free(a);
     }
+}
+
+struct aside *aside_change(struct daemon *d, struct http_request *r, const char *path, size_t len,
+                           void (*make)(struct aside *a)) {
+    struct aside *a = aside_new(d, r, true, make);
+    if (a && !daemon_state_path_key(r, path, len, a->key, sizeof a->key)) {
+        aside_free(a);
+        a = NULL;
+    }
+    return a;
 }
 
 /* --- lists ------------------------------------------------------------------------------------ */
@@ -116,12 +130,12 @@ static bool read_range(struct aside *a, const char *const *kinds) {
 
 void aside_answer_list(struct daemon *d, struct http_request *r, const char *const *kinds,
                        void (*make)(struct aside *a)) {
-    struct aside *a = aside_new(d, r, make);
+    struct aside *a = aside_new(d, r, false, make);
     if (!a) {
         return;
     }
     if (read_range(a, kinds)) {
-        start(a);
+        aside_start(a);
     } else {
         aside_free(a);
     }
@@ -130,12 +144,12 @@ void aside_answer_list(struct daemon *d, struct http_request *r, const char *con
 void aside_answer_one(struct daemon *d, struct http_request *r, const char *prefix,
                       void (*make)(struct aside *a)) {
     const char *path = http_request_path(r) + strlen(prefix);
-    struct aside *a = aside_new(d, r, make);
+    struct aside *a = aside_new(d, r, false, make);
     if (!a) {
         return;
     }
     if (daemon_state_path_key(r, path, strlen(path), a->key, sizeof a->key)) {
-        start(a);
+        aside_start(a);
     } else {
         aside_free(a);
     }

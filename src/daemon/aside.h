@@ -3,6 +3,7 @@
 #define DAEMON_ASIDE_H
 /* An answer that takes many rows of the store: made beside the loop, in a thread of its own. */
 #include "base/json.h"
+#include "daemon/body.h"
 #include "daemon/inside.h"
 
 #define ASIDE_LIST_DEFAULT 100
@@ -15,6 +16,9 @@ struct aside {
     char key[STORE_KEY_MAX + 1]; /* what is asked for; of a list, behind which one it begins; "" */
     const char *kind;            /* of rows */
     int64_t limit;               /* of a list */
+    int verb;                    /* of a change: which */
+    bool has_body;
+    struct body body; /* of a change */
 
     /* In the thread: writes the answer, or sets `status` and `error`. Touches nothing of the
      * daemon's but the store. */
@@ -32,6 +36,12 @@ void aside_list(struct aside *a, const char *member,
  * first when nothing is. */
 void aside_answer_list(struct daemon *d, struct http_request *r, const char *const *kinds,
                        void (*make)(struct aside *a));
+/* For a change of the thing that `path`, of this length, names: NULL = answered. Then its body is
+ * read, and it is begun with aside_start() or dropped with aside_free(). */
+struct aside *aside_change(struct daemon *d, struct http_request *r, const char *path, size_t len,
+                           void (*make)(struct aside *a));
+void aside_start(struct aside *a);
+void aside_free(struct aside *a);
 /* Answers GET PREFIX/ID. */
 void aside_answer_one(struct daemon *d, struct http_request *r, const char *prefix,
                       void (*make)(struct aside *a));

@@ -97,6 +97,7 @@ bool daemon_state_path_key(struct http_request *r, const char *text, size_t len,
                            size_t size);
 
 /* --- actions.c, checkpoints.c, workflows.c --- */
+void workflows_change(void *ctx, struct http_request *r);
 void actions_begin(void *ctx, struct http_request *r);
 void actions_change(void *ctx, struct http_request *r);
 void actions_answer_list(void *ctx, struct http_request *r);

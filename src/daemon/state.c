@@ -201,7 +201,8 @@ void daemon_state_refused(struct http_request *r, hardy_status status, const har
         {HARDY_E_RUNNING, 409, "running"}, {HARDY_E_IN_DOUBT, 409, "in-doubt"},
         {HARDY_E_FAILED, 409, "failed"},   {HARDY_E_MISMATCH, 422, "other-parameters"},
         {HARDY_E_FENCED, 409, "fenced"},   {HARDY_E_CLOSED, 409, "ended"},
-        {HARDY_E_EXHAUSTED, 503, "busy"},  {HARDY_E_NOMEM, 503, NULL},
+        {HARDY_E_EXISTS, 409, "answered"}, {HARDY_E_EXHAUSTED, 503, "busy"},
+        {HARDY_E_NOMEM, 503, NULL},
     };
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         if (answers[i].status == status) {

@@ -57,11 +57,11 @@ hardy_status signal_load(struct store *store, const char *key, struct signal *ou
     return status;
 }
 
-static hardy_status said_before(const char *key, const struct signal *before, hardy_error *error) {
+static hardy_status said_before(const struct signal *before, hardy_error *error) {
     char at[40];
     clock_format_wall(before->at, at);
-    return fail(error, HARDY_E_EXISTS, NULL, "%s was %s before, by %s at %s", key,
-                words[before->what], before->who, at);
+    return fail(error, HARDY_E_EXISTS, NULL, "was %s before, by %s at %s", words[before->what],
+                before->who, at);
 }
 
 static hardy_status apply(struct store *store, struct store_op *op, int64_t deadline,
@@ -77,7 +77,7 @@ static hardy_status apply(struct store *store, struct store_op *op, int64_t dead
         op->if_fence = before.fence;
         status = store_apply(store, op, 1, deadline, NULL, error);
     } else if (status == HARDY_OK) {
-        status = said_before(op->key, &before, error);
+        status = said_before(&before, error);
     }
     signal_free(&before);
     return status;

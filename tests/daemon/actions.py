@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 
-from serving import Daemon, clean, env, run, work
+from serving import HARDY, Daemon, clean, env, run, wait_for, work
 from tap import check, finish, skip
 
 F_OFD_SETLK = 37
@@ -256,6 +256,49 @@ same("further on", [x["id"] for x in look("workflows?after=first")[1]["workflows
 same("one of them", look("workflows/second")[1], json.loads(run("workflows", "show", "second", "--json").stdout))
 same("with its steps", [(x["name"], x["state"]) for x in look("workflows/second")[1]["steps"]], [("one", "done"), ("two", "failed")])
 same("none", look("workflows/third")[0], 404)
+
+# --- and what people say to them
+(work / "asks.yaml").write_text('name: asks\nsteps:\n  - {name: ok, approve: {message: ship}}\n  - {name: pay, run: ["sh", "-c", "kill -9 $$"]}\n')
+
+
+def begin(run_id):
+    p = subprocess.Popen([HARDY, "run", "asks.yaml", "--id", run_id], env=env, cwd=work, stderr=subprocess.PIPE, text=True)
+    check(f"{run_id} waits", wait_for(lambda: look("workflows/" + run_id)[1].get("state") == "waiting"))
+    return p
+
+
+def say(run_id, verb, **body):
+    return post(f"workflows/{run_id}/{verb}", body)
+
+
+p = begin("a1")
+same("no step", say("a1", "approve")["http"], 400)
+b = say("a1", "approve", step="pax")
+same("another step", (b["http"], "did you mean `pay`?" in b["detail"]), (404, True))
+problem("one that does not wait", say("a1", "approve", step="pay"), 409, "ended")
+same("no such run", say("a9", "approve", step="ok")["http"], 404)
+same("nothing that can be said", say("a1", "praise", step="ok")["http"], 404)
+same("without the token", d.ask("POST", "workflows/a1/approve", b'{"step":"ok"}', {"content-type": "application/json"})[0], 401)
+b = say("a1", "approve", step="ok", by="ann", comment="fine")
+same("approved", (b["http"], b["said"], b["by"]), (200, "approved", "ann"))
+check("twice: who was first", say("a1", "approve", step="ok")["http"] == 409)
+same("it goes on, and is in doubt", (p.wait(20), look("workflows/a1")[1]["steps"][0]["detail"]), (4, "approved by ann"))
+p.stderr.close()
+same("how it is settled is missing", say("a1", "resolve", step="pay")["http"], 400)
+b = say("a1", "resolve", step="pay", **{"as": "done"}, result={"paid": 1}, by="bob")
+same("settled", (b["http"], b["state"], b["output"]), (200, "done", {"paid": 1}))
+problem("once", say("a1", "resolve", step="pay", **{"as": "done"}), 409, "ended")
+same("it can be resumed", run("workflows", "resume", "a1").returncode, 0)
+p = begin("a2")
+same("refused", say("a2", "approve", step="ok", refuse=True)["said"], "refused")
+same("ends with 5", (p.wait(20), look("workflows/a2")[1]["state"]), (5, "failed"))
+p.stderr.close()
+p = begin("a3")
+b = say("a3", "cancel", comment="not today")
+same("cancelled", (b["http"], b["cancelled"], b["by"]), (200, True, "the admin API"))
+same("ends", (p.wait(20), look("workflows/a3")[1]["detail"]), (1, "cancelled by the admin API: not today"))
+p.stderr.close()
+problem("what is over", say("a3", "cancel"), 409, "ended")
 
 # --- it outlives the daemon, whose end waits for nobody
 d.end(signal.SIGKILL)

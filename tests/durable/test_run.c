@@ -561,8 +561,7 @@ static void the_first_word_counts(void **state) {
     struct signal yes = {.what = SIGNAL_APPROVE, .who = (char *)"bob", .at = wall, .fence = 3};
     assert_int_equal(signal_send(store, "r/0001.ok", &no, HARDY_NEVER, &error), HARDY_OK);
     assert_int_equal(signal_send(store, "r/0001.ok", &yes, HARDY_NEVER, &error), HARDY_E_EXISTS);
-    assert_string_equal(error.message,
-                        "r/0001.ok was refused before, by ann at 2023-11-14T22:13:20.123Z");
+    assert_string_equal(error.message, "was refused before, by ann at 2023-11-14T22:13:20.123Z");
     assert_int_equal(signal_load(store, "r/0001.ok", &said, &error), HARDY_OK);
     assert_int_equal(said.what, SIGNAL_REFUSE);
     assert_string_equal(said.who, "ann");

@@ -24,7 +24,7 @@ is 'with --attach all get the result' "$codes" ' 8 0;'
 is 'the same' "$(sort -u attached.out?)" 'receipt '
 is 'of one effect' "$(effects)" 1
 again
-codes=$(CODE=3 crowd failing --attach)
+codes=$(CODE=3 DELAY=1 crowd failing --attach) # until the last of them has come
 is 'a failure too' "$codes" ' 8 3;'
 is 'of one effect' "$(effects)" 1
 is 'with its output' "$(sort -u failing.out?)" 'refused '

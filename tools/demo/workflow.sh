@@ -35,7 +35,10 @@ wait_for 'waits for approval' log
 id=$(sed -n 's/.* run \(release-[^ ]*\) begins$/\1/p' log)
 say "   ${bold}hardy workflows approve $id agreed${off}"
 "$hardy" workflows approve "$id" agreed 2>/dev/null
-wait_for 'rollout\[1\]/install: started' log
+for _ in {1..1000}; do # until both are at work
+    [ -e release/state/web-1.installing ] && [ -e release/state/web-2.installing ] && break
+    sleep 0.01
+done
 shims=$(cat "/proc/$running/task/$running/children")
 # shellcheck disable=SC2086 # one word a process
 { kill -KILL "$running" $shims && wait "$running"; } 2>/dev/null || true
