@@ -72,10 +72,12 @@ is 'nothing is left behind' "$(left_files)" ''
 
 # --- killed, hardy and the shim: the probe knows
 rm -rf "$CLOUD_DIR"
+is_begun() { compgen -G "$HARDY_STATE-steps/*.begun" >/dev/null; }
 for step in vpc subnet instance database; do
-    CLOUD_DELAY=0.1 "$HARDY" run "$provision" --set name=lost >/dev/null 2>run.err &
+    CLOUD_DELAY=0.3 "$HARDY" run "$provision" --set name=lost >/dev/null 2>run.err &
     hardy=$!
     wait_for grep -q "$step: started" run.err
+    wait_for is_begun # else it is known that the command never ran
     kill_hard $hardy $(shims)
 done
 code 'hardy and its shim killed during each step' 0 "$HARDY" run "$provision" --set name=lost
