@@ -151,8 +151,8 @@ static bool read_body(struct aside *a, enum verb verb, int *way) {
     static const char *const ways[] = {"done", "retry", "fail", NULL};
     static const char *const texts[] = {"step", "comment", "by"};
     struct http_request *r = a->call.request;
-    const char *step = NULL, *text;
-    bool flag;
+    const char *step = NULL, *text = NULL;
+    bool flag = false;
     if (!body_read(r, verb == RESOLVE ? "result" : NULL,
                    verb == APPROVE  ? approve
                    : verb == CANCEL ? cancel
