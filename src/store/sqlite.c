@@ -56,6 +56,7 @@ struct sqlite {
     struct queue queue;
     size_t queued;       /* bytes */
     struct queue flight; /* taken by the thread, not yet told */
+    bool full;           /* the last group found no room */
     bool opened, closing, ended, abandoned;
     hardy_status open_status;
     hardy_error open_error;
@@ -273,7 +274,12 @@ static void tell_health(struct sqlite *s, hardy_status status, const hardy_error
     } else if (status == HARDY_OK) {
         s->full_pause = FULL_PAUSE_MIN;
         store_set_health(&s->base, NULL);
+    } else {
+        return;
     }
+    pthread_mutex_lock(&s->mutex);
+    s->full = status == HARDY_E_NOSPACE;
+    pthread_mutex_unlock(&s->mutex);
 }
 
 static void cycle(struct sqlite *s) {
@@ -410,15 +416,16 @@ static void sqlite_delay(struct store *store, char *out, size_t size) {
     struct sqlite *s = (struct sqlite *)store;
     pthread_mutex_lock(&s->mutex);
     enum phase phase = s->phase;
+    bool full = s->full;
     pthread_mutex_unlock(&s->mutex);
-    if (phase == PHASE_LEASE) {
+    if (full) { /* while it is tried again, too */
+        snprintf(out, size, "no space is left on the file system of the state");
+    } else if (phase == PHASE_LEASE) {
         char holder[128];
         lease_holder(&s->lease, holder, sizeof holder);
         bool free = str_eq(holder, "nobody");
         snprintf(out, size, "the writer lease %s%s", free ? "was just given on" : "is held by ",
                  free ? "" : holder);
-    } else if (phase == PHASE_PAUSED) {
-        snprintf(out, size, "no space is left on the file system of the state");
     } else if (phase == PHASE_OPENING) {
         snprintf(out, size, "the file is still being opened");
     } else {

@@ -783,10 +783,15 @@ static int pausing(void) {
     }
     /* What was acknowledged is read; a caller that does not wait for ever is told why. */
     int told = full_told;
-    if (full_refused || told == 60 || put_bytes(store, "x", 1, HARDY_SECOND) != HARDY_E_DEADLINE ||
-        !strstr(error.message, "no space is left") || full_told == 60 || full_refused ||
-        (told > 0 && get(store, "0") != HARDY_OK)) {
+    if (full_refused || told == 60 || (told > 0 && get(store, "0") != HARDY_OK)) {
         return 3;
+    }
+    /* Why does not depend on whether the disk is being tried again at the moment. */
+    for (int i = 0; i < 100; i++) {
+        if (put_bytes(store, "x", 1, 10 * HARDY_MILLISECOND) != HARDY_E_DEADLINE ||
+            !strstr(error.message, "no space is left") || full_told == 60 || full_refused) {
+            return 9;
+        }
     }
     if (mount("tmpfs", directory, "tmpfs", MS_REMOUNT, "size=16m") != 0) {
         return 4;
