@@ -157,8 +157,12 @@ static hardy_status resolve(const struct options *o, struct session *s, const ch
         status = find(s, key, &r, error);
     }
     if (status == HARDY_OK) {
-        status = record_resolve(s->loop, s->store, s->state.path, r.row_kind, key, how->how,
-                                how->result ? result.data : NULL, resolving_who(who),
+        const struct resolution as = {.row_kind = r.row_kind,
+                                      .key = key,
+                                      .how = how->how,
+                                      .result = how->result ? result.data : NULL,
+                                      .who = resolving_who(who)};
+        status = record_resolve(s->loop, s->store, s->state.path, &as,
                                 time_add(loop_now(s->loop), store_wait), error);
         record_free(&r);
     }

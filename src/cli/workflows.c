@@ -189,10 +189,14 @@ static hardy_status resolve(const struct options *o, struct session *s, const st
         status = resolving_check(&how, &result, error);
     }
     if (status == HARDY_OK) {
-        const char *kind = step->undo.state == RECORD_IN_DOUBT ? "undo" : "step";
-        status = record_resolve(s->loop, s->store, s->state.path, kind, step->key, how.how,
-                                how.result ? result.data : NULL, resolving_who(who),
+        char *name;
+        struct resolution as = resolution_of_step(&run, step, &name);
+        as.how = how.how;
+        as.result = how.result ? result.data : NULL;
+        as.who = resolving_who(who);
+        status = record_resolve(s->loop, s->store, s->state.path, &as,
                                 time_add(loop_now(s->loop), store_wait), error);
+        free(name);
     }
     if (status == HARDY_OK) {
         say(o, HARDY_LOG_INFO, "step %s is settled; hardy workflows resume %s goes on", path, id);

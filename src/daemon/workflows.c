@@ -130,14 +130,14 @@ static hardy_status resolve(struct aside *a, int way, hardy_error *error) {
     status = run_find_step(&run, given(a, "step"), &step, error);
     if (status == HARDY_OK) {
         const char *by = given(a, "by");
-        const struct resolution how = {.row_kind =
-                                           step->undo.state == RECORD_IN_DOUBT ? "undo" : "step",
-                                       .key = step->key,
-                                       .how = meant[way],
-                                       .result = a->body.large,
-                                       .who = by ? by : "the admin API"};
+        char *name;
+        struct resolution how = resolution_of_step(&run, step, &name);
+        how.how = meant[way];
+        how.result = a->body.large;
+        how.who = by ? by : "the admin API";
         status =
             record_resolve_start(d->loop, a->store, d->options.state, &how, on_resolved, a, error);
+        free(name);
     }
     run_free(&run);
     return status;

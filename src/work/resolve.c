@@ -15,7 +15,8 @@
 enum { MAX_ENCODED = 16 << 20 };
 
 /* An owner of its own ran it: it has left no files, only its lease. */
-static hardy_status check_lease(struct loop *loop, const struct record *r, hardy_error *error) {
+static hardy_status check_lease(struct loop *loop, const struct record *r, const char *name,
+                                hardy_error *error) {
     struct moment now = {.monotonic = loop_now(loop), .wall = loop_wall(loop)};
     char text[48];
     int64_t left;
@@ -25,24 +26,24 @@ static hardy_status check_lease(struct loop *loop, const struct record *r, hardy
     }
     format_duration_short(left, text);
     return fail(error, HARDY_E_RUNNING, NULL,
-                "%s is still run by %s; its lease runs for another %s, unless it is renewed",
-                r->key, r->owner ? r->owner : "its owner", text);
+                "%s is still run by %s; its lease runs for another %s, unless it is renewed", name,
+                r->owner ? r->owner : "its owner", text);
 }
 
 /* In doubt, or left behind as started by a process that is gone. */
 static hardy_status check_in_doubt(struct loop *loop, const struct step_place *place,
-                                   const struct record *r, hardy_error *error) {
+                                   const struct record *r, const char *name, hardy_error *error) {
     struct shim_result result = {0};
     enum shim_state world = SHIM_LOST;
     if (r->state == RECORD_IN_DOUBT) {
         return HARDY_OK;
     }
     if (r->state != RECORD_STARTED) {
-        return fail(error, HARDY_E_CLOSED, NULL, "%s is %s, not in doubt", r->key,
+        return fail(error, HARDY_E_CLOSED, NULL, "%s is %s, not in doubt", name,
                     record_state_text(r->state));
     }
     if (moment_is_set(&r->lease)) {
-        return check_lease(loop, r, error);
+        return check_lease(loop, r, name, error);
     }
     if (!place->stem) {
         return HARDY_OK; /* in memory */
@@ -56,13 +57,23 @@ static hardy_status check_in_doubt(struct loop *loop, const struct step_place *p
     }
     shim_result_free(&result);
     if (world == SHIM_RUNNING) {
-        return fail(error, HARDY_E_RUNNING, NULL, "%s is still running", r->key);
+        return fail(error, HARDY_E_RUNNING, NULL, "%s is still running", name);
     }
     if (world == SHIM_ENDED) {
         return fail(error, HARDY_E_CLOSED, NULL,
-                    "%s has ended and left its result; the same command again records it", r->key);
+                    "%s has ended and left its result; the same command again records it", name);
     }
     return HARDY_OK;
+}
+
+struct resolution resolution_of_step(const struct run *run, const struct run_step *step,
+                                     char **name) {
+    char *path = run_step_path(step);
+    *name = path ? str_format("step %s of %s", path, run->id) : NULL;
+    free(path);
+    return (struct resolution){.row_kind = step->undo.state == RECORD_IN_DOUBT ? "undo" : "step",
+                               .key = step->key,
+                               .name = *name};
 }
 
 struct resolving {
@@ -92,6 +103,7 @@ static void resolving_free(struct resolving *v) {
 static hardy_status prepare(struct resolving *v, struct loop *loop, struct store *store,
                             const char *state, const struct resolution *how, hardy_error *error) {
     struct record *r = &v->record;
+    const char *name = how->name ? how->name : how->key;
     *v = (struct resolving){.loop = loop, .lock = -1};
     record_init(r);
     buf_init(&v->value, MAX_ENCODED);
@@ -102,21 +114,24 @@ static hardy_status prepare(struct resolving *v, struct loop *loop, struct store
             status = step_place_lock(&v->place, &v->lock, error);
         }
         if (status == HARDY_E_RUNNING) {
-            fail(error, status, NULL, "another hardy is at work on %s", how->key);
+            fail(error, status, NULL, "another hardy is at work on %s", name);
         }
     }
     if (status == HARDY_OK) {
         status = record_load(store, how->row_kind, how->key, r, error);
+        if (status == HARDY_E_NOT_FOUND && how->name) {
+            fail(error, status, NULL, "%s has not begun, there is nothing to settle", name);
+        }
     }
     if (status == HARDY_OK) {
-        status = check_in_doubt(loop, &v->place, r, error);
+        status = check_in_doubt(loop, &v->place, r, name, error);
     }
     if (status == HARDY_OK) {
         v->before = r->fence++;
         record_settle(r, how->how, how->result, how->who, loop_wall(loop));
         record_op(r, v->before, &v->value, &v->op);
         status = v->value.failed
-                     ? fail(error, HARDY_E_NOMEM, NULL, "no memory for the record of %s", how->key)
+                     ? fail(error, HARDY_E_NOMEM, NULL, "no memory for the record of %s", name)
                      : HARDY_OK;
     }
     return status;
@@ -132,12 +147,9 @@ static void forget(struct resolving *v) {
 }
 
 hardy_status record_resolve(struct loop *loop, struct store *store, const char *state,
-                            const char *row_kind, const char *key, enum resolve_how how,
-                            const char *result, const char *who, int64_t deadline,
-                            hardy_error *error) {
+                            const struct resolution *how, int64_t deadline, hardy_error *error) {
     struct resolving v;
-    const struct resolution resolution = {row_kind, key, how, result, who};
-    hardy_status status = prepare(&v, loop, store, state, &resolution, error);
+    hardy_status status = prepare(&v, loop, store, state, how, error);
     if (status == HARDY_OK) {
         status = store_apply(store, &v.op, 1, deadline, NULL, error);
     }
@@ -169,7 +181,8 @@ hardy_status record_resolve_start(struct loop *loop, struct store *store, const 
                                   hardy_error *error) {
     struct resolving *v = malloc(sizeof *v);
     if (!v) {
-        return fail(error, HARDY_E_NOMEM, NULL, "no memory to resolve %s", how->key);
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory to resolve %s",
+                    how->name ? how->name : how->key);
     }
     hardy_status status = prepare(v, loop, store, state, how, error);
     if (status != HARDY_OK) {

@@ -326,8 +326,9 @@ static void in_doubt_a_person_is_asked_and_heard(void **state) {
         assert_int_equal(town.pager.count, 1);
         char *key = incident_remedy_key(town_incident(&town));
         hardy_error error;
-        if (record_resolve(town.loop, town.inner, town.state, "remedy", key, rows[n].how, NULL,
-                           "somebody", HARDY_NEVER, &error) != HARDY_OK)
+        const struct resolution as = {
+            .row_kind = "remedy", .key = key, .how = rows[n].how, .who = "somebody"};
+        if (record_resolve(town.loop, town.inner, town.state, &as, HARDY_NEVER, &error) != HARDY_OK)
             fail_msg("%s", error.message);
         free(key);
         if (rows[n].how == RESOLVE_DONE)

@@ -524,8 +524,9 @@ static void a_record_is_kept_for_as_long_as_was_said(void **state) {
  */
 
 static hardy_status resolve(const char *key, enum resolve_how how) {
-    return record_resolve(loop, store, state_path, "action", key, how, "by hand", "me", HARDY_NEVER,
-                          NULL);
+    const struct resolution as = {
+        .row_kind = "action", .key = key, .how = how, .result = "by hand", .who = "me"};
+    return record_resolve(loop, store, state_path, &as, HARDY_NEVER, NULL);
 }
 
 static void resolve_while_it_runs(void) {

@@ -78,11 +78,14 @@ code 'in doubt' 4 env KILL=1 "$HARDY" run doubt.yaml --id d3
 code 'resolved as failed' 0 "$HARDY" workflows resolve d3 pay --fail
 code 'it has failed' 1 "$HARDY" run doubt.yaml --id d3
 like 'and who said so' "$err" 'pay: resolved as failed by .* \(uid'
+code 'a step that has not begun' 1 "$HARDY" workflows resolve d3 ship --retry
+like 'has nothing to settle' "$err" 'step ship of d3 has not begun'
 code 'which may be tried again' 0 "$HARDY" workflows resume d3
 code 'a step that is not there' 1 "$HARDY" workflows resolve d3 pai --done
 like 'the nearest is named' "$err" 'run d3 has no step `pai`; did you mean `pay`\?'
 code 'a run that is not there' 1 "$HARDY" workflows resolve nothing pay --done
-code 'a step that has not begun' 1 "$HARDY" workflows resolve d3 ship --retry
+code 'a step that is done' 1 "$HARDY" workflows resolve d3 ship --retry
+like 'is named as in the file' "$err" 'step ship of d3 is .*, not in doubt'
 
 # --- hardy and its shim killed
 again

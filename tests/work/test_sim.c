@@ -408,10 +408,12 @@ static int settle_one(const struct record *r, const struct tally *t, const char 
         wrong("in doubt while the command is alive", path);
     }
     bool done = undo ? t->undone > 0 : t->effects > 0;
-    assert_int_equal(record_resolve(w.loop, w.store, w.state, r->row_kind, r->key,
-                                    done ? RESOLVE_DONE : RESOLVE_RETRY, "{\"id\": \"person\"}",
-                                    "a person", HARDY_NEVER, NULL),
-                     HARDY_OK);
+    const struct resolution as = {.row_kind = r->row_kind,
+                                  .key = r->key,
+                                  .how = done ? RESOLVE_DONE : RESOLVE_RETRY,
+                                  .result = "{\"id\": \"person\"}",
+                                  .who = "a person"};
+    assert_int_equal(record_resolve(w.loop, w.store, w.state, &as, HARDY_NEVER, NULL), HARDY_OK);
     return 1;
 }
 
