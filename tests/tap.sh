@@ -109,6 +109,7 @@ ended() {
 }
 
 # wait_for COMMAND...: until it succeeds, ten seconds at most.
+# A file that a command in the background will write is emptied before: it opens it only later.
 wait_for() {
     local i
     for i in $(seq 500); do

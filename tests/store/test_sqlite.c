@@ -726,15 +726,16 @@ static int full_disk(void) {
 /* --- a full disk, in a process that outlives it -------------------------------------------------
  */
 
-static int64_t full_at;
-static int full_told, full_refused;
+static int64_t refused_at; /* the first */
+static _Atomic int full_told, full_refused;
 static void full_done(void *ctx, hardy_status status, int failed, const hardy_error *e) {
     (void)ctx;
     (void)failed;
     (void)e;
-    full_told++;
-    full_refused += status == HARDY_E_NOSPACE;
-    full_at = clock_now();
+    if (status == HARDY_E_NOSPACE && full_refused++ == 0) {
+        refused_at = clock_now();
+    }
+    full_told++; /* last: whoever waits for it reads the others */
 }
 
 static void submit_large(struct store *store, int from, int count) {
@@ -761,6 +762,11 @@ static bool wait_until(bool (*fn)(struct store *), struct store *store) {
 
 static bool is_full(struct store *store) {
     return store_health(store, &error) == HARDY_E_NOSPACE;
+}
+
+static bool all_told(struct store *store) {
+    (void)store;
+    return full_told == 60;
 }
 
 static bool is_well(struct store *store) {
@@ -824,10 +830,10 @@ static int pausing_ends(void) {
     }
     int64_t begun = clock_now();
     submit_large(store, 0, 60);
-    if (put(store, "last") != HARDY_E_NOSPACE || clock_now() - begun < options.pause_on_full) {
+    if (!wait_until(all_told, store)) {
         return 2;
     }
-    if (full_told != 60 || full_refused == 0) {
+    if (full_refused == 0 || refused_at - begun < options.pause_on_full) {
         return 3;
     }
     store_close(store);

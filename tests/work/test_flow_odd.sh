@@ -52,6 +52,7 @@ steps:
 END
 for signal in INT TERM HUP; do
     again
+    : >err1
     env --default-signal=INT "$HARDY" run int.yaml --id "$signal" >/dev/null 2>err1 &
     hardy=$!
     wait_for grep -q 'fan/line/c: started' err1
@@ -102,6 +103,7 @@ steps:
 END
     export HARDY_STATE=$work/disk/h.db
     again; rm -f there
+    : >err1
     "$HARDY" run disk.yaml --id d1 >/dev/null 2>err1 &
     hardy=$!
     wait_for is_there there

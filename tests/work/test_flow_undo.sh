@@ -134,6 +134,7 @@ steps:
   - {name: d, run: "echo d >>effects"}
 END
 again
+: >err1
 "$HARDY" run long.yaml --id c1 >/dev/null 2>err1 &
 hardy=$!
 wait_for is_there running
@@ -156,6 +157,7 @@ code 'a run that is not there' 1 "$HARDY" workflows cancel zz
 code 'one that is done' 1 "$HARDY" workflows cancel "$(BAD=0 "$HARDY" run undo.yaml 2>&1 >/dev/null | sed -n 's/.*run \(undo-[^ ]*\) begins/\1/p')"
 like 'is told' "$err" 'run undo-.* is done'
 again
+: >err1
 "$HARDY" run long.yaml --id c2 >/dev/null 2>err1 &
 hardy=$!
 wait_for is_there running
@@ -169,6 +171,7 @@ name: waits
 steps: [{name: a, run: "true", compensate: "echo undo-a >>effects"}, {name: ask, approve: {}}]
 END
 again
+: >err1
 "$HARDY" run waits.yaml --id c4 >/dev/null 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
@@ -191,6 +194,7 @@ code 'cancelled again' 0 "$HARDY" workflows cancel c5
 is 'all is undone' "$(tr '\n' ' ' <effects)" 'undo-pay undo-a '
 again
 sed 's/name: waits/name: waits2/; s/compensate: "/compensate: "[ -e mend ]; /' waits.yaml >waits2.yaml
+: >err1
 "$HARDY" run waits2.yaml --id c6 >/dev/null 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
@@ -205,6 +209,7 @@ name: asked
 steps:
   - {name: b, run: "echo b >>begun; exec sleep 98764", probe: "test -e never"}
 END
+: >err1
 "$HARDY" run asked.yaml --id c8 >/dev/null 2>err1 &
 hardy=$!
 wait_for test -s begun

@@ -39,6 +39,7 @@ name: untilkill
 steps: [{name: up, until: ["test", "-e", "ready"], every: 10ms, timeout: 1s}]
 END
 from=$(milliseconds)
+: >err1
 "$HARDY" run untilkill.yaml --id uk >/dev/null 2>err1 &
 hardy=$!
 wait_for grep -q 'waits until it holds' err1
@@ -72,6 +73,7 @@ name: sleeps
 steps: [{name: nap, sleep: 900ms}, {name: end, run: "echo end >>effects; echo end"}]
 END
 from=$(milliseconds)
+: >err1
 "$HARDY" run sleeps.yaml --id s1 >/dev/null 2>err1 &
 hardy=$!
 wait_for grep -q 'sleeps for 900ms' err1
@@ -83,6 +85,7 @@ took=$(($(milliseconds) - from))
 ok 'it sleeps on' test "$took" -ge 900
 ok 'and does not begin anew' test "$took" -lt 1350
 like 'says what is left' "$err" 'nap: sleeps for [0-9.]+ms'
+: >err1
 "$HARDY" run sleeps.yaml --id s2 >/dev/null 2>err1 &
 hardy=$!
 wait_for grep -q 'sleeps for 900ms' err1
@@ -103,6 +106,7 @@ steps:
 END
 sed -i "s/echo '\(.*\)'\"}/printf '%s' \\\\\"\1\\\\\"\"}/" ask.yaml
 again
+: >err1
 "$HARDY" run ask.yaml --set where=prod --id a1 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
@@ -122,6 +126,7 @@ like 'says who was first' "$err" '(was approved before, by .*\(uid|is done, it d
 wait $hardy
 is 'it went on' $? 0
 like 'who, when, and why is its result' "$(cat out1)" '^\{"approved_by":"[^"]*\(uid [0-9]+\)","at":"20[^"]*Z","comment":"looks good"\}$'
+: >err1
 "$HARDY" run ask.yaml --set where=test --id a2 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
@@ -131,6 +136,7 @@ code 'approved while nobody drives' 0 "$HARDY" workflows approve a2 ok
 like 'says who goes on' "$err" 'ok approved; a hardy that drives the run goes on, else hardy workflows resume a2 does'
 code 'and resumed' 0 "$HARDY" workflows resume a2
 is 'it is asked no more' "$(wc -l <effects)" 2
+: >err1
 "$HARDY" run ask.yaml --set where=moon --id a3 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
@@ -140,6 +146,7 @@ is 'refused' $? 5
 like 'who and why' "$(cat err1)" 'ok: refused by .*: not to the moon'
 is 'what came after did not' "$(wc -l <effects)" 2
 code 'its id again' 5 "$HARDY" run ask.yaml --set where=moon --id a3
+: >err1
 "$HARDY" workflows resume a3 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'waits for approval' err1
@@ -152,6 +159,7 @@ steps: [{name: ok, approve: {expires: 1s}}, {name: end, run: "echo end"}]
 END
 code 'nobody approves it in time' 5 "$HARDY" run expires.yaml --id e1
 like 'is said' "$err" 'run e1 failed at ok: nobody approved it in time'
+: >err1
 "$HARDY" run expires.yaml --id e2 >out1 2>err1 &
 "$HARDY" run expires.yaml --id e3 >out1 2>err3 &
 wait_for grep -q 'waits for approval' err1
@@ -172,6 +180,7 @@ steps:
   - {name: both, max_concurrent: 2, for_each: [x, y], approve: {message: "for ${{ item }}"}}
   - {name: end, run: ["echo", "${{ steps.both.output[1].comment }}"]}
 END
+: >err1
 "$HARDY" run two.yaml --id t1 >out1 2>err1 &
 hardy=$!
 wait_for grep -q 'for y' err1

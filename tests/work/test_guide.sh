@@ -15,6 +15,7 @@ sed -i 's/sleep 3/touch running; sleep ${NAP:-0}/' pay.yaml
 code 'pay' 0 "$HARDY" run pay.yaml --set amount=12
 is 'its result' "$out" 'paid 12: receipt-7'
 rm running
+: >err1
 NAP=0.5 "$HARDY" run pay.yaml --set amount=15 --id pay-15 >/dev/null 2>err1 &
 hardy=$!
 wait_for is_there running
@@ -22,6 +23,7 @@ kill_hard $hardy
 rm running
 code 'killed, and the same line' 0 "$HARDY" run pay.yaml --set amount=15
 like 'attaches' "$err" 'charge: is running already: attached to it, not started again'
+: >err1
 NAP=5 "$HARDY" run pay.yaml --set amount=20 --id pay-20 >/dev/null 2>err1 &
 hardy=$!
 wait_for is_there running

@@ -96,6 +96,7 @@ for i in 1 2; do CLOUD_DELAY=0.1 "$HARDY" run "$provision" --set name=two --id t
 wait
 is 'two of one id: one run' "$(things)" 4
 is 'the same result' "$(cat out1)" "$(cat out2)"
+: >err1
 CLOUD_DELAY=0.1 "$HARDY" run "$provision" --set name=taken --id taken >/dev/null 2>err1 &
 first=$!
 wait_for grep -q 'vpc: started' err1
@@ -110,6 +111,7 @@ is 'each thing exists once' "$(ls "$CLOUD_DIR" | grep -c taken)" 4
 
 # --- interrupted
 rm -rf "$CLOUD_DIR"
+: >err1
 CLOUD_DELAY=0.3 "$HARDY" run "$provision" --set name=int --id int >/dev/null 2>err1 &
 first=$!
 wait_for grep -q 'vpc: started' err1
