@@ -96,7 +96,8 @@ steps:
   - {name: a, run: "echo a >>effects; echo a"}
   - name: fan
     parallel:
-      - {name: b, run: "touch there; until [ -e go ]; do sleep 0.01; done; echo b >>effects; echo b"}
+      # So much that it finds no room either in what hardy gives back meanwhile.
+      - {name: b, run: "touch there; until [ -e go ]; do sleep 0.01; done; echo b >>effects; head -c 400000 /dev/zero | tr '\\0' b"}
       - {name: nap, sleep: 100ms}
   - {name: c, run: "echo c >>effects; head -c 200000 /dev/zero | tr '\\0' c"}
   - {name: end, run: "echo end >>effects"}
