@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
-#include "incident/gathering.h"
+#include "degrade/gathering.h"
 #include "incident/journal.h"
 #include "incident/remedy.h"
 #include "notify/notify.h"
@@ -247,8 +247,11 @@ static void gather(struct handler *h) {
                                           .client = h->world.client,
                                           .cwd = h->world.cwd,
                                           .env = h->world.env};
+    const struct gathering_plan plan = {.name = h->service->name,
+                                        .deadline = h->service->gather_deadline,
+                                        .sources = &h->service->sources};
     h->rechecked = false;
-    if (gathering_start(&world, h->service, on_gathered, h, &h->gathering, &h->error) != HARDY_OK)
+    if (gathering_start(&world, &plan, on_gathered, h, &h->gathering, &h->error) != HARDY_OK)
         end(h, &h->error);
 }
 

@@ -13,6 +13,7 @@
  */
 #include "config/config.h"
 #include "degrade/gather.h"
+#include "degrade/source.h"
 #include "durable/record.h"
 #include "health/check.h"
 
@@ -52,19 +53,6 @@ struct incident {
 };
 
 /* --- settings: `incidents:` ------------------------------------------------------------------- */
-struct source_settings {
-    char *name;
-    char *http;    /* JSON, or text; stub_status is understood */
-    char *file;    /* its last `tail` bytes */
-    char *process; /* a pid file: states of the process and its children from /proc */
-    struct schema_command command; /* standard output */
-    uint64_t tail;
-    int64_t timeout;
-    bool critical;
-    double weight;
-    char *fixed;   /* `static:` JSON */
-    int64_t cache; /* TTL of the last good answer; 0 = none */
-};
 struct rule_settings {
     char *name, *when, *cause; /* when: expression over evidence.SOURCE..., incident.service ... */
     double confidence;

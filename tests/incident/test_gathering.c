@@ -3,10 +3,10 @@
  * missing, growing, hostile; processes; commands. Everything under one deadline, and nothing that
  * comes makes the record unreadable. */
 #include "base/str.h"
+#include "degrade/gathering.h"
+#include "degrade/process.h"
 #include "http/client.h"
 #include "http/server.h"
-#include "incident/gathering.h"
-#include "incident/process.h"
 #include "io/file.h"
 #include "support.h"
 #include <signal.h>
@@ -98,10 +98,16 @@ static void forget(void) {
         settings_free(&settings);
 }
 
+static hardy_status start(const struct gathering_world *world, struct gathering **out) {
+    hardy_error error;
+    const struct service_settings *web = service_of(&settings, "web");
+    const struct gathering_plan plan = {web->name, web->gather_deadline, &web->sources};
+    return gathering_start(world, &plan, on_done, NULL, out, &error);
+}
+
 /* Gathers from the sources, given as lines of YAML; how long it took. */
 static int64_t gather(const char *deadline, const char *sources) {
     char yaml[4000];
-    hardy_error error;
     struct gathering *g;
     const struct gathering_world world = {
         .loop = loop, .store = store, .client = client, .cwd = folder};
@@ -113,8 +119,7 @@ static int64_t gather(const char *deadline, const char *sources) {
     settings_read(&settings, yaml);
     over = false;
     int64_t began = loop_now(loop);
-    assert_int_equal(
-        gathering_start(&world, service_of(&settings, "web"), on_done, NULL, &g, &error), HARDY_OK);
+    assert_int_equal(start(&world, &g), HARDY_OK);
     assert_false(over); /* never from inside the call */
     loop_run(loop);
     assert_true(over);
@@ -372,7 +377,6 @@ static void nothing_to_gather_is_an_answer_too(void **state) {
 
 static void one_that_is_cancelled_is_silent(void **state) {
     struct gathering *g;
-    hardy_error error;
     char sources[600];
     const struct gathering_world world = {
         .loop = loop, .store = store, .client = client, .cwd = folder};
@@ -384,8 +388,7 @@ static void one_that_is_cancelled_is_silent(void **state) {
              port);
     (void)gather("1s", sources);
     over = false;
-    assert_int_equal(
-        gathering_start(&world, service_of(&settings, "web"), on_done, NULL, &g, &error), HARDY_OK);
+    assert_int_equal(start(&world, &g), HARDY_OK);
     gathering_cancel(g);
     assert_false(over);
 }

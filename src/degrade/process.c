@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "incident/process.h"
+#include "degrade/process.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"

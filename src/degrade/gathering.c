@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "incident/gathering.h"
+#include "degrade/gathering.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "degrade/process.h"
 #include "http/fetch.h"
-#include "incident/process.h"
 #include "io/file.h"
+#include "store/store.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 
 enum {
     MAX_ANSWER = 1 << 20,   /* of one source */
-    MAX_TOGETHER = 2 << 20, /* of all, as JSON: the incident's record has to hold it */
+    MAX_TOGETHER = 2 << 20, /* of all, as JSON: an incident's record has to hold it */
     MAX_COMPLAINT = 160,
     MAX_WHY = 240
 };
@@ -46,7 +47,7 @@ struct job {
 struct gathering {
     struct gathering_world world;
     struct loop *loop; /* of the world */
-    const struct service_settings *service;
+    struct gathering_plan plan;
     gathering_done done;
     void *ctx;
     struct component *components;
@@ -124,9 +125,9 @@ static void cache_put(void *ctx, const char *key, const char *data) {
 
 static void settle(struct gathering *g, size_t index, char *fresh, const char *why) {
     const struct source_settings *s =
-        &((const struct source_settings *)g->service->sources.items)[index];
+        &((const struct source_settings *)g->plan.sources->items)[index];
     struct component *c = &g->components[index];
-    char *key = str_format("%s/%s", g->service->name, s->name);
+    char *key = str_format("%s/%s", g->plan.name, s->name);
     struct chain chain = {.cache = s->cache > 0 && key ? &g->cache : NULL,
                           .cache_key = key,
                           .ttl = s->cache,
@@ -389,7 +390,7 @@ static void start_job(struct job *j) {
 static void on_deadline(struct loop_timer *timer) {
     struct gathering *g = timer->ctx;
     char why[MAX_WHY], text[48];
-    format_duration_short(g->service->gather_deadline, text);
+    format_duration_short(g->plan.deadline, text);
     snprintf(why, sizeof why, "no answer within %s, the time for all together", text);
     for (size_t i = 0; i < g->count; i++) {
         if (!g->jobs[i])
@@ -405,12 +406,12 @@ static void on_nothing(struct loop_timer *timer) {
     finish_if_all(timer->ctx);
 }
 
-hardy_status gathering_start(const struct gathering_world *world, const struct service_settings *s,
+hardy_status gathering_start(const struct gathering_world *world, const struct gathering_plan *plan,
                              gathering_done done, void *ctx, struct gathering **out,
                              hardy_error *error) {
     struct loop *loop = world->loop;
-    const struct source_settings *sources = s->sources.items;
-    size_t count = s->sources.count;
+    const struct source_settings *sources = plan->sources->items;
+    size_t count = plan->sources->count;
     struct gathering *g = calloc(1, sizeof *g);
     if (g) {
         g->components = calloc(count + 1, sizeof *g->components);
@@ -426,7 +427,7 @@ hardy_status gathering_start(const struct gathering_world *world, const struct s
     }
     g->world = *world;
     g->loop = loop;
-    g->service = s;
+    g->plan = *plan;
     g->done = done;
     g->ctx = ctx;
     g->cache = (struct fallback_cache){g, cache_get, cache_put};
@@ -451,7 +452,7 @@ hardy_status gathering_start(const struct gathering_world *world, const struct s
     for (size_t i = 0; i < count; i++)
         start_job(g->jobs[i]);
     loop_timer_start(loop, &g->deadline,
-                     count ? time_add(loop_now(loop), s->gather_deadline) : loop_now(loop));
+                     count ? time_add(loop_now(loop), plan->deadline) : loop_now(loop));
     *out = g;
     return HARDY_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef INCIDENT_PROCESS_H
-#define INCIDENT_PROCESS_H
+#ifndef DEGRADE_PROCESS_H
+#define DEGRADE_PROCESS_H
 /* What /proc tells of a process and its children. */
 #include "base/buf.h"
 #include <hardy/env.h>
