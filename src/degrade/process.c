@@ -4,50 +4,18 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "io/file.h"
+#include "io/procfs.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_PROC = 64 << 10, MAX_PROCESSES = 256 };
 
-struct process_line {
-    long pid, rss_kib;
-    char name[64], state;
-};
-
-/* A value of /proc/PID/status, such as the one behind "State:". */
-static const char *field(const char *status, const char *name) {
-    const char *at = strstr(status, name);
-    if (!at)
-        return "";
-    at += strlen(name);
-    return at + strspn(at, " \t");
-}
-
-static bool read_process(long pid, struct process_line *out) {
-    char path[64];
-    struct buf text;
-    buf_init(&text, MAX_PROC);
-    snprintf(path, sizeof path, "/proc/%ld/status", pid);
-    bool there = file_read(path, &text, NULL) == HARDY_OK && text.data;
-    if (there) {
-        const char *name = field(text.data, "Name:");
-        char *copy = str_ndup(name, strcspn(name, "\n"));
-        *out = (struct process_line){.pid = pid,
-                                     .state = *field(text.data, "\nState:"),
-                                     .rss_kib = strtol(field(text.data, "\nVmRSS:"), NULL, 10)};
-        str_copy(out->name, sizeof out->name, copy ? copy : "");
-        free(copy);
-    }
-    buf_free(&text);
-    return there;
-}
-
-static size_t read_tree(long pid, struct process_line *lines) {
+static size_t read_tree(long pid, struct procfs_process *lines) {
     char path[64];
     struct buf children;
     size_t count = 0;
-    if (!read_process(pid, &lines[count]))
+    if (!procfs_read(pid, &lines[count]))
         return 0;
     count++;
     buf_init(&children, MAX_PROC);
@@ -56,18 +24,18 @@ static size_t read_tree(long pid, struct process_line *lines) {
         char *at = children.data;
         for (long child = strtol(at, &at, 10); child > 0 && count < MAX_PROCESSES;
              child = strtol(at, &at, 10))
-            count += read_process(child, &lines[count]);
+            count += procfs_read(child, &lines[count]);
     }
     buf_free(&children);
     return count;
 }
 
-static void write_evidence(const char *why, long pid, const struct process_line *lines,
+static void write_evidence(const char *why, long pid, const struct procfs_process *lines,
                            size_t count, struct buf *out) {
     struct json_out j;
     int64_t stopped = 0, zombie = 0;
     for (size_t i = 0; i < count; i++) {
-        stopped += lines[i].state == 'T' || lines[i].state == 't';
+        stopped += procfs_stopped(&lines[i]);
         zombie += lines[i].state == 'Z';
     }
     json_out_init(&j, out, 0);
@@ -106,33 +74,21 @@ static void write_evidence(const char *why, long pid, const struct process_line 
 }
 
 hardy_status process_evidence(const char *pid_file, struct buf *out, hardy_error *error) {
-    struct buf text;
-    buf_init(&text, 64);
+    long pid;
     hardy_error why;
     hardy_error_init(&why, sizeof why);
-    hardy_status status = file_read(pid_file, &text, &why);
+    hardy_status status = procfs_pid_file(pid_file, &pid, &why);
     if (status == HARDY_E_NOT_FOUND) {
         write_evidence("there is no pid file", 0, NULL, 0, out);
-        buf_free(&text);
         return HARDY_OK;
     }
     if (status != HARDY_OK)
-        fail(error, status, pid_file, "%s", why.message);
-    char *end = text.data;
-    long pid = status == HARDY_OK && text.data ? strtol(text.data, &end, 10) : 0;
-    if (status == HARDY_OK && (pid <= 0 || end[strspn(end, " \t\r\n")] != '\0'))
-        status = fail(error, HARDY_E_SYNTAX, pid_file, "holds no process id");
-    if (status == HARDY_OK) {
-        struct process_line *lines = calloc(MAX_PROCESSES, sizeof *lines);
-        if (!lines) {
-            status = fail(error, HARDY_E_NOMEM, pid_file, "no memory to read its processes");
-        } else {
-            size_t count = read_tree(pid, lines);
-            write_evidence(count ? NULL : "the process of the pid file is gone", pid, lines, count,
-                           out);
-        }
-        free(lines);
-    }
-    buf_free(&text);
-    return status;
+        return fail(error, status, why.where, "%s", why.message);
+    struct procfs_process *lines = calloc(MAX_PROCESSES, sizeof *lines);
+    if (!lines)
+        return fail(error, HARDY_E_NOMEM, pid_file, "no memory to read its processes");
+    size_t count = read_tree(pid, lines);
+    write_evidence(count ? NULL : "the process of the pid file is gone", pid, lines, count, out);
+    free(lines);
+    return HARDY_OK;
 }
