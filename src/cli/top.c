@@ -5,6 +5,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/maintenance.h"
 #include "work/retain.h"
 #include "work/settings.h"
 
@@ -12,7 +13,7 @@ struct top {
     char *state;
     int automation;
     int on_state_error;
-    struct schema_list guards, upstreams, checks, notify;
+    struct schema_list guards, upstreams, checks, notify, maintenance;
     struct gateway_settings gateway;
     struct admin_settings admin;
     struct incident_settings incidents;
@@ -20,8 +21,6 @@ struct top {
     struct workflows_settings workflows;
     struct retain_settings retention;
 };
-
-static const char *const automation_words[] = {"observe", "act", NULL};
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 /* Each section: its name, and the rest of its row. */
@@ -41,8 +40,10 @@ static const char *const automation_words[] = {"observe", "act", NULL};
     X("guards", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, guards),                      \
       .section = &guard_section, .help = "what protects calls, by name")                           \
     X("automation", .kind = SCHEMA_ENUM, .offset = offsetof(struct top, automation),               \
-      .def = "observe", .words = automation_words,                                                 \
+      .def = "observe", .words = automation_words + 1,                                             \
       .help = "observe: only propose remedies; act: carry them out")                               \
+    X("maintenance", .kind = SCHEMA_LIST, .offset = offsetof(struct top, maintenance),             \
+      .section = &maintenance_section, .help = "windows in which nothing is repaired")             \
     X("checks", .kind = SCHEMA_LIST, .offset = offsetof(struct top, checks),                       \
       .section = &check_section, .help = "health checks")                                          \
     X("health", .kind = SCHEMA_MAP, .offset = offsetof(struct top, health),                        \

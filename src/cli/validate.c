@@ -14,6 +14,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/maintenance.h"
 #include "work/workflow.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,11 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         tell(v, "error", &error);
     }
     health_settings_free(&health);
+    struct maintenance maintenance;
+    if (maintenance_read(config, &maintenance, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    }
+    maintenance_free(&maintenance);
     if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;

@@ -16,6 +16,7 @@
 #include "degrade/source.h"
 #include "durable/record.h"
 #include "health/check.h"
+#include "supervise/automation.h"
 
 enum incident_state {
     INCIDENT_RECEIVED,
@@ -67,7 +68,6 @@ struct action_settings {
     int64_t per;
     int automation; /* enum automation */
 };
-enum automation { AUTOMATION_INHERIT, AUTOMATION_OBSERVE, AUTOMATION_ACT };
 struct verify_settings {
     uint32_t passes;
     int64_t window;

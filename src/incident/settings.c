@@ -10,7 +10,6 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-static const char *const automation_words[] = {"inherit", "observe", "act", NULL};
 static const char *const in_doubt_words[] = {"ask", "probe", "rerun", "fail", NULL};
 static const char *const severity_words[] = {"critical", "high", "medium", "low", NULL};
 
@@ -231,11 +230,7 @@ const struct rule_settings *incident_rule(const struct service_settings *s, cons
 
 bool incident_may_act(const struct incident_settings *all, const struct service_settings *s,
                       const struct action_settings *a) {
-    if (a->automation != AUTOMATION_INHERIT)
-        return a->automation == AUTOMATION_ACT;
-    if (s->automation != AUTOMATION_INHERIT)
-        return s->automation == AUTOMATION_ACT;
-    return all->automation == AUTOMATION_ACT;
+    return automation_resolve(a->automation, s->automation, all->automation) == AUTOMATION_ACT;
 }
 
 const struct check_settings *incident_check(const struct schema_list *checks, const char *name) {
@@ -340,26 +335,13 @@ static hardy_status check_service(const struct yaml_node *node, const struct ser
     return HARDY_OK;
 }
 
-static hardy_status read_automation(const struct config *config, int *out, hardy_error *error) {
-    const struct yaml_node *node = config_section(config, "automation");
-    *out = AUTOMATION_OBSERVE;
-    if (!node)
-        return HARDY_OK;
-    if (node->kind == YAML_SCALAR && str_eq(node->text, "act"))
-        *out = AUTOMATION_ACT;
-    else if (node->kind != YAML_SCALAR || !str_eq(node->text, "observe"))
-        return yaml_fail(node, error, "automation: `%s` is not one of observe, act",
-                         node->kind == YAML_SCALAR ? node->text : "(not a word)");
-    return HARDY_OK;
-}
-
 hardy_status incident_settings_read(const struct config *config, struct incident_settings *out,
                                     hardy_error *error) {
     const struct yaml_node *node = config_section(config, "incidents");
     hardy_status status = schema_read(&incident_section, node, out, error);
     if (status != HARDY_OK)
         return status;
-    status = read_automation(config, &out->automation, error);
+    status = automation_read(config, &out->automation, error);
     const struct service_settings *list = out->services.items;
     for (size_t i = 0; status == HARDY_OK && i < out->services.count; i++)
         status = check_service(below(node, "services", list[i].name), &list[i], error);
