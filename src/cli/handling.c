@@ -70,16 +70,26 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
                        bool changed) {
     struct handler_session *s = ctx;
     char detail[300];
+    if (state->flap_turned) {
+        snprintf(detail, sizeof detail, "%.0f %% of its last results are changes",
+                 100 * check_flap_share(state));
+        tell(s, state->last_at, c->name, NULL, state->flapping ? "flapping" : "steady", detail);
+    }
     if (!changed &&
         (state->last == CHECK_PASS || (state->last == CHECK_FAIL && state->level == LEVEL_DOWN) ||
-         (state->last == CHECK_UNKNOWN && state->unknowns > 1))) {
+         (state->last == CHECK_UNKNOWN &&
+          (state->graced ? state->counts[CHECK_UNKNOWN] : state->unknowns) > 1))) {
         return; /* known already */
     }
-    if (state->last == CHECK_FAIL) {
+    if (state->last == CHECK_FAIL && changed && state->failures < c->failure_threshold) {
+        snprintf(detail, sizeof detail, "%s (%u of the last %u)", state->message,
+                 c->failures_in_last.count, c->failures_in_last.of);
+    } else if (state->last == CHECK_FAIL) {
         snprintf(detail, sizeof detail, "%s (%u of %u)", state->message, state->failures,
                  c->failure_threshold);
     } else {
-        str_copy(detail, sizeof detail, state->message);
+        snprintf(detail, sizeof detail, "%s%s", state->message,
+                 state->graced ? " (in its grace)" : "");
     }
     tell(s, state->last_at, c->name, NULL,
          state->last == CHECK_UNKNOWN ? "unknown"
@@ -198,6 +208,11 @@ static int read_settings(struct handler_session *s) {
     }
     if (incident_settings_check(config, &s->settings, &s->checks, &s->targets, on_problem, s) > 0) {
         return EXIT_USAGE;
+    }
+    checks_use_state(&s->checks, s->session.state.path);
+    struct check_settings *checks = s->checks.items;
+    for (size_t n = 0; s->how->once && n < s->checks.count; n++) {
+        checks[n].grace = 0; /* it looks once: nothing was started just now */
     }
     if (s->checks.count == 0) {
         return options_wrong(s->o, "nothing to watch: %s has no checks:", file);

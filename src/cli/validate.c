@@ -187,6 +187,24 @@ static void look_at_services(struct validate *v, const struct config *config,
     }
 }
 
+/* A dependency that all replicas share takes them all out at once. */
+static void warn_of_checks(struct validate *v, const struct config *config,
+                           const struct schema_list *checks) {
+    const struct yaml_node *nodes = config_section(config, "checks");
+    const struct check_settings *c = checks->items;
+    struct http_authority address;
+    char where[HTTP_AUTHORITY_SIZE];
+    for (size_t i = 0; i < checks->count; i++) {
+        if (c[i].critical && check_address(&c[i], &address) && !listens_on_loopback(&address)) {
+            http_authority_format(&address, 0, where);
+            warn(v, nodes->items[i],
+                 "check `%s` is critical and asks %s, off this host: when that is down, every "
+                 "replica that asks it is not ready; without critical it only warns",
+                 c[i].name, where);
+        }
+    }
+}
+
 static void look_at_rest(struct validate *v, const struct config *config) {
     struct schema_list checks = {0}, targets = {0};
     struct incident_settings incidents = {0};
@@ -200,6 +218,9 @@ static void look_at_rest(struct validate *v, const struct config *config) {
     if (notify_read(config, &targets, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;
+    }
+    if (good) {
+        warn_of_checks(v, config, &checks);
     }
     struct health_settings health = {0};
     if (health_settings_read(config, &health, &error) != HARDY_OK) {

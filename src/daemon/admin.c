@@ -94,20 +94,20 @@ bool admin_may_write(struct daemon *d, struct http_request *r) {
 /* --- telling ---------------------------------------------------------------------------------- */
 
 static void put_checks(const struct daemon *d, struct json_out *j) {
-    const struct check_settings *checks = d->checks.items;
+    const struct check_settings *c;
+    const struct check_state *state;
     json_out_key(j, "checks");
     json_out_array(j);
-    for (size_t i = 0; d->health && i < d->checks.count; i++) {
-        const struct check_state *state = health_find(d->health, checks[i].name, NULL);
-        json_out_object(j);
-        json_out_member_string(j, "name", checks[i].name);
-        json_out_member_string(j, "level", check_level_text(state->level));
-        json_out_key(j, "critical");
-        json_out_bool(j, checks[i].critical);
-        json_out_member_string(j, "message", state->last_at ? state->message : "has not run yet");
-        json_out_object_end(j);
+    for (size_t i = 0; d->health && (state = health_at(d->health, i, &c)); i++) {
+        check_to_json(j, c, state, loop_now(d->loop), loop_wall(d->loop));
     }
     json_out_array_end(j);
+}
+
+static void put_all_checks(const struct daemon *d, struct json_out *j) {
+    json_out_object(j);
+    put_checks(d, j);
+    json_out_object_end(j);
 }
 
 static bool is_ready(const struct daemon *d) {
@@ -200,6 +200,10 @@ static void answer_upstreams(void *ctx, struct http_request *r) {
     answer_json(ctx, r, put_upstreams);
 }
 
+static void answer_checks(void *ctx, struct http_request *r) {
+    answer_json(ctx, r, put_all_checks);
+}
+
 static void answer_index(void *ctx, struct http_request *r) {
     (void)ctx;
     http_respond_text(r, 200, "text/plain; charset=utf-8",
@@ -212,6 +216,7 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/requests/ID\n"
                       "GET  /api/v1/guards\n"
                       "GET  /api/v1/upstreams\n"
+                      "GET  /api/v1/checks\n"
                       "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
                       "GET  /api/v1/workflows?n=100&after=ID\n"
                       "GET  /api/v1/workflows/ID\n"
@@ -337,6 +342,7 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/api/v1/requests/*", .handle = requests_answer_one},
     {.method = "GET", .path = "/api/v1/guards", .handle = answer_guards},
     {.method = "GET", .path = "/api/v1/upstreams", .handle = answer_upstreams},
+    {.method = "GET", .path = "/api/v1/checks", .handle = answer_checks},
     {.method = "POST", .path = GUARDS "*", .body_max = BODY_MAX, .handle = change_guard},
     {.method = "GET", .path = "/api/v1/actions", .handle = actions_answer_list},
     {.method = "POST", .path = "/api/v1/actions", .body_max = BEGIN_MAX, .handle = actions_begin},

@@ -68,11 +68,16 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
         log_event(s->level == LEVEL_DOWN ? HARDY_LOG_WARNING : HARDY_LOG_INFO, "check", "name",
                   c->name, "level", check_level_text(s->level), "message", s->message, NULL);
     }
+    if (s->flap_turned) {
+        log_event(s->flapping ? HARDY_LOG_WARNING : HARDY_LOG_INFO, "check", "name", c->name,
+                  "flapping", s->flapping ? "yes" : "no", "message", s->message, NULL);
+    }
 }
 
 /* `checks` are taken when it succeeds. */
 static hardy_status start_checks(struct daemon *d, struct schema_list *checks, hardy_error *error) {
     static const struct health_events events = {on_checked};
+    checks_use_state(checks, d->options.state);
     struct health *health = health_start(d->loop, d->client, checks, &events, d, error);
     if (!health) {
         return HARDY_E_NOMEM;

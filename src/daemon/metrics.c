@@ -36,16 +36,59 @@ static void write_process(const struct daemon *d, struct exposition *x) {
                       (double)(d->started_wall / HARDY_MILLISECOND) / 1000, NULL);
 }
 
+/* One family of the checks: a sample each. */
+static void write_checks(const struct daemon *d, struct exposition *x, const char *name,
+                         const char *help,
+                         double (*value)(const struct check_settings *c,
+                                         const struct check_state *s, int64_t now)) {
+    const struct check_settings *c;
+    const struct check_state *s;
+    exposition_family(x, name, "gauge", help);
+    for (size_t i = 0; (s = health_at(d->health, i, &c)); i++) {
+        exposition_sample(x, name, value(c, s, loop_now(d->loop)), "check", c->name, NULL);
+    }
+}
+
+static double is_up(const struct check_settings *c, const struct check_state *s, int64_t now) {
+    (void)c;
+    (void)now;
+    return s->level == LEVEL_UP;
+}
+
+static double is_flapping(const struct check_settings *c, const struct check_state *s,
+                          int64_t now) {
+    (void)c;
+    (void)now;
+    return s->flapping;
+}
+
+static double is_stale(const struct check_settings *c, const struct check_state *s, int64_t now) {
+    return check_stale(s, c, now);
+}
+
+static double duration(const struct check_settings *c, const struct check_state *s, int64_t now) {
+    (void)c;
+    (void)now;
+    return (double)s->took / (double)HARDY_SECOND;
+}
+
 static void write_health(const struct daemon *d, struct exposition *x) {
-    const struct check_settings *checks = d->checks.items;
+    const struct check_settings *c;
+    const struct check_state *s;
     if (!d->health || d->checks.count == 0) {
         return;
     }
-    exposition_family(x, "hardy_check_up", "gauge", "1 while the check is up, else 0");
-    for (size_t i = 0; i < d->checks.count; i++) {
-        const struct check_state *state = health_find(d->health, checks[i].name, NULL);
-        exposition_sample(x, "hardy_check_up", state && state->level == LEVEL_UP, "check",
-                          checks[i].name, NULL);
+    write_checks(d, x, "hardy_check_up", "1 while the check is up, else 0", is_up);
+    write_checks(d, x, "hardy_check_flapping", "1 while the check changes too often to act upon",
+                 is_flapping);
+    write_checks(d, x, "hardy_check_stale", "1 while nothing new is known of the check", is_stale);
+    write_checks(d, x, "hardy_check_duration_seconds", "How long the last run took", duration);
+    exposition_family(x, "hardy_check_results_total", "counter", "Runs of the check, by result");
+    for (size_t i = 0; (s = health_at(d->health, i, &c)); i++) {
+        for (int r = CHECK_PASS; r <= CHECK_UNKNOWN; r++) {
+            exposition_sample(x, "hardy_check_results_total", (double)s->counts[r], "check",
+                              c->name, "result", check_result_text((enum check_result)r), NULL);
+        }
     }
 }
 

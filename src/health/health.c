@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/json.h"
 #include "base/str.h"
 #include "health/check.h"
 #include <stdlib.h>
@@ -30,7 +29,8 @@ static void on_done(void *ctx, enum check_result result, const char *message, in
     struct health *h = w->owner;
     w->probe = NULL;
     loop_timer_start(h->loop, &w->timer, w->next);
-    bool changed = check_state_add(&w->state, w->check, result, message, took, loop_wall(h->loop));
+    bool changed = check_state_add(&w->state, w->check, result, message, took, loop_now(h->loop),
+                                   loop_wall(h->loop));
     if (h->events->result)
         h->events->result(h->ctx, w->check, &w->state, changed);
 }
@@ -66,10 +66,23 @@ struct health *health_start(struct loop *loop, struct http_client *client,
         w->owner = h;
         w->check = &settings[i];
         w->state.since = loop_wall(loop);
+        w->state.watched_since = loop_now(loop);
         loop_timer_init(&w->timer, on_due, w);
         loop_timer_start(loop, &w->timer, loop_now(loop));
     }
     return h;
+}
+
+const struct check_state *health_at(const struct health *h, size_t n,
+                                    const struct check_settings **settings) {
+    if (n >= h->count)
+        return NULL;
+    *settings = h->checks[n].check;
+    return &h->checks[n].state;
+}
+
+struct loop *health_loop(const struct health *h) {
+    return h->loop;
 }
 
 const struct check_state *health_find(const struct health *h, const char *name,
@@ -93,70 +106,10 @@ void health_stop(struct health *h) {
     free(h);
 }
 
-static const char *status_word(const struct watched *w) {
-    if (w->state.level == LEVEL_UP)
-        return w->state.last == CHECK_PASS ? "pass" : "warn";
-    return w->check->critical ? "fail" : "warn";
-}
-
-static void put_check(struct json_out *j, const struct watched *w, int64_t wall) {
-    char text[40];
-    json_out_key(j, w->check->name);
-    json_out_array(j);
-    json_out_object(j);
-    json_out_key(j, "status");
-    json_out_string(j, status_word(w));
-    if (w->state.last_at) {
-        json_out_key(j, "observedValue");
-        json_out_double(j, (double)w->state.took / (double)HARDY_SECOND);
-        json_out_key(j, "observedUnit");
-        json_out_string(j, "s");
-        json_out_key(j, "time");
-        clock_format_wall(w->state.last_at, text);
-        json_out_string(j, text);
-        json_out_key(j, "age");
-        json_out_double(j, (double)(wall - w->state.last_at) / (double)HARDY_SECOND);
-    }
-    json_out_key(j, "output");
-    json_out_string(j, w->state.last_at ? w->state.message : "has not run yet");
-    json_out_object_end(j);
-    json_out_array_end(j);
-}
-
 void health_take_over(struct health *h, const struct health *from) {
     for (size_t i = 0; i < h->count; i++) {
         const struct check_state *known = health_find(from, h->checks[i].check->name, NULL);
-        if (known) {
+        if (known)
             h->checks[i].state = *known;
-        }
     }
-}
-
-void health_report(const struct health *h, const char *objection, bool details, struct buf *out,
-                   bool *ready) {
-    struct json_out j;
-    size_t count = h ? h->count : 0;
-    bool failed = objection != NULL, warned = false;
-    for (size_t i = 0; i < count; i++) {
-        const struct watched *w = &h->checks[i];
-        failed |= str_eq(status_word(w), "fail");
-        warned |= str_eq(status_word(w), "warn");
-    }
-    json_out_init(&j, out, 0);
-    json_out_object(&j);
-    json_out_key(&j, "status");
-    json_out_string(&j, failed ? "fail" : warned ? "warn" : "pass");
-    if (details && objection) {
-        json_out_key(&j, "output");
-        json_out_string(&j, objection);
-    }
-    if (details && count > 0) {
-        json_out_key(&j, "checks");
-        json_out_object(&j);
-        for (size_t i = 0; i < count; i++)
-            put_check(&j, &h->checks[i], loop_wall(h->loop));
-        json_out_object_end(&j);
-    }
-    json_out_object_end(&j);
-    *ready = !failed;
 }

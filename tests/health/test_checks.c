@@ -43,6 +43,30 @@ static void bad_checks_are_refused_with_their_place(void **state) {
     refuses("checks:\n  - {name: a, tcp: \"h:1\", failure_treshold: 2}\n", "t.yaml:2:27",
             "failure_threshold");
     refuses("checks:\n  - {name: a, tcp: \"h:1\", interval: 30}\n", "t.yaml:2:37", "unit");
+    refuses("checks:\n  - {name: a, process: {}}\n", "t.yaml:2:24", "one of pid_file and name");
+    refuses("checks:\n  - {name: a, process: {name: x, pid_file: y}}\n", "t.yaml:2:24",
+            "one of pid_file and name");
+    refuses("checks:\n  - {name: a, number: {below: 1}}\n", "t.yaml:2:23", "no source");
+    refuses("checks:\n  - {name: a, number: {below: 1, file: f, command: [c]}}\n", "t.yaml:2:23",
+            "several sources");
+    refuses("checks:\n  - {name: a, number: {file: f}}\n", "t.yaml:2:23", "no bound");
+    refuses("checks:\n  - {name: a, number: {file: f, below: 1, above: 1}}\n", "t.yaml:2:40",
+            "no number is below 1 and above 1");
+    refuses("checks:\n  - {name: a, number: {http: \"nowhere\", above: 1}}\n", "t.yaml:2:30",
+            "check `a`");
+    refuses("checks:\n  - {name: a, redis: nowhere}\n", "t.yaml:2:22", "is not HOST:PORT");
+    refuses("checks:\n  - {name: a, postgresql: {address: nowhere}}\n", "t.yaml:2:37",
+            "is not HOST:PORT");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", response_below: 1s}\n", "t.yaml:2:43",
+            "not less than its timeout 1s");
+    refuses("checks:\n  - {name: a, disk: /, response_below: 10ms}\n", "t.yaml:2:40",
+            "goes with http, tcp, redis and postgresql");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", failures_in_last: {count: 6, of: 5}}\n",
+            "t.yaml:2:45", "6 failures cannot be among 5 results");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", failures_in_last: {of: 65}}\n", "t.yaml:2:50",
+            "64");
+    refuses("checks:\n  - {name: a, tcp: \"h:1\", flap: {low: 0.5}}\n", "t.yaml:2:33",
+            "low 0.5 is not below its high 0.5");
 }
 
 static void defaults_are_as_documented(void **state) {
@@ -57,6 +81,10 @@ static void defaults_are_as_documented(void **state) {
     assert_int_equal(c->timeout, HARDY_SECOND);
     assert_int_equal(c->failure_threshold, 3);
     assert_int_equal(c->success_threshold, 2);
+    assert_int_equal(c->grace, 30 * HARDY_SECOND);
+    assert_int_equal(c->failures_in_last.count, 5);
+    assert_int_equal(c->failures_in_last.of, 15);
+    assert_true(c->flap.high == 0.5 && c->flap.low == 0.25);
     assert_false(c->critical);
     assert_true(c->disk_free == UINT64_C(1) << 30);
     checks_free(&list);
@@ -100,7 +128,12 @@ static void probe(const struct check_settings *c, enum check_result result, cons
 }
 
 static const struct check_settings base = {
-    .name = "c", .interval = HARDY_SECOND, .timeout = HARDY_SECOND};
+    .name = "c",
+    .interval = HARDY_SECOND,
+    .timeout = HARDY_SECOND,
+    .failures_in_last.off = true,
+    .flap.off = true,
+};
 
 static void commands_pass_fail_or_cannot_tell(void **state) {
     char *good[] = {"/bin/sh", "-c", "echo fine", NULL};
@@ -110,6 +143,7 @@ static void commands_pass_fail_or_cannot_tell(void **state) {
     char *slow[] = {"/bin/sleep", "30", NULL};
     struct check_settings c = base;
     (void)state;
+    c.kind = CHECK_COMMAND;
     c.command.argv = good;
     probe(&c, CHECK_PASS, "fine");
     c.command.argv = bad;
@@ -138,6 +172,7 @@ static void tcp_connects_or_is_refused(void **state) {
     struct listener *l = listener_open(loop, "127.0.0.1", 0, &events, NULL, &error);
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%u", listener_port(l));
+    c.kind = CHECK_TCP;
     c.tcp = address;
     probe(&c, CHECK_PASS, "connected"); /* the kernel accepts for a listener that is not served */
     listener_close(l);
@@ -168,6 +203,7 @@ static void disk_and_memory_are_read(void **state) {
     struct check_settings c = base;
     char here[] = "/", nowhere[] = "/no/such/place";
     (void)state;
+    c.kind = CHECK_DISK;
     c.disk = here;
     c.disk_free = 1;
     probe(&c, CHECK_PASS, "MiB free");
@@ -175,7 +211,7 @@ static void disk_and_memory_are_read(void **state) {
     probe(&c, CHECK_FAIL, "MiB free");
     c.disk = nowhere;
     probe(&c, CHECK_UNKNOWN, "/no/such/place"); /* it cannot tell: not a failure */
-    c.disk = NULL;
+    c.kind = CHECK_MEMORY;
     c.memory_below = 1;
     probe(&c, CHECK_PASS, "in use");
     c.memory_below = 1e-9;
@@ -210,6 +246,7 @@ static void ready_only_when_critical_checks_are_up(void **state) {
     (void)state;
     hardy_error_init(&error, sizeof error);
     for (int critical = 0; critical < 2; critical++) {
+        checks[0].kind = checks[1].kind = CHECK_COMMAND;
         checks[0].name = "a";
         checks[0].command.argv = good;
         checks[0].critical = true;

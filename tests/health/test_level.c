@@ -6,13 +6,13 @@
 /* Feeds letters (p pass, f fail, u unknown); returns the level, and where it changed as letters. */
 static enum check_level run(const char *results, char *changes) {
     static const struct check_settings c = {
-        .name = "c", .failure_threshold = 3, .success_threshold = 2};
+        .name = "c", .failure_threshold = 3, .success_threshold = 2, .failures_in_last.off = true};
     struct check_state s = {0};
     for (size_t i = 0; results[i]; i++) {
         enum check_result r = results[i] == 'p'   ? CHECK_PASS
                               : results[i] == 'f' ? CHECK_FAIL
                                                   : CHECK_UNKNOWN;
-        bool changed = check_state_add(&s, &c, r, "m", 1, (int64_t)i + 1);
+        bool changed = check_state_add(&s, &c, r, "m", 1, (int64_t)i + 1, (int64_t)i + 1);
         changes[i] = changed ? '*' : '.';
         changes[i + 1] = '\0';
     }
@@ -53,12 +53,12 @@ static void the_last_result_is_kept(void **state) {
     static const struct check_settings c = {.failure_threshold = 1, .success_threshold = 1};
     struct check_state s = {0};
     (void)state;
-    assert_true(check_state_add(&s, &c, CHECK_FAIL, "connection refused", 7, 100));
+    assert_true(check_state_add(&s, &c, CHECK_FAIL, "connection refused", 7, 1, 100));
     assert_string_equal(s.message, "connection refused");
     assert_int_equal(s.took, 7);
     assert_int_equal(s.last_at, 100);
     assert_int_equal(s.since, 100);
-    assert_false(check_state_add(&s, &c, CHECK_FAIL, "connection refused", 7, 200));
+    assert_false(check_state_add(&s, &c, CHECK_FAIL, "connection refused", 7, 2, 200));
     assert_int_equal(s.since, 100);
 }
 

@@ -130,8 +130,8 @@ static void probe(struct sim_process *p, void *ctx) {
 
 static const char frame[] =
     "automation: act\n"
-    "checks: [{name: up, command: [ask], interval: 1s, timeout: 500ms, failure_threshold: 2, "
-    "success_threshold: 1}]\n"
+    "checks: [{name: up, command: [ask], interval: 1s, timeout: 500ms, grace: 0s, "
+    "failure_threshold: 2, success_threshold: 1}]\n"
     "notify:\n"
     "  pager: {type: webhook, url: \"http://127.0.0.1:8080/page\", timeout: 2s}\n"
     "incidents:\n"
