@@ -110,10 +110,11 @@ static void on_paged(void *ctx, const char *target, const char *dedup_key) {
     tell(s, loop_wall(s->session.loop), target, dedup_key, "told", detail);
 }
 
-static void on_page_failed(void *ctx, const char *target, const char *why) {
+static void on_page_failed(void *ctx, const char *target, const char *why, bool again) {
     struct handler_session *s = ctx;
-    char detail[400];
-    snprintf(detail, sizeof detail, "%.300s; the page is kept and sent again", why);
+    char detail[500];
+    snprintf(detail, sizeof detail, "%.300s; the page is kept%s", why,
+             again ? " and sent again" : ", and offered once more when hardy starts again");
     tell(s, loop_wall(s->session.loop), target, NULL, "not told", detail);
 }
 

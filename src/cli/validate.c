@@ -215,7 +215,7 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         tell(v, "error", &error);
         good = false;
     }
-    if (notify_read(config, &targets, &error) != HARDY_OK) {
+    if (notify_look(config, &targets, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;
     }

@@ -11,8 +11,8 @@
 #include "daemon/inside.h"
 #include "durable/action.h"
 #include "durable/checkpoint.h"
-#include "gateway/secret.h"
 #include "http/problem.h"
+#include "settings/secret.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "daemon/settings.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "gateway/secret.h"
+#include "settings/secret.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef DURABLE_SEEDED_H
 #define DURABLE_SEEDED_H
-/* Mistakes that the simulation and the kill loops of tests/work have to find, in programs made for
- * nothing else. */
+/* Mistakes that the simulation and the kill loops of tests/work and tests/notify have to find, in
+ * programs made for nothing else. */
 #ifdef HARDY_SEEDED_BUGS
 extern int seeded_bug;
 #define SEEDED_BUG(n) (seeded_bug == (n))
@@ -16,6 +16,11 @@ enum {
     BUG_NO_COLLECT = 4,        /* a result that is not recorded yet is not looked for */
     BUG_BEGINS_AFTER_FAIL = 5, /* steps begin although another one has failed */
     BUG_UNDO_ORDER = 6,        /* what was done first is undone first */
-    BUG_SLEEP_ANEW = 7         /* a sleep begins anew after a kill */
+    BUG_SLEEP_ANEW = 7,        /* a sleep begins anew after a kill */
+    BUG_PAGE_LOST = 8,         /* a page is removed before it is taken */
+    BUG_PAGE_KEPT = 9,         /* a page that was taken is not removed */
+    BUG_PAGE_PASSED = 10,      /* a page that cannot be sent does not keep the later ones */
+    BUG_PAGE_STALE = 11,       /* a trigger is sent though its end waits */
+    BUG_PAGE_LEFT = 12         /* a refused trigger outlives its end */
 };
 #endif

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "gateway/inside.h"
-#include "gateway/secret.h"
+#include "settings/secret.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -179,6 +179,7 @@ static bool add_pages(struct handler *h, const struct incident *i, const char *a
                                   .summary = summary,
                                   .severity = i->severity,
                                   .source = i->service,
+                                  .began = i->created,
                                   .details = i->evidence};
     for (size_t n = 0; n < h->service->escalate.count; n++) {
         const struct notify_target *target =

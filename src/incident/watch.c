@@ -114,7 +114,7 @@ static void page_at_once(struct watched *s, const char *dedup_key, const char *s
         hardy_error_init(&error, sizeof error);
         if (target && outbox_tell(w->outbox, target, &notice, &error) != HARDY_OK &&
             w->events->page_failed)
-            w->events->page_failed(w->ctx, target->name, error.message);
+            w->events->page_failed(w->ctx, target->name, error.message, true);
     }
 }
 
@@ -246,17 +246,17 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static void on_delivered(void *ctx, const char *target, const char *dedup_key) {
+static void on_delivered(void *ctx, const char *target, const char *dedup_key, const char *said) {
     struct watch *w = ctx;
+    (void)said;
     if (w->events->paged)
         w->events->paged(w->ctx, target, dedup_key);
 }
 
 static void on_failed(void *ctx, const char *target, const char *why, int64_t next_try) {
     struct watch *w = ctx;
-    (void)next_try;
     if (w->events->page_failed)
-        w->events->page_failed(w->ctx, target, why);
+        w->events->page_failed(w->ctx, target, why, next_try != HARDY_NEVER);
 }
 
 static void on_idle(void *ctx) {
@@ -373,8 +373,14 @@ static hardy_status start_all(struct watch *w, hardy_error *error) {
         if (status != HARDY_OK)
             return status;
     }
-    hardy_status status = outbox_start(world->loop, world->store, world->client, world->targets,
-                                       &outbox_events, w, &w->outbox, error);
+    const struct outbox_options outbox = {.loop = world->loop,
+                                          .store = world->store,
+                                          .client = world->client,
+                                          .env = world->env,
+                                          .targets = world->targets,
+                                          .events = &outbox_events,
+                                          .ctx = w};
+    hardy_status status = outbox_start(&outbox, &w->outbox, error);
     if (status != HARDY_OK && w->server)
         health_server_stop(w->server, NULL, NULL);
     return status;

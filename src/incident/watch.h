@@ -25,7 +25,7 @@ struct watch_events { /* each may be NULL, but for `ended` */
     void (*told)(void *ctx, const struct incident *i, int64_t wall, const char *what,
                  const char *detail);
     void (*paged)(void *ctx, const char *target, const char *dedup_key);
-    void (*page_failed)(void *ctx, const char *target, const char *why);
+    void (*page_failed)(void *ctx, const char *target, const char *why, bool again);
     /* After an incident in `once`, when what could be paged was paged; after watch_stop(); or when
      * the state has failed. `i` is borrowed; NULL = none was handled. `unsent`: pages wait in the
      * outbox. The watch is freed after it, and nothing of it is under way. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -235,6 +236,25 @@ int file_temporary(const char *dir, hardy_error *error) {
     }
     if (fd < 0) {
         (void)fail_errno(error, errno, dir, "cannot make a temporary file in this directory");
+    }
+    return fd;
+}
+
+int file_memory(const void *data, size_t len, hardy_error *error) {
+    int fd = memfd_create("hardy", MFD_CLOEXEC);
+    size_t done = 0;
+    while (fd >= 0 && done < len) {
+        ssize_t n = pwrite(fd, (const char *)data + done, len - done, (off_t)done);
+        if (n < 0 && errno != EINTR) {
+            int errnum = errno;
+            close(fd);
+            errno = errnum;
+            fd = -1;
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (fd < 0) {
+        (void)fail_errno(error, errno, NULL, "cannot make a file in memory");
     }
     return fd;
 }

@@ -28,6 +28,8 @@ hardy_status file_remove(const char *path, hardy_error *error); /* not there is 
 bool file_on_network(const char *path);
 /* An anonymous temporary file in the directory `dir`, for reading and writing; -1 on failure. */
 int file_temporary(const char *dir, hardy_error *error);
+/* A file that is nowhere, with these bytes, to be read from its beginning; -1 on failure. */
+int file_memory(const void *data, size_t len, hardy_error *error);
 /* The kernel's boot id as 36 characters; "" when there is none. */
 void file_boot_id(char out[37]);
 #endif

@@ -16,29 +16,51 @@ static void take(struct pager *p, struct http_request *r) {
     p->keys[p->count++] = str_dup(key ? key : "");
 }
 
-static void serve(void *ctx, struct http_request *r) {
-    struct pager *p = ctx;
+static void answer(struct pager *p, struct http_request *r, int well, const char *type,
+                   const char *text) {
     size_t n = p->asked++;
-    int status = p->always ? p->always : n < p->answer_count ? p->answers[n] : 200;
+    int status = p->always ? p->always : n < p->answer_count ? p->answers[n] : well;
     if (status == 0) {
         if (p->hanging_count < PAGER_KEPT)
             p->hanging[p->hanging_count++] = r;
         return;
     }
-    if (status == 200)
+    if (status == well)
         take(p, r);
-    http_respond_text(r, status, "text/plain", "");
+    struct http_headers headers;
+    http_headers_init(&headers, HTTP_HEADERS_MAX, HTTP_HEAD_MAX);
+    if (p->retry_after && status == 429 &&
+        http_headers_add(&headers, "Retry-After", p->retry_after) != HARDY_OK)
+        abort();
+    const char *body = status == well ? text : p->words ? p->words : "";
+    http_respond(r, status, &headers, type, body, strlen(body));
+    http_headers_free(&headers);
+}
+
+static void page(void *ctx, struct http_request *r) {
+    answer(ctx, r, 200, "text/plain", "");
+}
+
+static void enqueue(void *ctx, struct http_request *r) {
+    answer(ctx, r, 202, "application/json",
+           "{\"status\":\"success\",\"message\":\"Event processed\",\"dedup_key\":\"k\"}");
+}
+
+static void hook(void *ctx, struct http_request *r) {
+    answer(ctx, r, 200, "text/plain", "ok");
 }
 
 void pager_open(struct pager *p, struct loop *loop) {
     static const struct http_route routes[] = {
-        {.method = "POST", .path = "/page", .body_max = 1 << 20, .handle = serve}};
+        {.method = "POST", .path = "/page", .body_max = 1 << 20, .handle = page},
+        {.method = "POST", .path = "/v2/enqueue", .body_max = 1 << 20, .handle = enqueue},
+        {.method = "POST", .path = "/hook", .body_max = 1 << 20, .handle = hook}};
     struct http_server_options options;
     p->loop = loop;
     http_server_options_init(&options);
     options.port = PAGER_PORT;
     options.routes = routes;
-    options.route_count = 1;
+    options.route_count = sizeof routes / sizeof *routes;
     options.ctx = p;
     sim_outside(loop, true);
     if (http_server_open(loop, &options, &p->server, NULL) != HARDY_OK)

@@ -27,15 +27,17 @@ struct life {
     struct http_client *client;
     struct outbox *outbox;
     size_t delivered, failed, idle;
-    char last_target[64], last_key[64], last_why[200];
+    char last_target[64], last_key[64], last_why[200], last_said[200];
+    int64_t next_try;
     bool gone;
 };
 
-static void on_delivered(void *ctx, const char *target, const char *dedup_key) {
+static void on_delivered(void *ctx, const char *target, const char *dedup_key, const char *said) {
     struct life *l = ctx;
     l->delivered++;
     str_copy(l->last_target, sizeof l->last_target, target);
     str_copy(l->last_key, sizeof l->last_key, dedup_key);
+    str_copy(l->last_said, sizeof l->last_said, said);
 }
 
 static void on_failed(void *ctx, const char *target, const char *why, int64_t next_try) {
@@ -43,6 +45,7 @@ static void on_failed(void *ctx, const char *target, const char *why, int64_t ne
     l->failed++;
     str_copy(l->last_target, sizeof l->last_target, target);
     str_copy(l->last_why, sizeof l->last_why, why);
+    l->next_try = next_try;
     assert_true(next_try > loop_now(loop));
 }
 
@@ -59,8 +62,15 @@ static void begin(struct life *l, struct store *from) {
     memset(l, 0, sizeof *l);
     http_client_options_init(&options);
     l->client = http_client_new(loop, &options, &error);
-    assert_int_equal(outbox_start(loop, from, l->client, &targets, &events, l, &l->outbox, &error),
-                     HARDY_OK);
+    const char *const env[] = {"PATH=/bin", NULL};
+    const struct outbox_options outbox = {.loop = loop,
+                                          .store = from,
+                                          .client = l->client,
+                                          .env = env,
+                                          .targets = &targets,
+                                          .events = &events,
+                                          .ctx = l};
+    assert_int_equal(outbox_start(&outbox, &l->outbox, &error), HARDY_OK);
 }
 
 static void on_gone(void *ctx) {
@@ -118,11 +128,15 @@ static bool count_row(void *ctx, const struct store_row *row) {
     return true;
 }
 
-static size_t kept(void) {
+static size_t kept_as(const char *kind) {
     size_t count = 0;
-    assert_int_equal(store_scan(store, "outbox", "", NULL, SIZE_MAX, count_row, &count, NULL),
+    assert_int_equal(store_scan(store, kind, "", NULL, SIZE_MAX, count_row, &count, NULL),
                      HARDY_OK);
     return count;
+}
+
+static size_t kept(void) {
+    return kept_as("outbox");
 }
 
 static int64_t sim_wall(void *ctx) {
@@ -135,7 +149,11 @@ static int setup(void **state) {
         "notify:\n"
         "  pager: {type: webhook, url: \"http://127.0.0.1:8080/page\", timeout: 2s}\n"
         "  dead: {type: webhook, url: \"http://127.0.0.1:9999/page\", timeout: 2s}\n"
-        "  screen: {type: stderr}\n";
+        "  screen: {type: stderr}\n"
+        "  duty: {type: pagerduty, routing_key: 0123456789abcdef, url: "
+        "\"http://127.0.0.1:8080/v2/enqueue\", timeout: 2s}\n"
+        "  room: {type: slack, url: \"http://127.0.0.1:8080/hook\", timeout: 2s}\n"
+        "  shell: {type: command, run: [call-me, now], timeout: 2s}\n";
     struct sim_options sim;
     struct store_options options = {.path = NULL, .wall = sim_wall};
     hardy_error error;
@@ -188,7 +206,7 @@ static void a_row_holds_what_a_pager_needs(void **state) {
 }
 
 static void much_detail_does_not_keep_a_page_back(void **state) {
-    size_t len = 300 << 10;
+    size_t len = 600 << 10;
     char *details = malloc(len + 3);
     (void)state;
     memset(details, 'x', len + 2);
@@ -235,7 +253,7 @@ static void what_comes_back_in_trouble_is_sent_again_and_taken_once(void **state
     pager.answers[2] = 429;
     pager.answer_count = 3;
     put("pager", "trigger", "inc-1", "s");
-    put("pager", "resolve", "inc-1", "s");
+    put("pager", "resolve", "inc-2", "s");
     begin(&l, store);
     pass(2 * HARDY_MINUTE);
     assert_int_equal(pager.asked, 5);
@@ -301,17 +319,256 @@ static void what_is_refused_for_good_does_not_keep_the_later_ones(void **state) 
         pass(HARDY_SECOND);
         assert_int_equal(pager.count, before + 2);
         assert_string_equal(pager_text(&pager, before, "dedup_key"), "inc-2");
-        assert_int_equal(kept(), 1);
+        assert_int_equal(kept(), 0);
         assert_int_equal(l.failed, 1);
-        assert_false(outbox_idle(l.outbox));
-        /* It is kept, and offered again. */
-        pass(40 * HARDY_SECOND);
+        assert_true(l.next_try == HARDY_NEVER);
+        assert_true(outbox_idle(l.outbox));
+        /* It is kept, and this process does not ask again: the answer would be the same. */
+        pass(HARDY_HOUR);
+        assert_int_equal(pager.count, before + 2);
+        assert_int_equal(kept_as("outbox_refused"), 1);
+        end(&l);
+        /* The next one may have a better configuration. */
+        begin(&l, store);
+        pass(HARDY_SECOND);
         assert_int_equal(pager.count, before + 3);
         assert_string_equal(pager_text(&pager, before + 2, "dedup_key"), "poison");
-        assert_int_equal(kept(), 0);
-        assert_true(outbox_idle(l.outbox));
+        assert_int_equal(kept_as("outbox_refused"), 0);
         end(&l);
     }
+}
+
+/* --- what is over before it could be told ------------------------------------------------------
+ */
+
+static void a_trigger_whose_end_waits_is_not_sent_any_more(void **state) {
+    struct life l;
+    (void)state;
+    put("pager", "trigger", "inc-1", "burns");
+    put("pager", "trigger", "inc-2", "other");
+    put("pager", "acknowledge", "inc-1", "seen");
+    put("pager", "resolve", "inc-1", "well");
+    put("pager", "trigger", "inc-1", "burns anew");
+    begin(&l, store);
+    pass(10 * HARDY_SECOND);
+    assert_int_equal(pager.count, 3);
+    assert_string_equal(pager_text(&pager, 0, "summary"), "other");
+    assert_string_equal(pager_text(&pager, 1, "summary"), "well");
+    assert_true(json_is_true(json_object_get(pager.taken[1], "untold")));
+    assert_string_equal(pager_text(&pager, 2, "summary"), "burns anew");
+    assert_int_equal(kept(), 0);
+    assert_int_equal(l.failed, 0);
+    end(&l);
+}
+
+/* Also when it ends while the pager is being tried. */
+static void it_may_end_between_two_tries(void **state) {
+    struct life l;
+    (void)state;
+    pager_close(&pager);
+    put("pager", "trigger", "inc-1", "burns");
+    begin(&l, store);
+    pass(10 * HARDY_SECOND);
+    put("pager", "resolve", "inc-1", "well");
+    outbox_kick(l.outbox);
+    pager_open(&pager, loop);
+    pass(HARDY_MINUTE);
+    assert_int_equal(pager.count, 1);
+    assert_string_equal(pager_text(&pager, 0, "action"), "resolve");
+    assert_true(json_is_true(json_object_get(pager.taken[0], "untold")));
+    end(&l);
+}
+
+/* It may have been taken: then its end is nothing that was untold. */
+static void an_answer_that_was_lost_may_have_been_a_yes(void **state) {
+    struct life l;
+    (void)state;
+    pager.answers[0] = 0;
+    pager.answer_count = 1;
+    put("pager", "trigger", "inc-1", "burns");
+    begin(&l, store);
+    pass(HARDY_SECOND);
+    put("pager", "resolve", "inc-1", "well");
+    pass(HARDY_MINUTE);
+    assert_int_equal(pager.count, 1);
+    assert_string_equal(pager_text(&pager, 0, "action"), "resolve");
+    assert_null(json_object_get(pager.taken[0], "untold"));
+    end(&l);
+}
+
+/* Or the next process, with a key that is right, would open what nobody closes. */
+static void what_was_refused_goes_with_its_end(void **state) {
+    struct life l;
+    (void)state;
+    pager.answers[0] = 400;
+    pager.answer_count = 1;
+    put("pager", "trigger", "inc-1", "burns");
+    put("pager", "trigger", "inc-2", "burns too");
+    begin(&l, store);
+    pass(HARDY_SECOND);
+    assert_int_equal(kept_as("outbox_refused"), 1);
+    put("pager", "resolve", "inc-1", "well");
+    outbox_kick(l.outbox);
+    pass(HARDY_SECOND);
+    assert_int_equal(pager.count, 2);
+    assert_int_equal(kept_as("outbox_refused"), 0);
+    end(&l);
+    begin(&l, store);
+    pass(HARDY_MINUTE);
+    assert_int_equal(pager.count, 2);
+    end(&l);
+}
+
+/* --- waiting as told ---------------------------------------------------------------------------
+ */
+
+static void retry_after_is_obeyed(void **state) {
+    struct life l;
+    (void)state;
+    pager.answers[0] = 429;
+    pager.answer_count = 1;
+    pager.retry_after = "200";
+    put("pager", "trigger", "inc-1", "s");
+    begin(&l, store);
+    pass(199 * HARDY_SECOND);
+    assert_int_equal(pager.asked, 1);
+    assert_int_equal(l.failed, 1);
+    pass(30 * HARDY_SECOND);
+    assert_int_equal(pager.count, 1);
+    end(&l);
+}
+
+/* A day is more than a page may wait because somebody says so. */
+static void but_not_for_ever(void **state) {
+    struct life l;
+    (void)state;
+    pager.answers[0] = 429;
+    pager.answer_count = 1;
+    pager.retry_after = "86400";
+    put("pager", "trigger", "inc-1", "s");
+    begin(&l, store);
+    pass(14 * HARDY_MINUTE);
+    assert_int_equal(pager.asked, 1);
+    pass(2 * HARDY_MINUTE);
+    assert_int_equal(pager.count, 1);
+    end(&l);
+}
+
+static void a_minute_of_500_delays_and_does_not_lose(void **state) {
+    struct life l;
+    (void)state;
+    pager.always = 500;
+    put("duty", "trigger", "inc-1", "s");
+    begin(&l, store);
+    pass(HARDY_MINUTE);
+    assert_int_equal(pager.count, 0);
+    assert_in_range(pager.asked, 5, 20); /* the breaker spares it */
+    pager.always = 0;
+    pass(35 * HARDY_SECOND);
+    assert_int_equal(pager.count, 1);
+    assert_string_equal(pager_text(&pager, 0, "event_action"), "trigger");
+    assert_string_equal(l.last_said, "answered 202 Accepted: Event processed");
+    end(&l);
+}
+
+static void slack_gets_one_a_second(void **state) {
+    struct life l;
+    char key[16];
+    (void)state;
+    for (int n = 0; n < 10; n++) {
+        snprintf(key, sizeof key, "inc-%d", n);
+        put("room", "trigger", key, "s");
+    }
+    begin(&l, store);
+    pass(4500 * HARDY_MILLISECOND);
+    assert_in_range(pager.count, 4, 5);
+    pass(10 * HARDY_SECOND);
+    assert_int_equal(pager.count, 10);
+    end(&l);
+}
+
+/* What the far side says is shown, and it may say anything. */
+static void the_far_sides_words_are_shown_without_secrets(void **state) {
+    struct life l;
+    (void)state;
+    pager.answers[0] = 400;
+    pager.answer_count = 1;
+    pager.words = "{\"message\":\"bad key 0123456789abcdef\x1b[2J\"}";
+    put("duty", "trigger", "inc-1", "s");
+    begin(&l, store);
+    pass(HARDY_SECOND);
+    assert_non_null(strstr(l.last_why, "answered 400 Bad Request: "));
+    assert_null(strstr(l.last_why, "0123456789abcdef"));
+    assert_non_null(strstr(l.last_why, "bad key ***"));
+    assert_null(strchr(l.last_why, '\x1b'));
+    end(&l);
+}
+
+/* --- a command ---------------------------------------------------------------------------------
+ */
+
+struct calls {
+    size_t count, killed;
+    int codes[4];
+    char key[64], summary[64], argument[16];
+};
+
+static void on_signal(struct sim_process *p, void *ctx, int signum) {
+    struct calls *c = ctx;
+    (void)p;
+    c->killed += signum == 15;
+}
+
+static void call_me(struct sim_process *p, void *ctx) {
+    struct calls *c = ctx;
+    int code = c->codes[c->count++];
+    str_copy(c->key, sizeof c->key, sim_env(p, "HARDY_NOTICE_DEDUP_KEY"));
+    str_copy(c->summary, sizeof c->summary, sim_env(p, "HARDY_NOTICE_SUMMARY"));
+    str_copy(c->argument, sizeof c->argument, sim_argv(p)[1]);
+    if (code < 0) { /* hangs, and TERM does not end it */
+        sim_on_signal(p, on_signal, c);
+        return;
+    }
+    sim_output(p, 1, "called\n", 7);
+    sim_exit_after(p, HARDY_MILLISECOND, code, 0);
+}
+
+static void a_command_takes_it_with_0(void **state) {
+    struct calls calls = {.codes = {1, 127, -1, 0}};
+    struct life l;
+    (void)state;
+    sim_program_add(loop, "call-me", call_me, &calls);
+    put("shell", "trigger", "inc-1", "it burns");
+    begin(&l, store);
+    pass(HARDY_MINUTE);
+    assert_int_equal(calls.count, 4);
+    assert_int_equal(calls.killed, 1);
+    assert_int_equal(l.failed, 3);
+    assert_int_equal(l.delivered, 1);
+    assert_string_equal(calls.key, "inc-1");
+    assert_string_equal(calls.summary, "it burns");
+    assert_string_equal(calls.argument, "now");
+    assert_string_equal(l.last_why, "ended after its timeout");
+    assert_string_equal(l.last_said, "exit code 0: called");
+    assert_int_equal(kept(), 0);
+    end(&l);
+}
+
+static void a_command_that_runs_is_ended_with_the_outbox(void **state) {
+    struct calls calls = {.codes = {-1}};
+    struct life l;
+    (void)state;
+    sim_program_add(loop, "call-me", call_me, &calls);
+    put("shell", "trigger", "inc-1", "it burns");
+    begin(&l, store);
+    pass(HARDY_SECOND);
+    outbox_stop(l.outbox, on_gone, &l);
+    pass(3 * HARDY_SECOND);
+    assert_true(l.gone);
+    assert_int_equal(calls.killed, 1);
+    assert_int_equal(kept(), 1);
+    http_client_free(l.client);
+    pass(HARDY_SECOND);
 }
 
 /* --- kill -9 ---------------------------------------------------------------------------------- */
@@ -466,7 +723,7 @@ static void standard_error_gets_one_clean_line(void **state) {
     (void)state;
     assert_int_equal(pipe(ends), 0);
     put("screen", "trigger", "inc-1", "it \x1b[2J burns\nPAGE [screen] false alarm");
-    put("screen", "resolve", "inc-1", "well");
+    put("screen", "resolve", "inc-2", "well");
     dup2(ends[1], STDERR_FILENO);
     begin(&l, store);
     pass(HARDY_SECOND);
@@ -478,7 +735,7 @@ static void standard_error_gets_one_clean_line(void **state) {
     text[len] = '\0';
     close(ends[0]);
     assert_string_equal(text, "PAGE [screen] it ?[2J burns?PAGE [screen] false alarm (inc-1)\n"
-                              "RESOLVED [screen] well (inc-1)\n");
+                              "RESOLVED [screen] well (inc-2)\n");
     assert_int_equal(kept(), 0);
     end(&l);
 }
@@ -493,6 +750,17 @@ int main(void) {
         TEST(a_pager_that_is_down_for_hours_gets_it_in_the_end),
         TEST(it_is_kept_over_a_restart_and_sent_by_the_next_process),
         TEST(what_is_refused_for_good_does_not_keep_the_later_ones),
+        TEST(a_trigger_whose_end_waits_is_not_sent_any_more),
+        TEST(it_may_end_between_two_tries),
+        TEST(an_answer_that_was_lost_may_have_been_a_yes),
+        TEST(what_was_refused_goes_with_its_end),
+        TEST(retry_after_is_obeyed),
+        TEST(but_not_for_ever),
+        TEST(a_minute_of_500_delays_and_does_not_lose),
+        TEST(slack_gets_one_a_second),
+        TEST(the_far_sides_words_are_shown_without_secrets),
+        TEST(a_command_takes_it_with_0),
+        TEST(a_command_that_runs_is_ended_with_the_outbox),
         TEST(killed_anywhere_it_is_sent_with_the_same_key),
         TEST(a_row_that_cannot_be_removed_is_not_sent_again_by_this_process),
         TEST(a_store_that_cannot_be_read_is_asked_again),

@@ -29,6 +29,15 @@ static void places_have_names_and_defaults(void **state) {
     assert_string_equal(notify_find(&list, "hook")->url, "https://example.org/x");
     assert_null(notify_find(&list, "pager"));
     notify_free(&list);
+    assert_int_equal(read_targets("notify:\n  duty: {type: pagerduty, routing_key: k}\n"
+                                  "  shell: {type: command, run: \"cat\"}\n",
+                                  &list, &error),
+                     HARDY_OK);
+    assert_string_equal(notify_find(&list, "duty")->address.authority.host, "events.pagerduty.com");
+    assert_true(notify_find(&list, "duty")->address.tls);
+    assert_string_equal(notify_find(&list, "duty")->address.target, "/v2/enqueue");
+    assert_true(notify_find(&list, "shell")->run.shell);
+    notify_free(&list);
     assert_int_equal(read_targets("notify:\n", &list, &error), HARDY_OK);
     assert_int_equal(list.count, 0);
     notify_free(&list);
@@ -39,13 +48,35 @@ static void mistakes_are_told_with_their_place(void **state) {
         const char *yaml, *where, *message;
     } rows[] = {
         {"notify: [a]\n", "t.yaml:1:9", "a map of names to places"},
-        {"notify: {a: {}}\n", "t.yaml:1:13", "type is missing; stderr or webhook"},
+        {"notify: {a: {}}\n", "t.yaml:1:13", "type is missing; stderr, webhook, pagerduty"},
         {"notify: {a: {type: email}}\n", "t.yaml:1:20", "email"},
-        {"notify: {a: {type: webhook}}\n", "t.yaml:1:13", "a webhook needs its url"},
+        {"notify: {a: {type: webhook}}\n", "t.yaml:1:13", "a webhook needs its url or url_file"},
         {"notify: {a: {type: webhook, url: \"x\"}}\n", "t.yaml:1:34", "notify `a`"},
-        {"notify: {a: {type: stderr, url: \"http://x/\"}}\n", "t.yaml:1:33", "has no url"},
+        {"notify: {a: {type: stderr, url: \"http://x/\"}}\n", "t.yaml:1:33",
+         "type stderr has no url"},
         {"notify: {a: {type: stderr, timeot: 1s}}\n", "t.yaml:1:28", "did you mean `timeout`?"},
         {"notify: {a: {type: stderr, timeout: 1h}}\n", "t.yaml:1:37", "5m"},
+        {"notify: {a: {type: slack}}\n", "t.yaml:1:13", "a slack needs its url or url_file"},
+        {"notify: {a: {type: slack, url: \"http://x/\", url_file: f}}\n", "t.yaml:1:55",
+         "url or url_file, not both"},
+        {"notify: {a: {type: slack, url: \"http://x/\", routing_key: k}}\n", "t.yaml:1:58",
+         "type slack has no routing_key"},
+        {"notify: {a: {type: pagerduty}}\n", "t.yaml:1:13",
+         "pagerduty needs its routing_key or routing_key_file"},
+        {"notify: {a: {type: pagerduty, routing_key: k, routing_key_file: f}}\n", "t.yaml:1:13",
+         "pagerduty needs its routing_key or routing_key_file"},
+        {"notify: {a: {type: pagerduty, routing_key: k, url: \"ftp://x/\"}}\n", "t.yaml:1:52",
+         "notify `a`"},
+        {"notify: {a: {type: pagerduty, routing_key_file: none}}\n", "t.yaml:1:49", "none: "},
+        {"notify: {a: {type: webhook, url: \"http://x/\", token_file: none}}\n", "t.yaml:1:59",
+         "none: "},
+        {"notify: {a: {type: webhook, url: \"http://x/\", headers: [\"A: b\", c]}}\n",
+         "t.yaml:1:56", "header 2 is not `Name: value`"},
+        {"notify: {a: {type: webhook, url: \"http://x/\", headers: [\"Host: b\"]}}\n",
+         "t.yaml:1:56", "header 1 is not"},
+        {"notify: {a: {type: command}}\n", "t.yaml:1:13", "a command needs run"},
+        {"notify: {a: {type: command, run: [x], client_url: \"http://x/\"}}\n", "t.yaml:1:51",
+         "type command has no client_url"},
         {"notify: {a b: {type: stderr}}\n", "t.yaml:1:10", "is not a name"},
     };
     (void)state;

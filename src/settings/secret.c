@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "gateway/secret.h"
+#include "settings/secret.h"
 #include "base/str.h"
 #include "io/file.h"
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef GATEWAY_SECRET_H
-#define GATEWAY_SECRET_H
+#ifndef SETTINGS_SECRET_H
+#define SETTINGS_SECRET_H
 /* Keys and tokens: read from the files that a configuration names, compared, wiped. */
 #include "config/config.h"
 
