@@ -14,6 +14,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
 #include "work/workflow.h"
 #include <stdio.h>
@@ -232,6 +233,13 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         tell(v, "error", &error);
     }
     maintenance_free(&maintenance);
+    struct schema_list fail_over;
+    if (fail_over_read(config, &fail_over, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    } else if (good) {
+        (void)fail_over_check(config, &fail_over, &checks, &targets, on_wrong_name, v);
+    }
+    fail_over_free(&fail_over);
     if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;

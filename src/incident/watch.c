@@ -418,6 +418,11 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
     return HARDY_OK;
 }
 
+void watch_pages(struct watch *w) {
+    if (!w->closing)
+        outbox_kick(w->outbox);
+}
+
 void watch_stop(struct watch *w) {
     end_within(w, 0);
 }
