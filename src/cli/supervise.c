@@ -41,8 +41,8 @@ const struct command command_supervise = {
         "Under fail_over: a primary and its backups are all checked, and connections, a file and "
         "a command follow whichever is active.\n\n"
         "With automation: observe (the default) nothing is touched: it tells what it would "
-        "have done. With health: {listen: HOST:PORT} it serves /health/live and "
-        "/health/ready.\n\n"
+        "have done. With health: {listen: HOST:PORT} it serves /health/live, /health/ready and "
+        "/metrics.\n\n"
         "Exit codes with --once: 0 resolved, 3 a person was told, 4 in doubt.",
     .examples =
         "hardy supervise -c examples/incident.yaml --once    # needs the service; see make run",
