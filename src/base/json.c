@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
+#include "base/clock.h"
 #include "base/number.h"
 #include "base/str.h"
 #include <inttypes.h>
@@ -158,6 +159,14 @@ void json_out_raw(struct json_out *j, const char *json) {
 void json_out_member_string(struct json_out *j, const char *key, const char *s) {
     json_out_key(j, key);
     json_out_string(j, s);
+}
+
+void json_out_member_wall(struct json_out *j, const char *key, int64_t wall) {
+    char text[32];
+    if (wall != 0) {
+        clock_format_wall(wall, text);
+    }
+    json_out_member_string(j, key, wall != 0 ? text : NULL);
 }
 
 void json_out_member_count(struct json_out *j, const char *key, uint64_t value) {

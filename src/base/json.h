@@ -30,6 +30,8 @@ void json_out_null(struct json_out *j);
 void json_out_raw(struct json_out *j, const char *json); /* an already serialised value */
 /* A member of an object: its key and its value. */
 void json_out_member_string(struct json_out *j, const char *key, const char *s);
+/* A wall time as RFC 3339; null for 0. */
+void json_out_member_wall(struct json_out *j, const char *key, int64_t wall);
 void json_out_member_count(struct json_out *j, const char *key, uint64_t value);
 void json_out_member_raw(struct json_out *j, const char *key, const char *json);
 

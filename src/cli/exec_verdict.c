@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the end of a guarded command means: the exit code, what the person hears, the report. */
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
@@ -207,13 +206,6 @@ int exec_verdict(const struct exec_plan *plan, const struct exec_result *r) {
 
 /* --- the report --------------------------------------------------------------------------- */
 
-static void put_wall(struct json_out *j, const char *key, int64_t wall) {
-    char text[32];
-    clock_format_wall(wall, text);
-    json_out_key(j, key);
-    json_out_string(j, text);
-}
-
 static void put_span(struct json_out *j, const char *key, int64_t span) {
     json_out_key(j, key);
     if (span < 0 || span == HARDY_NEVER) {
@@ -266,14 +258,14 @@ static void put_report(struct json_out *j, const struct exec_plan *plan,
     json_out_object(j);
     put_end(j, r->count > 0 ? &r->attempts[r->count - 1] : NULL);
     json_out_object_end(j);
-    put_wall(j, "started", r->started);
+    json_out_member_wall(j, "started", r->started);
     put_span(j, "seconds", r->ended - r->started);
     json_out_key(j, "attempts");
     json_out_array(j);
     for (size_t i = 0; i < r->count; i++) {
         const struct exec_attempt *a = &r->attempts[i];
         json_out_object(j);
-        put_wall(j, "started", a->started);
+        json_out_member_wall(j, "started", a->started);
         put_span(j, "seconds", a->ended - a->started);
         put_end(j, a);
         json_out_key(j, "timed_out");

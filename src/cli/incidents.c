@@ -11,7 +11,7 @@
 #include "cli/say.h"
 #include "cli/session.h"
 #include "cli/timeline.h"
-#include "incident/incident.h"
+#include "incident/show.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,23 +27,6 @@ static const struct option_row rows[] = {
     {OPT_SUMMARY, "summary", 0, "TEXT", "handle: what is wrong, in a sentence"},
     {0},
 };
-
-static void json_incident(struct json_out *j, const struct incident *i) {
-    json_out_member_string(j, "id", i->id);
-    json_out_member_string(j, "service", i->service);
-    json_out_member_string(j, "severity", i->severity);
-    json_out_member_string(j, "state", incident_state_text(i->state));
-    json_out_member_string(j, "summary", i->summary);
-    json_moment(j, "created", i->created);
-    json_moment(j, "ended", i->ended);
-    json_out_key(j, "attempts");
-    json_out_int(j, i->round);
-    json_out_member_string(j, "cause", i->cause);
-    json_out_member_string(j, "rule", i->rule);
-    json_out_key(j, "confidence");
-    json_out_double(j, i->confidence);
-    json_out_member_string(j, "outcome", i->outcome);
-}
 
 /* --- list --------------------------------------------------------------------------------------
  */
@@ -64,9 +47,7 @@ static bool list_one(void *ctx, const struct store_row *row) {
         return false;
     }
     if (l->json) {
-        json_out_object(l->json);
-        json_incident(l->json, &i);
-        json_out_object_end(l->json);
+        incident_to_json(&i, l->json);
     } else {
         moment_text(i.created, created);
         if (l->count == 0) {
@@ -142,116 +123,87 @@ static void print_evidence(const struct incident *i, int64_t gathered) {
     json_decref(evidence);
 }
 
-struct telling {
-    struct json_out *json;
-    int64_t gathered; /* wall of the latest evidence */
-    bool remedies;
-};
-
-static bool tell_event(void *ctx, const struct store_row *row) {
-    struct telling *t = ctx;
-    json_t *o = json_loadb(row->value, row->len, 0, NULL);
-    const char *what = json_string_value(json_object_get(o, "what"));
-    if (str_eq(what, "gathered")) {
-        t->gathered = row->changed;
+static bool print_event(void *ctx, const struct store_row *row) {
+    struct incident_event e;
+    (void)ctx;
+    if (incident_event_decode(row, &e)) {
+        printf("  %.12s  %-12s  %s\n", strlen(e.at) > 23 ? e.at + 11 : "?", e.what, e.detail);
+        incident_event_free(&e);
     }
-    if (t->json) {
-        json_out_raw(t->json, row->value);
-    } else {
-        const char *at = json_string_value(json_object_get(o, "at"));
-        const char *detail = json_string_value(json_object_get(o, "detail"));
-        printf("  %.12s  %-12s  %s\n", at && strlen(at) > 23 ? at + 11 : "?", what ? what : "?",
-               detail ? detail : "");
-    }
-    json_decref(o);
     return true;
 }
 
-static bool tell_remedy(void *ctx, const struct store_row *row) {
-    struct telling *t = ctx;
+static bool print_remedy(void *ctx, const struct store_row *row) {
+    bool *any = ctx;
     struct record r;
-    if (record_decode(row, &r, NULL) != HARDY_OK) {
-        return true;
-    }
-    if (t->json) {
-        record_to_json(&r, t->json);
-    } else {
-        if (!t->remedies) {
-            printf("  remedies\n");
-        }
+    if (record_decode(row, &r, NULL) == HARDY_OK) {
+        printf("%s", *any ? "" : "  remedies\n");
         print_record(&r, 4);
+        record_free(&r);
+        *any = true;
     }
-    t->remedies = true;
-    record_free(&r);
     return true;
+}
+
+static hardy_status print_one(struct session *s, const struct incident *i, hardy_error *error) {
+    char created[32], ended[32], span[48], *prefix = str_format("%s/", i->id);
+    bool any = false;
+    moment_text(i->created, created);
+    moment_text(i->ended, ended);
+    format_duration_short((i->ended ? i->ended : clock_wall()) - i->created, span);
+    printf("%s  %s  %s\n", i->id, incident_state_text(i->state), i->severity);
+    printf("  %s\n", i->summary);
+    printf("  created %s, ended %s (%s), attempts %u\n", created, ended, span, i->round);
+    if (i->cause) {
+        printf("  cause: %s (rule %s, confidence %.2f)\n", i->cause, i->rule, i->confidence);
+    }
+    printf("  outcome: %s\n", i->outcome ? i->outcome : "-");
+    printf("  what happened\n");
+    hardy_status status =
+        prefix ? store_scan(s->store, "event", prefix, NULL, SIZE_MAX, print_event, NULL, error)
+               : fail(error, HARDY_E_NOMEM, NULL, "no memory for incident %s", i->id);
+    if (status == HARDY_OK) {
+        status = store_scan(s->store, "remedy", prefix, NULL, SIZE_MAX, print_remedy, &any, error);
+    }
+    free(prefix);
+    if (status == HARDY_OK) {
+        print_evidence(i, i->gathered);
+    }
+    if (status == HARDY_OK && i->state == INCIDENT_IN_DOUBT) {
+        char *key = incident_remedy_key(i);
+        printf("  in doubt: find out whether %s took effect, then type one of\n", i->action);
+        resolving_lines(stdout, s->state.path, "    ", "actions", key ? key : "", NULL);
+        free(key);
+    }
+    return status;
+}
+
+static hardy_status print_one_json(struct session *s, const struct incident *i,
+                                   hardy_error *error) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, MAX_TEXT);
+    json_out_init(&j, &text, 2);
+    hardy_status status = incident_show(s->store, i, &j, error);
+    if (status == HARDY_OK) {
+        printf("%s\n", text.data);
+    }
+    buf_free(&text);
+    return status;
 }
 
 static hardy_status show(const struct options *o, struct session *s, const char *id,
                          hardy_error *error) {
     struct incident i;
-    struct buf text;
-    struct json_out j;
     hardy_status status = incident_load(s->store, id, &i, error);
     if (status == HARDY_E_NOT_FOUND) {
         return fail(error, status, s->state.path,
                     "there is no incident `%s`; see hardy incidents list", id);
     }
-    if (status != HARDY_OK) {
-        return status;
-    }
-    char *prefix = str_format("%s/", id);
-    struct telling t = {.json = o->globals.json ? &j : NULL};
-    buf_init(&text, MAX_TEXT);
-    json_out_init(&j, &text, 2);
-    json_out_object(&j);
-    json_incident(&j, &i);
-    if (!t.json) {
-        char created[32], ended[32], span[48];
-        moment_text(i.created, created);
-        moment_text(i.ended, ended);
-        format_duration_short((i.ended ? i.ended : clock_wall()) - i.created, span);
-        printf("%s  %s  %s\n", i.id, incident_state_text(i.state), i.severity);
-        printf("  %s\n", i.summary);
-        printf("  created %s, ended %s (%s), attempts %u\n", created, ended, span, i.round);
-        if (i.cause) {
-            printf("  cause: %s (rule %s, confidence %.2f)\n", i.cause, i.rule, i.confidence);
-        }
-        printf("  outcome: %s\n", i.outcome ? i.outcome : "-");
-        printf("  what happened\n");
-    }
-    json_out_key(&j, "timeline");
-    json_out_array(&j);
-    status = prefix ? store_scan(s->store, "event", prefix, NULL, SIZE_MAX, tell_event, &t, error)
-                    : HARDY_E_NOMEM;
-    json_out_array_end(&j);
-    json_out_key(&j, "remedies");
-    json_out_array(&j);
     if (status == HARDY_OK) {
-        status = store_scan(s->store, "remedy", prefix, NULL, SIZE_MAX, tell_remedy, &t, error);
+        status = o->globals.json ? print_one_json(s, &i, error) : print_one(s, &i, error);
+        incident_free(&i);
     }
-    json_out_array_end(&j);
-    json_moment(&j, "evidence_at", t.gathered);
-    json_out_key(&j, "evidence");
-    if (i.evidence) {
-        json_out_raw(&j, i.evidence);
-    } else {
-        json_out_null(&j);
-    }
-    json_out_object_end(&j);
-    if (status == HARDY_OK && t.json) {
-        printf("%s\n", text.data);
-    } else if (status == HARDY_OK) {
-        print_evidence(&i, t.gathered);
-    }
-    if (status == HARDY_OK && i.state == INCIDENT_IN_DOUBT && !t.json) {
-        char *key = incident_remedy_key(&i);
-        printf("  in doubt: find out whether %s took effect, then type one of\n", i.action);
-        resolving_lines(stdout, s->state.path, "    ", "actions", key ? key : "", NULL);
-        free(key);
-    }
-    buf_free(&text);
-    free(prefix);
-    incident_free(&i);
     return status;
 }
 

@@ -26,17 +26,6 @@ void clock_text(int64_t wall, char out[16]) {
     snprintf(out, 16, "%.12s", text + 11);
 }
 
-void json_moment(struct json_out *j, const char *key, int64_t wall) {
-    char text[40];
-    json_out_key(j, key);
-    if (wall == 0) {
-        json_out_null(j);
-    } else {
-        clock_format_wall(wall, text);
-        json_out_string(j, text);
-    }
-}
-
 void print_record(const struct record *r, int indent) {
     char started[16], span[48] = "";
     clock_text(r->started, started);

@@ -344,17 +344,6 @@ void record_op(const struct record *r, int64_t before, struct buf *value, struct
                             .expires = r->expires};
 }
 
-static void put_wall(struct json_out *j, const char *key, int64_t wall) {
-    char text[40];
-    json_out_key(j, key);
-    if (wall == 0) {
-        json_out_null(j);
-        return;
-    }
-    clock_format_wall(wall, text);
-    json_out_string(j, text);
-}
-
 /* The output as its reader wants it: JSON when it is an object or array, else text. What an owner
  * gave as its result is JSON whatever it is. */
 static void put_output(struct json_out *j, const struct record *r) {
@@ -382,8 +371,8 @@ void record_members_to_json(const struct record *r, const char *state, struct js
     json_out_member_string(j, "key", r->key);
     json_out_member_string(j, "state", state);
     json_out_member_count(j, "attempts", r->attempt);
-    put_wall(j, "started", r->started);
-    put_wall(j, "ended", r->ended);
+    json_out_member_wall(j, "started", r->started);
+    json_out_member_wall(j, "ended", r->ended);
     json_out_key(j, "code");
     if (r->ended)
         json_out_int(j, r->code);
@@ -394,7 +383,7 @@ void record_members_to_json(const struct record *r, const char *state, struct js
         json_out_int(j, r->signal);
     }
     if (r->state == RECORD_WAITING && r->until.wall != HARDY_NEVER)
-        put_wall(j, "until", r->until.wall);
+        json_out_member_wall(j, "until", r->until.wall);
     if (r->detail) {
         json_out_key(j, "detail");
         json_out_string(j, r->detail);
@@ -417,7 +406,7 @@ void record_members_to_json(const struct record *r, const char *state, struct js
         json_out_int(j, r->ended_by ? r->ended_by : r->fence); /* as its owner knows it */
     }
     if (moment_is_set(&r->lease)) {
-        put_wall(j, "lease_expires", r->lease.wall);
+        json_out_member_wall(j, "lease_expires", r->lease.wall);
     }
     put_output(j, r);
 }

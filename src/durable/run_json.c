@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A run as `--json` and the API show it. */
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "durable/run.h"
-
-static void put_wall(struct json_out *j, const char *key, int64_t wall) {
-    char text[40];
-    if (wall == 0) {
-        json_out_member_string(j, key, NULL);
-        return;
-    }
-    clock_format_wall(wall, text);
-    json_out_member_string(j, key, text);
-}
 
 static void put_pending(const struct run_step *step, struct json_out *j) {
     json_out_member_string(j, "name", step->name);
@@ -53,8 +42,8 @@ void run_to_json(const struct run *run, struct json_out *j) {
     json_out_member_string(j, "name", run->name);
     json_out_member_string(j, "state", run_state_text(run_shown_state(run)));
     json_out_member_string(j, "file", run->file);
-    put_wall(j, "created", run->created);
-    put_wall(j, "ended", run->ended);
+    json_out_member_wall(j, "created", run->created);
+    json_out_member_wall(j, "ended", run->ended);
     json_out_member_string(j, "detail", run->detail);
     if (run->forked_from) {
         json_out_member_string(j, "forked_from", run->forked_from);
