@@ -15,7 +15,9 @@ extern const struct command command_guards;
 extern const struct command command_http_step;
 extern const struct command command_incidents;
 extern const struct command command_notify;
+extern const struct command command_pause;
 extern const struct command command_requests;
+extern const struct command command_resume;
 extern const struct command command_run;
 extern const struct command command_selftest;
 extern const struct command command_selftest_part;
@@ -28,19 +30,13 @@ extern const struct command command_workflows;
 extern const struct command command_wrap;
 
 const struct command *const commands[] = {
-    &command_serve,         &command_env,
-    &command_wrap,          &command_status,
-    &command_requests,      &command_guards,
-    &command_exec,          &command_actions,
-    &command_run,           &command_workflows,
-    &command_checks,        &command_supervise,
-    &command_incidents,     &command_notify,
-    &command_chaos,         &command_validate,
-    &command_doctor,        &command_state,
-    &command_selftest,      &command_help,
-    &command_manual,        &command_http_step,
-    &command_ensure_step,   &command_file_step,
-    &command_selftest_part, NULL,
+    &command_serve,       &command_env,       &command_wrap,          &command_status,
+    &command_requests,    &command_guards,    &command_exec,          &command_actions,
+    &command_run,         &command_workflows, &command_checks,        &command_supervise,
+    &command_incidents,   &command_pause,     &command_resume,        &command_notify,
+    &command_chaos,       &command_validate,  &command_doctor,        &command_state,
+    &command_selftest,    &command_help,      &command_manual,        &command_http_step,
+    &command_ensure_step, &command_file_step, &command_selftest_part, NULL,
 };
 
 const struct command *command_find(const char *name) {

@@ -6,16 +6,15 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/guards.h"
+#include "cli/hands_off.h"
+#include "cli/history.h"
+#include "cli/needs.h"
 #include "cli/remote.h"
 #include "cli/requests.h"
 #include "cli/say.h"
 #include "cli/serving.h"
 #include "cli/session.h"
-#include "durable/lease.h"
-#include "durable/run.h"
 #include "gateway/record.h"
-#include "incident/incident.h"
-#include "io/file.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,8 @@
 enum { OPT_SINCE = 1, OPT_ADMIN };
 
 static const struct option_row rows[] = {
-    {OPT_SINCE, "since", 0, "DURATION", "count only requests that came since then, such as 12h"},
+    {OPT_SINCE, "since", 0, "DURATION",
+     "what happened since then, such as 12h, and what hardy did or would have done"},
     {OPT_ADMIN, "admin", 0, "HOST:PORT",
      "the daemon's admin address; the configuration's "
      "without it"},
@@ -41,118 +41,20 @@ static const struct option_row rows[] = {
 struct screen {
     struct options *o;
     const char *admin;
-    char since[40]; /* as the records tell their time; "" = from the daemon's start */
+    int64_t since_wall; /* 0 = from the daemon's start */
+    char since[40];     /* the same as the records tell their time; "" */
     hardy_error error;
     json_t *status, *upstreams, *guards, *requests; /* NULL: no daemon answers */
     struct guard_list *shared;                      /* without one */
-    json_t *needs;                                  /* objects of kind, what, line */
+    struct needs needs;                             /* of the state */
     const char *state_path;
-    struct store *store; /* while the state is looked at */
+    struct session *session; /* the state; NULL = it cannot be read */
+    struct history history;  /* with --since */
 };
 
-/* --- what needs a person ---------------------------------------------------------------------- */
-
-static void need(struct screen *s, const char *kind, const char *name, const char *what,
-                 const char *line) {
-    json_t *one =
-        json_pack("{s:s, s:s, s:s, s:s}", "kind", kind, "name", name, "what", what, "line", line);
-    if (one) {
-        (void)json_array_append_new(s->needs, one);
-    }
-}
-
-static bool add_action(void *ctx, const struct store_row *row) {
-    struct record r;
-    if (record_decode(row, &r, NULL) == HARDY_OK) {
-        if (r.state == RECORD_IN_DOUBT) {
-            char *line = str_format("hardy actions show '%s'", r.key);
-            need(ctx, "action", r.key, "in doubt: it was started, and nobody knows how it ended",
-                 line ? line : "");
-            free(line);
-        }
-        record_free(&r);
-    }
-    return true;
-}
-
-/* Whether nobody is at an unfinished run. */
-static bool is_left(struct store *store, const struct run *run) {
-    struct run_lease lease;
-    char boot[37];
-    file_boot_id(boot);
-    bool left = run_lease_load(store, run->id, &lease, NULL) == HARDY_OK &&
-                (!moment_is_set(&lease.until) ||
-                 moment_left(&lease.until, boot, clock_now(), clock_wall()) <= 0);
-    run_lease_free(&lease);
-    return left;
-}
-
-static void need_approvals(struct screen *s, const struct run *run) {
-    for (const struct run_step *step = run->root; step; step = run_step_after(run->root, step)) {
-        if (!run_step_asks_person(step)) {
-            continue;
-        }
-        char *path = run_step_path(step);
-        const char *message = step->record.detail;
-        char *what = str_format("%s waits for approval%s%s", path ? path : step->name,
-                                message ? ": " : "", message ? message : "");
-        char *line = str_format("hardy workflows approve %s '%s'", run->id, path ? path : "");
-        need(s, "workflow", run->id, what ? what : "", line ? line : "");
-        free(line);
-        free(what);
-        free(path);
-    }
-}
-
-static bool add_run(void *ctx, const struct store_row *row) {
-    struct screen *s = ctx;
-    struct run run;
-    if (run_decode(row, &run, NULL) != HARDY_OK) {
-        return true;
-    }
-    char *show = str_format("hardy workflows show %s", run.id);
-    char *resume = str_format("hardy workflows resume %s", run.id);
-    if (run.state == RUN_IN_DOUBT) {
-        need(s, "workflow", run.id, "in doubt", show ? show : "");
-    } else if (run.state == RUN_RUNNING && run_load_steps(s->store, &run, NULL) == HARDY_OK) {
-        need_approvals(s, &run);
-        if (is_left(s->store, &run)) {
-            need(s, "workflow", run.id, "unfinished, and nobody drives it", resume ? resume : "");
-        }
-    }
-    free(resume);
-    free(show);
-    run_free(&run);
-    return true;
-}
-
-static bool add_incident(void *ctx, const struct store_row *row) {
-    struct incident i;
-    if (incident_decode(row, &i, NULL) == HARDY_OK) {
-        if (i.state != INCIDENT_RESOLVED) {
-            char *line = str_format("hardy incidents show %s", i.id);
-            char *what = str_format("%s: %s", incident_state_text(i.state), i.summary);
-            need(ctx, "incident", i.id, what ? what : "", line ? line : "");
-            free(what);
-            free(line);
-        }
-        incident_free(&i);
-    }
-    return true;
-}
-
-static void look_at_state(struct screen *s, struct session *session) {
-    static const struct {
-        const char *kind;
-        bool (*add)(void *ctx, const struct store_row *row);
-    } kinds[] = {{"action", add_action},
-                 {"remedy", add_action},
-                 {"run", add_run},
-                 {"incident", add_incident}};
-    s->store = session->store;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        (void)store_scan(session->store, kinds[i].kind, "", NULL, SIZE_MAX, kinds[i].add, s, NULL);
-    }
+static json_t *parsed(const struct buf *text) {
+    json_t *value = text->data ? json_loadb(text->data, text->len, 0, NULL) : NULL;
+    return value ? value : json_null();
 }
 
 /* --- asking the daemon ------------------------------------------------------------------------ */
@@ -345,37 +247,41 @@ static void print_failed(const struct screen *s) {
     json_decref(failed);
 }
 
-static void print_needs(const struct screen *s) {
-    json_t *one;
-    size_t i;
-    if (json_array_size(s->needs) == 0) {
-        printf("\nnothing in the state needs a person\n");
-        return;
-    }
-    printf("\nneeds a person\n");
-    json_array_foreach(s->needs, i, one) {
-        char name[100], what[300];
-        str_copy(name, sizeof name, remote_text(one, "name"));
-        str_copy(what, sizeof what, remote_text(one, "what"));
-        str_make_printable(name);
-        str_make_printable(what);
-        printf("  %s %s: %s\n    %s\n", remote_text(one, "kind"), name, what,
-               remote_text(one, "line"));
+static bool has_guards(const struct screen *s) {
+    return s->shared && guard_list_count(s->shared) > 0;
+}
+
+/* On top, where nobody overlooks it. */
+static void print_paused(const struct screen *s, bool color) {
+    size_t count;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (print_hands_off(s->session, color, &count, &error) != HARDY_OK) {
+        say_error(s->o, &error);
+    } else if (count > 0 && (s->requests || has_guards(s))) {
+        printf("\n");
     }
 }
 
 static void print_screen(const struct screen *s) {
     bool color = options_color(&s->o->globals, STDOUT_FILENO);
+    if (s->session) {
+        print_paused(s, color);
+    }
     if (s->requests) {
         print_gateway(s);
         print_upstreams(s);
         print_guards(s, color);
         print_checks(s);
         print_failed(s);
-    } else if (s->shared && guard_list_count(s->shared) > 0) {
+    } else if (has_guards(s)) {
         guard_list_print(s->shared, color);
     }
-    print_needs(s);
+    print_open_incidents(&s->needs);
+    if (s->session && s->since_wall) {
+        print_history(&s->history);
+    }
+    print_needs(&s->needs);
 }
 
 /* --- as JSON ---------------------------------------------------------------------------------- */
@@ -385,10 +291,41 @@ static json_t *shared_guards(const struct screen *s) {
     struct json_out j;
     buf_init(&text, TEXT_MAX);
     json_out_init(&j, &text, 0);
-    guard_list_to_json(s->shared, &j);
-    json_t *list = json_loadb(text.data ? text.data : "[]", text.data ? text.len : 2, 0, NULL);
+    if (s->shared) {
+        guard_list_to_json(s->shared, &j);
+    }
+    json_t *list = s->shared ? parsed(&text) : json_array();
     buf_free(&text);
-    return list ? list : json_array();
+    return list;
+}
+
+static json_t *json_paused(const struct screen *s) {
+    struct buf text;
+    struct json_out j;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&j, &text, 0);
+    if (s->session && json_hands_off(s->session, &j, &error) != HARDY_OK) {
+        say_error(s->o, &error);
+        buf_reset(&text);
+    }
+    json_t *list = parsed(&text);
+    buf_free(&text);
+    return list;
+}
+
+static json_t *json_history(const struct screen *s) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&j, &text, 0);
+    if (s->session && s->since_wall) {
+        history_to_json(&s->history, &j);
+    }
+    json_t *history = parsed(&text);
+    buf_free(&text);
+    return history;
 }
 
 static void print_json(const struct screen *s) {
@@ -401,7 +338,10 @@ static void print_json(const struct screen *s) {
     (void)json_object_set_new(
         all, "guards", up ? json_incref(json_object_get(s->guards, "guards")) : shared_guards(s));
     (void)json_object_set_new(all, "failed", failed_lately(s));
-    (void)json_object_set(all, "needs", s->needs);
+    (void)json_object_set(all, "needs", s->needs.people);
+    (void)json_object_set(all, "incidents", s->needs.incidents);
+    (void)json_object_set_new(all, "paused", json_paused(s));
+    (void)json_object_set_new(all, "history", json_history(s));
     remote_print(all);
     json_decref(all);
 }
@@ -415,21 +355,36 @@ static void look_without(struct screen *s, const struct state *state) {
     if (guard_list_load(state, &s->shared, &error) != HARDY_OK) {
         say_error(s->o, &error);
     }
+    if (s->since_wall && s->error.status == HARDY_E_CONNECT) {
+        say(s->o, HARDY_LOG_INFO, "no gateway runs; this is from the state");
+        return;
+    }
     say_error(s->o, &s->error);
     if (s->error.status == HARDY_E_CONNECT) {
         say(s->o, HARDY_LOG_ERROR, "no gateway runs there; 'hardy serve' starts one");
     }
 }
 
+static void look_at_state(struct screen *s, struct session *session) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    s->session = session;
+    needs_load(session->store, &s->needs);
+    if (s->since_wall && history_load(session->store, s->since_wall, clock_wall(), &s->history,
+                                      &error) != HARDY_OK) {
+        say_error(s->o, &error);
+    }
+}
+
 static int look(struct screen *s) {
-    struct session session;
+    struct session session = {0};
     struct state state;
     if (state_find(s->o, &state, &s->error) != HARDY_OK) {
         say_error(s->o, &s->error);
         state_close(&state);
         return EXIT_USAGE;
     }
-    s->needs = json_array();
+    s->needs = (struct needs){json_array(), json_array()};
     ask_daemon(s, state.config);
     if (s->requests && s->since[0]) {
         count_again(s);
@@ -437,19 +392,19 @@ static int look(struct screen *s) {
     if (!s->requests) {
         look_without(s, &state);
     }
-    if (state_is_file(&state)) {
-        if (session_open(s->o, SESSION_READ, "status", &session) == EXIT_DONE) {
-            look_at_state(s, &session);
-        }
-        session_close(&session);
+    if (state_is_file(&state) &&
+        session_open(s->o, SESSION_READ, "status", &session) == EXIT_DONE) {
+        look_at_state(s, &session);
     }
     if (s->o->globals.json) {
         print_json(s);
     } else {
         print_screen(s);
     }
+    bool answered = s->requests || (s->session && s->since_wall);
+    session_close(&session);
     state_close(&state);
-    return s->requests ? EXIT_DONE : s->error.status == HARDY_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
+    return s->error.status == HARDY_E_INVALID ? EXIT_USAGE : answered ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int run(struct options *o) {
@@ -463,7 +418,8 @@ static int run(struct options *o) {
         } else if (parse_duration(o->value, &span, &s.error) != HARDY_OK) {
             return options_wrong(o, "--since: %s", s.error.message);
         } else {
-            clock_format_wall(clock_wall() - span, s.since);
+            s.since_wall = clock_wall() - span;
+            clock_format_wall(s.since_wall, s.since);
         }
     }
     if (id < 0) {
@@ -477,7 +433,9 @@ static int run(struct options *o) {
     json_decref(s.upstreams);
     json_decref(s.guards);
     json_decref(s.requests);
-    json_decref(s.needs);
+    json_decref(s.needs.people);
+    json_decref(s.needs.incidents);
+    history_free(&s.history);
     free(s.shared);
     return code;
 }
@@ -485,14 +443,18 @@ static int run(struct options *o) {
 const struct command command_status = {
     .name = "status",
     .synopsis = "[--since DURATION]",
-    .summary = "one screen: gateway, limits, guards, and what needs a person",
+    .summary =
+        "one screen: gateway, limits, guards, incidents, what is paused and what needs a person",
     .options = rows,
     .details =
-        "Asks the running gateway (hardy serve) and reads the state: actions and workflows that "
-        "are in doubt or wait, incidents that are open. Without a gateway it shows the guards that "
-        "processes of this host share, and exits with 1.\n\n"
-        "--since counts the requests that are kept (gateway.keep_requests); without it the counts "
-        "are from the gateway's start.",
+        "Asks the running gateway (hardy serve) and reads the state: what is paused, actions and "
+        "workflows that are in doubt or wait, incidents that are open. Without a gateway it shows "
+        "the guards that processes of this host share, and exits with 1.\n\n"
+        "--since tells from the state what happened meanwhile, a line for each service and then "
+        "one for each thing, the oldest first: incidents, the remedies that were run and whether "
+        "they helped, and with `automation: observe` those that would have been run. It needs no "
+        "gateway. Of one that runs it counts the requests that are kept (gateway.keep_requests); "
+        "without it the counts are from the gateway's start.",
     .examples = "hardy status\n"
                 "hardy status --since 12h --json",
     .run = run,

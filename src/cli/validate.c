@@ -14,8 +14,8 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
-#include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
+#include "supervise/targets.h"
 #include "work/workflow.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +206,25 @@ static void warn_of_checks(struct validate *v, const struct config *config,
     }
 }
 
+static void look_at_maintenance(struct validate *v, const struct config *config) {
+    const struct yaml_node *node = config_section(config, "maintenance");
+    struct maintenance m;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (maintenance_read(config, &m, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    }
+    const struct maintenance_window *windows = m.windows.items;
+    for (size_t i = 0; i < m.windows.count; i++) {
+        for (size_t k = 0; k < windows[i].targets.count; k++) {
+            if (target_check(config, windows[i].targets.items[k], &error) != HARDY_OK) {
+                refuse(v, yaml_get(node->items[i], "targets"), "%s", error.message);
+            }
+        }
+    }
+    maintenance_free(&m);
+}
+
 static void look_at_rest(struct validate *v, const struct config *config) {
     struct schema_list checks = {0}, targets = {0};
     struct incident_settings incidents = {0};
@@ -228,18 +247,7 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         tell(v, "error", &error);
     }
     health_settings_free(&health);
-    struct maintenance maintenance;
-    if (maintenance_read(config, &maintenance, &error) != HARDY_OK) {
-        tell(v, "error", &error);
-    }
-    maintenance_free(&maintenance);
-    struct schema_list fail_over;
-    if (fail_over_read(config, &fail_over, &error) != HARDY_OK) {
-        tell(v, "error", &error);
-    } else if (good) {
-        (void)fail_over_check(config, &fail_over, &checks, &targets, on_wrong_name, v);
-    }
-    fail_over_free(&fail_over);
+    look_at_maintenance(v, config);
     if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;

@@ -110,6 +110,12 @@ static void put_all_checks(const struct daemon *d, struct json_out *j) {
     json_out_object_end(j);
 }
 
+static void put_pause(const struct daemon *d, struct json_out *j) {
+    json_out_object(j);
+    pause_to_json(d, j);
+    json_out_object_end(j);
+}
+
 static bool is_ready(const struct daemon *d) {
     struct buf report;
     bool ready;
@@ -156,6 +162,7 @@ static void put_status(const struct daemon *d, struct json_out *j) {
     json_out_key(j, "gateway");
     gateway_status_to_json(d->gateway, j);
     put_checks(d, j);
+    pause_to_json(d, j);
     json_out_object_end(j);
 }
 
@@ -192,6 +199,10 @@ static void answer_status(void *ctx, struct http_request *r) {
     answer_json(ctx, r, put_status);
 }
 
+static void answer_pause(void *ctx, struct http_request *r) {
+    answer_json(ctx, r, put_pause);
+}
+
 static void answer_guards(void *ctx, struct http_request *r) {
     answer_json(ctx, r, put_guards);
 }
@@ -218,6 +229,11 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/upstreams\n"
                       "GET  /api/v1/checks\n"
                       "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
+                      "GET  /api/v1/pause\n"
+                      "POST /api/v1/pause     {target, for, reason, by}\n"
+                      "POST /api/v1/resume    {target, by}\n"
+                      "GET  /api/v1/incidents?n=100&after=ID\n"
+                      "GET  /api/v1/incidents/ID\n"
                       "GET  /api/v1/workflows?n=100&after=ID\n"
                       "GET  /api/v1/workflows/ID\n"
                       "POST /api/v1/workflows/ID/approve    {step, refuse, comment, by}\n"
@@ -344,6 +360,11 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/api/v1/upstreams", .handle = answer_upstreams},
     {.method = "GET", .path = "/api/v1/checks", .handle = answer_checks},
     {.method = "POST", .path = GUARDS "*", .body_max = BODY_MAX, .handle = change_guard},
+    {.method = "GET", .path = "/api/v1/pause", .handle = answer_pause},
+    {.method = "POST", .path = "/api/v1/pause", .body_max = BODY_REST_MAX, .handle = pause_begin},
+    {.method = "POST", .path = "/api/v1/resume", .body_max = BODY_MAX, .handle = pause_end},
+    {.method = "GET", .path = "/api/v1/incidents", .handle = incidents_answer_list},
+    {.method = "GET", .path = "/api/v1/incidents/*", .handle = incidents_answer_one},
     {.method = "GET", .path = "/api/v1/actions", .handle = actions_answer_list},
     {.method = "POST", .path = "/api/v1/actions", .body_max = BEGIN_MAX, .handle = actions_begin},
     {.method = "GET", .path = ACTIONS "*", .handle = actions_answer_one},

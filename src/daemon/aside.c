@@ -71,7 +71,7 @@ void aside_start(struct aside *a) {
 struct aside *aside_change(struct daemon *d, struct http_request *r, const char *path, size_t len,
                            void (*make)(struct aside *a)) {
     struct aside *a = aside_new(d, r, true, make);
-    if (a && !daemon_state_path_key(r, path, len, a->key, sizeof a->key)) {
+    if (a && path && !daemon_state_path_key(r, path, len, a->key, sizeof a->key)) {
         aside_free(a);
         a = NULL;
     }

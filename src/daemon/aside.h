@@ -36,8 +36,9 @@ void aside_list(struct aside *a, const char *member,
  * first when nothing is. */
 void aside_answer_list(struct daemon *d, struct http_request *r, const char *const *kinds,
                        void (*make)(struct aside *a));
-/* For a change of the thing that `path`, of this length, names: NULL = answered. Then its body is
- * read, and it is begun with aside_start() or dropped with aside_free(). */
+/* For a change of the thing that `path`, of this length, names (NULL: the body does): NULL =
+ * answered. Then its body is read, and it is begun with aside_start() or dropped with aside_free().
+ */
 struct aside *aside_change(struct daemon *d, struct http_request *r, const char *path, size_t len,
                            void (*make)(struct aside *a));
 void aside_start(struct aside *a);

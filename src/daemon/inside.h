@@ -2,7 +2,8 @@
 #ifndef DAEMON_INSIDE_H
 #define DAEMON_INSIDE_H
 /* What daemon.c (the whole), state.c (guards' words and the store), admin.c, requests.c, actions.c,
- * checkpoints.c and workflows.c (the API) and metrics.c share; for this room only. */
+ * checkpoints.c, workflows.c, incidents.c and pause.c (the API) and metrics.c share; for this room
+ * only. */
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
 #include "durable/moment.h"
@@ -96,7 +97,21 @@ void daemon_state_refused(struct http_request *r, hardy_status status, const har
 bool daemon_state_path_key(struct http_request *r, const char *text, size_t len, char *out,
                            size_t size);
 
-/* --- actions.c, checkpoints.c, workflows.c --- */
+/* --- pause.c --- */
+struct hands_off_entry;
+struct json_out;
+typedef bool (*pause_told)(void *ctx, const struct hands_off_entry *e);
+/* What hardy keeps its hands off now. */
+hardy_status pause_each(const struct daemon *d, pause_told fn, void *ctx, hardy_error *error);
+/* The same as members of an object: "paused", a list, and "paused_problem", null when it is whole.
+ */
+void pause_to_json(const struct daemon *d, struct json_out *j);
+void pause_begin(void *ctx, struct http_request *r);
+void pause_end(void *ctx, struct http_request *r);
+
+/* --- actions.c, checkpoints.c, workflows.c, incidents.c --- */
+void incidents_answer_list(void *ctx, struct http_request *r);
+void incidents_answer_one(void *ctx, struct http_request *r);
 void workflows_change(void *ctx, struct http_request *r);
 void actions_begin(void *ctx, struct http_request *r);
 void actions_change(void *ctx, struct http_request *r);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "settings/secret.h"
+#include "supervise/maintenance.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,14 @@ static hardy_status read_on_state_error(const struct config *config, enum on_sta
     return yaml_fail(node, error, "`on_state_error`: expected serve or refuse");
 }
 
+/* It is read again whenever it is asked for. */
+static hardy_status check_maintenance(const struct config *config, hardy_error *error) {
+    struct maintenance m;
+    hardy_status status = maintenance_read(config, &m, error);
+    maintenance_free(&m);
+    return status;
+}
+
 hardy_status daemon_settings_read(const struct config *config, const char *listen,
                                   const char *admin, struct daemon_settings *out,
                                   hardy_error *error) {
@@ -123,6 +132,9 @@ hardy_status daemon_settings_read(const struct config *config, const char *liste
     }
     if (status == HARDY_OK) {
         status = checks_read(config, &out->checks, error);
+    }
+    if (status == HARDY_OK) {
+        status = check_maintenance(config, error);
     }
     return status == HARDY_OK ? read_on_state_error(config, &out->on_state_error, error) : status;
 }

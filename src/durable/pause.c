@@ -17,6 +17,10 @@ void pause_free(struct pause *p) {
     *p = (struct pause){0};
 }
 
+const char *pause_target_text(const char *target) {
+    return str_eq(target, PAUSE_EVERYTHING) ? "everything" : target;
+}
+
 static hardy_status decode(const struct store_row *row, struct pause *out, hardy_error *error) {
     json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES, NULL);
     *out = (struct pause){.target = str_dup(row->key),
@@ -103,7 +107,7 @@ hardy_status pause_set(struct store *store, const struct pause *p, int64_t deadl
 
 static bool add_name(void *ctx, const struct pause *p) {
     struct buf *names = ctx;
-    return buf_printf(names, "%s%s", names->len > 0 ? ", " : "", p->target);
+    return buf_printf(names, "%s%s", names->len > 0 ? ", " : "", pause_target_text(p->target));
 }
 
 static hardy_status not_paused(struct store *store, const char *target, int64_t wall,
@@ -112,10 +116,12 @@ static hardy_status not_paused(struct store *store, const char *target, int64_t 
     buf_init(&names, 300);
     hardy_status status = pause_list(store, wall, add_name, &names, error);
     if (status == HARDY_OK && names.len > 0) {
-        status = fail(error, HARDY_E_NOT_FOUND, NULL, "%s is not paused; paused: %.*s%s", target,
-                      (int)names.len, names.data, names.failed ? " ..." : "");
+        status =
+            fail(error, HARDY_E_NOT_FOUND, NULL, "%s is not paused; paused: %.*s%s",
+                 pause_target_text(target), (int)names.len, names.data, names.failed ? " ..." : "");
     } else if (status == HARDY_OK) {
-        status = fail(error, HARDY_E_NOT_FOUND, NULL, "%s is not paused; nothing is", target);
+        status = fail(error, HARDY_E_NOT_FOUND, NULL, "%s is not paused; nothing is",
+                      pause_target_text(target));
     }
     buf_free(&names);
     return status;

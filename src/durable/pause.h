@@ -19,6 +19,8 @@ struct pause {
     int64_t until; /* wall, 0 = until it is resumed; then it is over, and as if it had never been */
 };
 void pause_free(struct pause *p);
+/* For people: "everything" in place of the star. */
+const char *pause_target_text(const char *target);
 
 /* A later one replaces an earlier one of the same target. E_INVALID: that can be no target's name,
  * or the reason is too long. Waits for the store until `deadline` (monotonic). */

@@ -40,16 +40,16 @@ struct time_of_day time_of_day(enum zone zone, int64_t wall, int days, int minut
                                 .last = (before < after ? after : before) * HARDY_SECOND};
 }
 
-void local_time_format(enum zone zone, int64_t wall, int64_t now, char *out) {
+void local_time_format(enum zone zone, int64_t wall, int64_t now, char out[LOCAL_TIME_SIZE]) {
     struct tm at = parts(zone, seconds(wall)), today = parts(zone, seconds(now));
     int64_t apart = wall > now ? wall - now : now - wall;
-    size_t len;
+    char text[20];
     if (at.tm_year == today.tm_year && at.tm_yday == today.tm_yday) {
-        len = strftime(out, 24, "%H:%M", &at);
+        (void)strftime(text, sizeof text, "%H:%M", &at);
     } else if (apart < 6 * HARDY_DAY) {
-        len = strftime(out, 24, "%a %H:%M", &at);
+        (void)strftime(text, sizeof text, "%a %H:%M", &at);
     } else {
-        len = strftime(out, 24, "%Y-%m-%d %H:%M", &at);
+        (void)strftime(text, sizeof text, "%Y-%m-%d %H:%M", &at);
     }
-    snprintf(out + len, 32 - len, "%s", zone == ZONE_UTC ? " UTC" : "");
+    snprintf(out, LOCAL_TIME_SIZE, "%s %s", text, zone == ZONE_UTC ? "UTC" : at.tm_zone);
 }

@@ -8,6 +8,9 @@
  */
 #include <hardy/env.h>
 
+/* Of a time as text, with its end. */
+#define LOCAL_TIME_SIZE 48
+
 enum zone { ZONE_LOCAL, ZONE_UTC };
 
 struct time_of_day {
@@ -19,7 +22,7 @@ struct time_of_day {
  * been set already, and as if it had not been set yet. */
 struct time_of_day time_of_day(enum zone zone, int64_t wall, int days, int minute);
 
-/* "03:00" on the day of `now`, else "Sun 03:00" within a week, else "2026-11-29 03:00"; with " UTC"
- * behind it in that zone. `out` holds at least 32 bytes. */
-void local_time_format(enum zone zone, int64_t wall, int64_t now, char *out);
+/* "03:00 CET" on the day of `now`, else "Sun 03:00 CET" within a week, else "2026-11-29 03:00 CET".
+ * Cut where it is too long. */
+void local_time_format(enum zone zone, int64_t wall, int64_t now, char out[LOCAL_TIME_SIZE]);
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervise/maintenance.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "durable/pause.h"
 #include <stdio.h>
@@ -88,9 +89,25 @@ static hardy_status read_days(const struct yaml_node *node, struct maintenance_w
     return HARDY_OK;
 }
 
+static hardy_status check_targets(const struct yaml_node *node, const struct maintenance_window *w,
+                                  hardy_error *error) {
+    for (size_t i = 0; i < w->targets.count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (str_eq(w->targets.items[i], w->targets.items[k])) {
+                return yaml_fail(yaml_get(node, "targets"), error, "targets: `%s` is there twice",
+                                 w->targets.items[i]);
+            }
+        }
+    }
+    return HARDY_OK;
+}
+
 static hardy_status read_window(const struct yaml_node *node, struct maintenance_window *w,
                                 hardy_error *error) {
     hardy_status status = schema_read(&maintenance_section, node, w, error);
+    if (status == HARDY_OK) {
+        status = check_targets(node, w, error);
+    }
     if (status == HARDY_OK) {
         status = read_time(node, "from", w->from, &w->from_minute, error);
     }
@@ -198,7 +215,7 @@ static void add_reason(struct hands_off *out, const char *reason) {
 }
 
 static void say_pause(const struct pause *p, int64_t wall, struct hands_off *out) {
-    char until[32] = "it is resumed";
+    char until[LOCAL_TIME_SIZE] = "it is resumed";
     if (p->until) {
         local_time_format(ZONE_LOCAL, p->until, wall, until);
     }
@@ -208,20 +225,23 @@ static void say_pause(const struct pause *p, int64_t wall, struct hands_off *out
     add_reason(out, p->reason);
 }
 
-static void say_window(const struct maintenance_window *w, int64_t wall, struct hands_off *out) {
-    char until[32];
-    if (out->until) {
-        local_time_format((enum zone)w->zone, out->until, wall, until);
-        snprintf(out->why, sizeof out->why, "maintenance window until %s", until);
+static void say_window(const struct maintenance_window *w, int64_t wall, int64_t until,
+                       struct hands_off *out) {
+    char text[LOCAL_TIME_SIZE];
+    if (until) {
+        local_time_format((enum zone)w->zone, until, wall, text);
+        snprintf(out->why, sizeof out->why, "maintenance window until %s", text);
     } else {
-        snprintf(out->why, sizeof out->why, "maintenance windows without an end");
+        str_copy(out->why, sizeof out->why, "maintenance window without an end");
     }
+    out->until = until;
     add_reason(out, w->reason);
 }
 
 hardy_status hands_off(const struct maintenance *m, struct store *store, const char *target,
                        int64_t wall, struct hands_off *out, hardy_error *error) {
     struct pause pause;
+    int64_t until;
     *out = (struct hands_off){.off = true};
     hardy_status status = pause_find(store, target, wall, &pause, error);
     if (status == HARDY_OK) {
@@ -234,10 +254,69 @@ hardy_status hands_off(const struct maintenance *m, struct store *store, const c
         add_reason(out, error ? error->message : NULL);
         return status;
     }
-    const struct maintenance_window *w = m ? maintenance_find(m, target, wall, &out->until) : NULL;
+    const struct maintenance_window *w = m ? maintenance_find(m, target, wall, &until) : NULL;
     out->off = w != NULL;
     if (w) {
-        say_window(w, wall, out);
+        say_window(w, wall, until, out);
     }
     return HARDY_OK;
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+struct telling {
+    int64_t wall;
+    bool (*fn)(void *ctx, const struct hands_off_entry *e);
+    void *ctx;
+    bool stopped;
+};
+
+static bool tell_pause(void *ctx, const struct pause *p) {
+    struct telling *t = ctx;
+    struct hands_off off;
+    say_pause(p, t->wall, &off);
+    const struct hands_off_entry entry = {p->target, p->who, p->reason, p->at, p->until, off.why};
+    t->stopped = !t->fn(t->ctx, &entry);
+    return !t->stopped;
+}
+
+static void tell_window(struct telling *t, const struct maintenance *m,
+                        const struct maintenance_window *w, const char *target) {
+    struct hands_off off;
+    int64_t until;
+    if (t->stopped || maintenance_find(m, target, t->wall, &until) != w) {
+        return; /* another one lasts longer, and tells it */
+    }
+    say_window(w, t->wall, until, &off);
+    const struct hands_off_entry entry = {target, NULL, w->reason, 0, until, off.why};
+    t->stopped = !t->fn(t->ctx, &entry);
+}
+
+hardy_status hands_off_each(const struct maintenance *m, struct store *store, int64_t wall,
+                            bool (*fn)(void *ctx, const struct hands_off_entry *e), void *ctx,
+                            hardy_error *error) {
+    struct telling t = {wall, fn, ctx, false};
+    const struct maintenance_window *items = m->windows.items;
+    hardy_status status = pause_list(store, wall, tell_pause, &t, error);
+    for (size_t i = 0; i < m->windows.count && status == HARDY_OK; i++) {
+        if (items[i].targets.count == 0) {
+            tell_window(&t, m, &items[i], PAUSE_EVERYTHING);
+        }
+        for (size_t k = 0; k < items[i].targets.count; k++) {
+            tell_window(&t, m, &items[i], items[i].targets.items[k]);
+        }
+    }
+    return status;
+}
+
+void hands_off_entry_to_json(const struct hands_off_entry *e, struct json_out *j) {
+    json_out_object(j);
+    json_out_member_string(j, "target", e->target);
+    json_out_member_string(j, "by", e->who ? "person" : "window");
+    json_out_member_string(j, "who", e->who);
+    json_out_member_string(j, "reason", e->reason);
+    json_out_member_wall(j, "at", e->at);
+    json_out_member_wall(j, "until", e->until);
+    json_out_member_string(j, "why", e->why);
+    json_out_object_end(j);
 }

@@ -14,6 +14,7 @@
 #include "supervise/local_time.h"
 #include <hardy/env.h>
 
+struct json_out;
 struct store;
 
 struct maintenance_window {
@@ -45,9 +46,28 @@ const struct maintenance_window *maintenance_find(const struct maintenance *m, c
 struct hands_off {
     bool off;      /* the target must not be repaired now */
     int64_t until; /* wall; 0 = until somebody changes it */
-    char why[320]; /* "paused by root until 03:00: new disks", "maintenance window until 04:00" */
+    char why[320]; /* "paused by root until 03:00 CET: new disks", "maintenance window until 04:00
+                      UTC" */
 };
-/* `m` may be NULL. On failure nobody knows: `off` is set, and `why` tells it. */
+/* `m` may be NULL, and hold no windows. On failure nobody knows: `off` is set, and `why` tells it.
+ */
 hardy_status hands_off(const struct maintenance *m, struct store *store, const char *target,
                        int64_t wall, struct hands_off *out, hardy_error *error);
+
+/* One thing from which hardy keeps its hands off. */
+struct hands_off_entry {
+    const char *target; /* or PAUSE_EVERYTHING */
+    const char *who;    /* has paused it; NULL = it is in a window */
+    const char *reason; /* NULL */
+    int64_t at;         /* wall; 0 of a window */
+    int64_t until;      /* wall; 0 = until somebody changes it */
+    const char *why;    /* as in struct hands_off */
+};
+/* All that there are: pauses, then open windows. `fn` returns false to stop; the entry is borrowed.
+ */
+hardy_status hands_off_each(const struct maintenance *m, struct store *store, int64_t wall,
+                            bool (*fn)(void *ctx, const struct hands_off_entry *e), void *ctx,
+                            hardy_error *error);
+/* As an object {target, by: "person"|"window", who, reason, at, until, why}. */
+void hands_off_entry_to_json(const struct hands_off_entry *e, struct json_out *j);
 #endif

@@ -46,12 +46,13 @@ guards:
   b: {rate: {burst: 3}}
 checks: [{name: x, tcp: "127.0.0.1:1"}]
 incidents: {services: {web: {check: up, escalate: [ops]}, db: {check: x}}}
-maintenance: [{from: "22:00", to: "4:00"}]
+maintenance: [{from: "22:00", to: "04:00", targets: [web, weeb]}, {from: "22:00", to: "4:00"}]
 YAML
 expect 'values that cannot hold together, names that stand for nothing' 2 together.yaml <<'OUT'
 together.yaml:2:27: base_delay 2m is longer than max_delay 1m; no wait is longer than max_delay
 together.yaml:3:13: says nothing of how many: `requests` (--rate) is missing, such as 10/s
-together.yaml:6:35: to: `4:00` is no time of day from 00:00 to 23:59, such as "22:00"
+together.yaml:6:87: to: `4:00` is no time of day from 00:00 to 23:59, such as "22:00"
+together.yaml:6:53: the configuration knows no `weeb`; did you mean `web`?
 together.yaml:5:37: service `web` names the check `up`, which is not under checks:
 together.yaml:5:51: service `web` escalates to `ops`, which is not under notify:
 together.yaml:5:63: warning: service `db` has no escalate: nobody is told when it cannot be repaired

@@ -126,7 +126,7 @@ static void is_ended_by_its_own_name(void **state) {
     paused_for(store, PAUSE_EVERYTHING, 0);
     paused_for(store, "db", HARDY_HOUR);
     assert_int_equal(resume(store, "web", &error), HARDY_E_NOT_FOUND);
-    assert_string_equal(error.message, "web is not paused; paused: *, db");
+    assert_string_equal(error.message, "web is not paused; paused: everything, db");
     assert_int_equal(resume(store, PAUSE_EVERYTHING, &error), HARDY_OK);
     assert_string_equal(by(store, "web"), "");
     assert_string_equal(by(store, "db"), "db");

@@ -7,6 +7,7 @@
 #include "store/store.h"
 #include "supervise/automation.h"
 #include "supervise/maintenance.h"
+#include "supervise/targets.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,19 @@ static int64_t utc(const char *text) {
     struct tm t = {0};
     assert_non_null(strptime(text, "%Y-%m-%d %H:%M", &t));
     return timegm(&t) * HARDY_SECOND;
+}
+
+/* The test's time is its own: the store must not remove what is over by the kernel's. */
+static int64_t long_ago(void *ctx) {
+    (void)ctx;
+    return 1;
+}
+
+static struct store *open_store(void) {
+    const struct store_options options = {.create = true, .wall = long_ago};
+    struct store *store;
+    assert_int_equal(store_open(&options, &store, NULL), HARDY_OK);
+    return store;
 }
 
 /* Shut before `from` and from `to` on, open in between; `to` is told in between. */
@@ -160,32 +174,33 @@ static void mistakes_are_told_with_their_place(void **state) {
     refuses(" [{from: '22:00', to: '01:00:00'}]", "t.yaml:1:35", "is no time of day");
     refuses(" [{from: '22:00', to: '01:00', days: [mon, Tue]}]", "t.yaml:1:50",
             "`Tue` is not one of mon");
+    refuses(" [{from: '22:00', to: '01:00', targets: [a, b, a]}]", "t.yaml:1:53",
+            "`a` is there twice");
     refuses(" [{from: '22:00', to: '01:00', zone: cet}]", "t.yaml:1:50", "cet");
 }
 
 static void pauses_come_before_windows_and_both_are_told(void **state) {
     char target[] = "*", who[] = "ada", reason[] = "new disks";
-    const struct store_options options = {.create = true};
     struct pause p = {target, who, reason, 0, utc("2026-11-29 03:00")};
     struct hands_off h;
     struct store *store;
     int64_t at = utc("2026-11-28 22:30");
     (void)state;
-    assert_int_equal(store_open(&options, &store, NULL), HARDY_OK);
+    store = open_store();
     given("UTC", " [{from: '22:00', to: '23:00', targets: web, reason: release}]");
     assert_int_equal(hands_off(&windows, store, "db", at, &h, NULL), HARDY_OK);
     assert_false(h.off);
     assert_string_equal(h.why, "");
     assert_int_equal(hands_off(&windows, store, "web", at, &h, NULL), HARDY_OK);
     assert_true(h.off);
-    assert_string_equal(h.why, "maintenance window until 23:00: release");
+    assert_string_equal(h.why, "maintenance window until 23:00 UTC: release");
     assert_int_equal(h.until, utc("2026-11-28 23:00"));
     assert_int_equal(hands_off(NULL, store, "web", at, &h, NULL), HARDY_OK);
     assert_false(h.off);
     assert_int_equal(pause_set(store, &p, HARDY_NEVER, NULL), HARDY_OK);
     assert_int_equal(hands_off(&windows, store, "web", at, &h, NULL), HARDY_OK);
     assert_true(h.off);
-    assert_string_equal(h.why, "everything is paused by ada until Sun 03:00: new disks");
+    assert_string_equal(h.why, "everything is paused by ada until Sun 03:00 UTC: new disks");
     assert_int_equal(h.until, utc("2026-11-29 03:00"));
     assert_int_equal(hands_off(NULL, store, "db", p.until, &h, NULL), HARDY_OK);
     assert_false(h.off);
@@ -197,13 +212,74 @@ static void pauses_come_before_windows_and_both_are_told(void **state) {
     given("UTC", " [{from: '00:00', to: '00:00', zone: utc}]");
     assert_int_equal(hands_off(&windows, store, "db", p.until + utc("2027-01-01 00:00"), &h, NULL),
                      HARDY_OK);
-    assert_string_equal(h.why, "maintenance windows without an end");
+    assert_string_equal(h.why, "maintenance window without an end");
     store_close(store);
+}
+
+static bool tell(void *ctx, const struct hands_off_entry *e) {
+    char *all = ctx;
+    size_t len = strlen(all);
+    snprintf(all + len, 600 - len, "%s|%s|%s|%s\n", e->target, e->who ? e->who : "",
+             e->reason ? e->reason : "", e->why);
+    return e->target[0] != 'z';
+}
+
+static void all_of_them_are_told_once(void **state) {
+    char who[] = "ada", all[600] = "";
+    struct store *store;
+    int64_t at = utc("2026-11-28 22:30");
+    (void)state;
+    store = open_store();
+    given("UTC", " [{from: '22:00', to: '23:00', targets: [web, db]},\n"
+                 "  {from: '22:00', to: '23:30', targets: web, reason: longer},\n"
+                 "  {from: '12:00', to: '13:00'}]");
+    struct pause p = {(char[]){"web"}, who, NULL, at, at + HARDY_HOUR};
+    assert_int_equal(pause_set(store, &p, HARDY_NEVER, NULL), HARDY_OK);
+    assert_int_equal(hands_off_each(&windows, store, at, tell, all, NULL), HARDY_OK);
+    assert_string_equal(all, "web|ada||paused by ada until 23:30 UTC\n"
+                             "db|||maintenance window until 23:00 UTC\n"
+                             "web||longer|maintenance window until 23:30 UTC: longer\n");
+    p.target = (char[]){"z"};
+    assert_int_equal(pause_set(store, &p, HARDY_NEVER, NULL), HARDY_OK);
+    all[0] = '\0';
+    assert_int_equal(hands_off_each(&windows, store, at, tell, all, NULL), HARDY_OK);
+    assert_string_equal(strrchr(all, 'z'), "z|ada||paused by ada until 23:30 UTC\n");
+    store_close(store);
+}
+
+static void knows(const char *yaml, const char *name, const char *problem) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    config_free(config);
+    config = NULL;
+    assert_int_equal(config_load_bytes("t.yaml", yaml, strlen(yaml), &config, NULL), HARDY_OK);
+    hardy_status status = target_check(config, name, &error);
+    assert_int_equal(status, problem[0] ? HARDY_E_NOT_FOUND : HARDY_OK);
+    assert_string_equal(error.message, problem);
+}
+
+static void names_are_those_of_the_configuration(void **state) {
+    static const char yaml[] = "incidents: {services: {web: {actions: {restart: {}}}}}\n"
+                               "heal: {services: {db: }}\n"
+                               "supervise: {children: {worker: {}}}\n"
+                               "fail_over: {front: {}}\n";
+    static const char *const good[] = {"web", "web/restart", "db", "worker", "front", "*"};
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        knows(yaml, good[i], "");
+    }
+    knows(yaml, "web/restar",
+          "the configuration knows no `web/restar`; did you mean `web/restart`?");
+    knows(yaml, "services",
+          "the configuration knows no `services`; it has web, web/restart, db, worker, front");
+    knows("state: x", "web",
+          "the configuration knows no `web`: it has no services, children or fail-overs");
+    config_free(config);
+    config = NULL;
 }
 
 /* Whoever cannot look must not repair. */
 static void without_knowing_hands_are_off(void **state) {
-    const struct store_options options = {.create = true};
     const struct store_op op = {
         .kind = STORE_PUT, .row_kind = "pause", .key = "web", .value = "{}", .len = 2};
     struct hands_off h;
@@ -211,7 +287,7 @@ static void without_knowing_hands_are_off(void **state) {
     hardy_error error;
     (void)state;
     hardy_error_init(&error, sizeof error);
-    assert_int_equal(store_open(&options, &store, NULL), HARDY_OK);
+    store = open_store();
     assert_int_equal(store_apply(store, &op, 1, HARDY_NEVER, NULL, NULL), HARDY_OK);
     assert_int_equal(hands_off(NULL, store, "web", 1, &h, &error), HARDY_E_CORRUPT);
     assert_true(h.off);
@@ -221,18 +297,18 @@ static void without_knowing_hands_are_off(void **state) {
 }
 
 static void times_are_told_as_short_as_can_be(void **state) {
-    char out[32];
+    char out[LOCAL_TIME_SIZE];
     int64_t now = utc("2026-11-28 22:30");
     (void)state;
     given(BERLIN, "");
     local_time_format(ZONE_LOCAL, utc("2026-11-28 22:45"), now, out);
-    assert_string_equal(out, "23:45");
+    assert_string_equal(out, "23:45 CET");
     local_time_format(ZONE_LOCAL, utc("2026-11-28 23:00"), now, out);
-    assert_string_equal(out, "Sun 00:00");
+    assert_string_equal(out, "Sun 00:00 CET");
     local_time_format(ZONE_UTC, utc("2026-11-28 23:00"), now, out);
     assert_string_equal(out, "23:00 UTC");
     local_time_format(ZONE_LOCAL, utc("2026-11-23 22:45"), now, out);
-    assert_string_equal(out, "Mon 23:45");
+    assert_string_equal(out, "Mon 23:45 CET");
     local_time_format(ZONE_UTC, utc("2027-11-28 22:30"), now, out);
     assert_string_equal(out, "2027-11-28 22:30 UTC");
 }
@@ -270,6 +346,8 @@ int main(void) {
         cmocka_unit_test(concerns_its_targets),
         cmocka_unit_test(mistakes_are_told_with_their_place),
         cmocka_unit_test(pauses_come_before_windows_and_both_are_told),
+        cmocka_unit_test(all_of_them_are_told_once),
+        cmocka_unit_test(names_are_those_of_the_configuration),
         cmocka_unit_test(without_knowing_hands_are_off),
         cmocka_unit_test(times_are_told_as_short_as_can_be),
         cmocka_unit_test(the_narrower_word_counts),

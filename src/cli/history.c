@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/history.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "cli/timeline.h"
+#include <stdio.h>
+#include <string.h>
+
+static void print_row(const struct history_row *row) {
+    char longest[48];
+    format_duration_short(row->longest, longest);
+    printf("  %-20s  %6u  %4u  %9u  %10u  %5u  %6u  %10u  %9u  %s\n", row->service, row->opened,
+           row->open, row->recovered, row->proposed, row->acted, row->healed, row->not_healed,
+           row->escalated, longest);
+}
+
+static void print_event(const struct history_event *e) {
+    bool only_said = str_eq(e->what, "proposed");
+    char detail[400];
+    str_copy(detail, sizeof detail, e->detail);
+    str_make_printable(detail);
+    printf("  %.10s %.8s  %-20s  %-13s  %s\n", e->at, strlen(e->at) > 19 ? e->at + 11 : "-",
+           e->service, only_said ? "would have run" : e->what, detail);
+}
+
+void print_history(const struct history *h) {
+    char since[32], span[48];
+    moment_text(h->since, since);
+    format_duration_short(h->wall - h->since, span);
+    if (h->row_count == 0) {
+        printf("\nsince %s UTC (%s) no incident was opened, and hardy repaired nothing\n", since,
+               span);
+        return;
+    }
+    printf("\nsince %s UTC (%s)\n", since, span);
+    printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "SERVICE", "OPENED", "OPEN",
+           "RECOVERED", "WOULD ACT", "ACTED", "HEALED", "NOT HEALED", "ESCALATED", "LONGEST");
+    for (size_t i = 0; i < h->row_count; i++) {
+        print_row(&h->rows[i]);
+    }
+    printf("\n");
+    for (size_t i = 0; i < h->event_count; i++) {
+        print_event(&h->events[i]);
+    }
+}

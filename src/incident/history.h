@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef INCIDENT_HISTORY_H
+#define INCIDENT_HISTORY_H
+/*
+ * What happened since a moment, and what hardy did about it or would have done: told again from the
+ * store, so it does not matter which process was there, nor whether one is now.
+ */
+#include "base/json.h"
+#include "store/store.h"
+
+/* Counted for a service, of what happened since then. */
+struct history_row {
+    char *service;
+    uint32_t opened;     /* incidents */
+    uint32_t recovered;  /* well again without a remedy of hardy's: by itself, or by a person */
+    uint32_t proposed;   /* remedies that hardy would have run (automation: observe) */
+    uint32_t acted;      /* remedies that it ran */
+    uint32_t healed;     /* after which the check was good again as often as it has to be */
+    uint32_t not_healed; /* after which it was not */
+    uint32_t escalated;  /* handed to a person */
+    uint32_t open;       /* not over yet, since whenever */
+    int64_t longest;     /* an incident that was there, from its begin to its end or now */
+};
+struct history_event {
+    char at[32]; /* RFC 3339, UTC */
+    char *service, *incident;
+    char *what, *detail;
+    size_t order; /* in which it was read: of one incident, as it happened */
+};
+struct history {
+    int64_t since, wall;
+    struct history_row *rows; /* by name */
+    size_t row_count;
+    struct history_event *events; /* the oldest first */
+    size_t event_count;
+};
+/* history_free() also after a failure. */
+hardy_status history_load(struct store *store, int64_t since, int64_t wall, struct history *out,
+                          hardy_error *error);
+void history_free(struct history *h);
+/* An object {since, services, events}. */
+void history_to_json(const struct history *h, struct json_out *j);
+#endif
