@@ -48,13 +48,14 @@ bench   command:nginx                                                     nginx
 bench   command:haproxy                                                   haproxy
 bench   command:wrk                                                       wrk
 test    command:promtool                                                  prometheus
+test    command:prometheus-alertmanager                                   prometheus-alertmanager
 test    command:prometheus-blackbox-exporter                              prometheus-blackbox-exporter
 test    command:redis-server                                              redis-server
 test    command:redis-cli                                                 redis-tools
 test    command:initdb|command:pg_createcluster                           postgresql
 '
 # Packages that bring a service; the program is wanted, not a server that starts with the machine.
-services=(nginx haproxy prometheus prometheus-blackbox-exporter redis-server postgresql)
+services=(nginx haproxy prometheus prometheus-alertmanager prometheus-blackbox-exporter redis-server postgresql)
 
 policy=/usr/sbin/policy-rc.d
 policy_saved=$policy.before-hardy

@@ -9,6 +9,7 @@
 #include "cli/top.h"
 #include "incident/watch.h"
 #include "notify/notify.h"
+#include "supervise/fail_over.h"
 #include "work/retain.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +22,12 @@ struct handler_session {
     const struct options *o;
     const struct handling *how;
     struct session session;
-    struct schema_list checks, targets;
+    struct schema_list checks, targets, fail_overs;
+    struct maintenance maintenance;
     struct incident_settings settings;
     struct health_settings health;
     struct watch *watch;
+    struct fail_over *fail_over;
     struct retainer *retainer;
     struct loop_timer last_turn;
     int turns_left;
@@ -66,10 +69,25 @@ static void tell(struct handler_session *s, int64_t wall, const char *subject, c
     fflush(stdout);
 }
 
+static void on_fail_over(void *ctx, const char *name, int64_t wall, const char *what,
+                         const char *detail) {
+    tell(ctx, wall, name, NULL, what, detail);
+}
+
+static void on_fail_over_paged(void *ctx) {
+    struct handler_session *s = ctx;
+    if (s->watch) {
+        watch_pages(s->watch);
+    }
+}
+
 static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *state,
                        bool changed) {
     struct handler_session *s = ctx;
     char detail[300];
+    if (s->fail_over) {
+        fail_over_checked(s->fail_over, c, state);
+    }
     if (state->flap_turned) {
         snprintf(detail, sizeof detail, "%.0f %% of its last results are changes",
                  100 * check_flap_share(state));
@@ -130,6 +148,16 @@ static void on_last_turn(struct loop_timer *timer) {
     }
 }
 
+static void on_all_ended(void *ctx) {
+    struct handler_session *s = ctx;
+    s->fail_over = NULL;
+    http_client_free(s->session.client);
+    s->session.client = NULL;
+    s->turns_left = LAST_TURNS;
+    loop_timer_init(&s->last_turn, on_last_turn, s);
+    loop_timer_start(s->session.loop, &s->last_turn, loop_now(s->session.loop));
+}
+
 static int exit_of(const struct handler_session *s, const struct incident *i) {
     if (!i) {
         return s->session.interrupted ? 128 + s->session.interrupted : EXIT_DONE;
@@ -164,11 +192,11 @@ static void on_ended(void *ctx, const struct incident *i, bool unsent, const har
     if (i && !s->o->globals.json) {
         say(s->o, HARDY_LOG_INFO, "the whole story: hardy incidents show %s", i->id);
     }
-    http_client_free(s->session.client);
-    s->session.client = NULL;
-    s->turns_left = LAST_TURNS;
-    loop_timer_init(&s->last_turn, on_last_turn, s);
-    loop_timer_start(s->session.loop, &s->last_turn, loop_now(s->session.loop));
+    if (s->fail_over) {
+        fail_over_stop(s->fail_over, on_all_ended, s);
+    } else {
+        on_all_ended(s);
+    }
 }
 
 static void on_interrupt(void *ctx) {
@@ -203,11 +231,19 @@ static int read_settings(struct handler_session *s) {
     if (status == HARDY_OK) {
         status = incident_settings_read(config, &s->settings, &error);
     }
+    if (status == HARDY_OK) {
+        status = maintenance_read(config, &s->maintenance, &error);
+    }
+    if (status == HARDY_OK) {
+        status = fail_over_read(config, &s->fail_overs, &error);
+    }
     if (status != HARDY_OK) {
         say_error(s->o, &error);
         return session_exit(status);
     }
-    if (incident_settings_check(config, &s->settings, &s->checks, &s->targets, on_problem, s) > 0) {
+    if (incident_settings_check(config, &s->settings, &s->checks, &s->targets, on_problem, s) +
+            fail_over_check(config, &s->fail_overs, &s->checks, &s->targets, on_problem, s) >
+        0) {
         return EXIT_USAGE;
     }
     checks_use_state(&s->checks, s->session.state.path);
@@ -236,7 +272,32 @@ static int widest(const struct handler_session *s) {
         size_t len = strlen(services[n].name);
         width = len > width ? len : width;
     }
+    const struct fail_over_settings *fail_overs = s->fail_overs.items;
+    for (size_t n = 0; n < s->fail_overs.count; n++) {
+        size_t len = strlen(fail_overs[n].name);
+        width = len > width ? len : width;
+    }
     return (int)width;
+}
+
+static hardy_status start_fail_over(struct handler_session *s, const struct handler_world *world,
+                                    hardy_error *error) {
+    static const struct fail_over_events events = {.told = on_fail_over,
+                                                   .paged = on_fail_over_paged};
+    const struct fail_over_world own = {.loop = world->loop,
+                                        .store = world->store,
+                                        .state = world->state,
+                                        .cwd = world->cwd,
+                                        .self = world->self,
+                                        .env = world->env,
+                                        .checks = world->checks,
+                                        .targets = world->targets,
+                                        .maintenance = &s->maintenance,
+                                        .automation = s->settings.automation};
+    if (s->fail_overs.count == 0 || s->how->once || s->how->service) {
+        return HARDY_OK;
+    }
+    return fail_over_start(&own, &s->fail_overs, &events, s, &s->fail_over, error);
 }
 
 static int handle(struct handler_session *s) {
@@ -276,9 +337,16 @@ static int handle(struct handler_session *s) {
         retain_settings_read(s->session.state.config, &retention, &error) == HARDY_OK) {
         s->retainer = retain_start(s->session.store, s->session.state.path, &retention, &error);
     }
-    hardy_status status = watch_start(&options, &events, s, &s->watch, &error);
+    hardy_status status = start_fail_over(s, &options.world, &error);
+    if (status == HARDY_OK) {
+        status = watch_start(&options, &events, s, &s->watch, &error);
+    }
     if (status != HARDY_OK) {
         say_error(s->o, &error);
+        if (s->fail_over) { /* nothing of it has begun; it is freed on the loop */
+            fail_over_stop(s->fail_over, NULL, NULL);
+            loop_run(s->session.loop);
+        }
         return status == HARDY_E_NOT_FOUND ? EXIT_USAGE : session_exit(status);
     }
     loop_run(s->session.loop);
@@ -292,6 +360,8 @@ int handling_run(const struct options *o, const struct handling *how) {
     session_close(&s.session);
     incident_settings_free(&s.settings);
     health_settings_free(&s.health);
+    fail_over_free(&s.fail_overs);
+    maintenance_free(&s.maintenance);
     checks_free(&s.checks);
     notify_free(&s.targets);
     return code;

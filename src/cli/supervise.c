@@ -38,9 +38,11 @@ const struct command command_supervise = {
         "It can be killed at any moment: started again it goes on with the open incident, and "
         "attaches to a remedy that still runs instead of starting it twice. A second one at the "
         "same state waits while the first handles a service, and takes over when that dies.\n\n"
+        "Under fail_over: a primary and its backups are all checked, and connections, a file and "
+        "a command follow whichever is active.\n\n"
         "With automation: observe (the default) nothing is touched: it tells what it would "
-        "have done. With health: {listen: HOST:PORT} it serves /health/live and "
-        "/health/ready.\n\n"
+        "have done. With health: {listen: HOST:PORT} it serves /health/live, /health/ready and "
+        "/metrics.\n\n"
         "Exit codes with --once: 0 resolved, 3 a person was told, 4 in doubt.",
     .examples =
         "hardy supervise -c examples/incident.yaml --once    # needs the service; see make run",

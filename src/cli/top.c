@@ -5,6 +5,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
 #include "work/retain.h"
 #include "work/settings.h"
@@ -13,7 +14,7 @@ struct top {
     char *state;
     int automation;
     int on_state_error;
-    struct schema_list guards, upstreams, checks, notify, maintenance;
+    struct schema_list guards, upstreams, checks, fail_over, notify, maintenance;
     struct gateway_settings gateway;
     struct admin_settings admin;
     struct incident_settings incidents;
@@ -50,6 +51,8 @@ struct top {
       .section = &health_section, .help = "where /health/live and /health/ready are served")       \
     X("notify", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, notify),                      \
       .section = &notify_section, .help = "where people are told, by name")                        \
+    X("fail_over", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, fail_over),                \
+      .section = &fail_over_section, .help = "primaries and their backups, by name")               \
     X("workflows", .kind = SCHEMA_MAP, .offset = offsetof(struct top, workflows),                  \
       .section = &workflows_section, .help = "how runs of workflows are driven")                   \
     X("retention", .kind = SCHEMA_MAP, .offset = offsetof(struct top, retention),                  \

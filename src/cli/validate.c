@@ -14,6 +14,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
 #include "supervise/targets.h"
 #include "work/workflow.h"
@@ -248,6 +249,13 @@ static void look_at_rest(struct validate *v, const struct config *config) {
     }
     health_settings_free(&health);
     look_at_maintenance(v, config);
+    struct schema_list fail_over;
+    if (fail_over_read(config, &fail_over, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    } else if (good) {
+        (void)fail_over_check(config, &fail_over, &checks, &targets, on_wrong_name, v);
+    }
+    fail_over_free(&fail_over);
     if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;

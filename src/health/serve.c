@@ -16,8 +16,8 @@ static const struct schema_key health_keys[] = {
     {.name = "listen",
      .kind = SCHEMA_STRING,
      .offset = offsetof(struct health_settings, listen),
-     .help = "HOST:PORT where /health/live and /health/ready, and by hardy serve /metrics, are "
-             "served; nowhere without it"},
+     .help = "HOST:PORT where /health/live, /health/ready and /metrics are served; nowhere without "
+             "it"},
     {.name = "hosts",
      .kind = SCHEMA_STRINGS,
      .offset = offsetof(struct health_settings, hosts),

@@ -4,12 +4,17 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "http/problem.h"
+#include "http/server.h"
 #include "notify/notify.h"
+#include "observe/exposition.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 /* How often pages are looked for that another process has left, and how old they have to be. */
 static const int64_t look_every = 15 * HARDY_SECOND, left_for = HARDY_MINUTE;
+
+enum { MAX_METRICS = 1 << 20 };
 
 enum mute { /* why nothing is done though the check may be down */
             MUTE_NOT,
@@ -244,6 +249,22 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
             service_checked(&w->services[n], state);
 }
 
+/* --- /metrics --------------------------------------------------------------------------------- */
+
+static void answer_metrics(void *ctx, struct http_request *r) {
+    const struct watch *w = ctx;
+    struct exposition x;
+    struct buf text;
+    buf_init(&text, MAX_METRICS);
+    exposition_begin(&x, &text);
+    outbox_write_metrics(w->outbox, &x);
+    if (text.failed) /* half a page would look like metrics that have gone */
+        http_problem(r, 503, NULL, NULL, NULL, "no memory for the metrics");
+    else
+        http_respond(r, 200, NULL, EXPOSITION_TYPE, text.data ? text.data : "", text.len);
+    buf_free(&text);
+}
+
 /* --- pages ------------------------------------------------------------------------------------ */
 
 static void on_delivered(void *ctx, const char *target, const char *dedup_key, const char *said) {
@@ -368,6 +389,8 @@ static hardy_status start_all(struct watch *w, hardy_error *error) {
     }
     if (w->health && w->options.health && w->options.health->listen) {
         w->view.health = w->health;
+        w->view.metrics = answer_metrics;
+        w->view.ctx = w;
         hardy_status status =
             health_serve(world->loop, w->options.health, &w->view, &w->server, error);
         if (status != HARDY_OK)
@@ -416,6 +439,11 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
     loop_timer_start(options->world.loop, &w->timer, loop_now(options->world.loop));
     *out = w;
     return HARDY_OK;
+}
+
+void watch_pages(struct watch *w) {
+    if (!w->closing)
+        outbox_kick(w->outbox);
 }
 
 void watch_stop(struct watch *w) {

@@ -35,6 +35,8 @@ struct watch;
 /* E_NOT_FOUND: `service` is not among the services. What health_serve() says. */
 hardy_status watch_start(const struct watch_options *options, const struct watch_events *events,
                          void *ctx, struct watch **out, hardy_error *error);
+/* Others have put pages into the outbox. */
+void watch_pages(struct watch *w);
 /* Ends: a remedy that runs goes on and is attached to later. `ended` follows. */
 void watch_stop(struct watch *w);
 #endif

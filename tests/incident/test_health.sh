@@ -75,6 +75,8 @@ is 'HEAD' "$status" 200
 ask /health/ready -X POST
 is 'POST is not understood' "$status" 405
 ask /metrics
+is 'its metrics' "$status" 200
+ask /api/v1/status
 is 'nothing else is there' "$status" 404
 ask /health/live -H 'Host: evil.example'
 is 'a foreign Host' "$status" 421

@@ -76,8 +76,10 @@ code 'who only looks needs no files' 0 "$HARDY" validate hardy.yaml
 mv elsewhere routing.key
 
 # --- a page that is refused
+watch_port=$(free_port)
 cat >watch.yaml <<EOY
 automation: act
+health: {listen: "127.0.0.1:$watch_port"}
 checks: [{name: web, command: ["false"], interval: 100ms, timeout: 90ms, failure_threshold: 1}]
 notify: {duty: {type: pagerduty, routing_key_file: routing.key, url: "http://127.0.0.1:$port/v2/enqueue"}}
 incidents: {services: {web: {check: web, severity: critical, escalate: [duty]}}}
@@ -95,6 +97,10 @@ is 'with the reason' "$(python3 -c 'import json, sys; o, = json.load(sys.stdin);
 others=$!
 wait_for grep -q 'took the page' again.log
 is 'the next hardy offers it once more' "$(got 'len(r), r[0]["body"] == r[1]["body"], r[1]["body"]["payload"]["severity"]')" "(2, True, 'critical')"
+curl -s "http://127.0.0.1:$watch_port/metrics" >metrics
+like 'it is counted' "$(cat metrics)" '^hardy_notify_sent_total\{target="duty",result="taken"\} 1$'
+like 'and nothing waits' "$(cat metrics)" '^hardy_notify_outbox\{target="duty"\} 0$'
+! command -v promtool >/dev/null || ok 'Prometheus reads it' sh -c 'promtool check metrics <metrics'
 kill "$others"
 wait "$others"
 others=

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "durable/field.h"
+#include "notify/notify.h"
+#include "supervise/fail_over_inside.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_VALUE = 1 << 20, MAX_SUMMARY = 1000 };
+static const int64_t keep_events = 90 * HARDY_DAY, try_again = 5 * HARDY_SECOND;
+
+void group_tell(struct group *g, const char *what, const char *detail) {
+    struct fail_over *f = g->owner;
+    if (f->events->told && !f->stopping)
+        f->events->told(f->ctx, g->settings->name, loop_wall(f->world.loop), what, detail);
+}
+
+/* --- what goes with the next write ------------------------------------------------------------ */
+
+/* `memory` is taken. */
+static bool add_op(struct group *g, const struct store_op *op, void *memory) {
+    if (g->op_count == g->op_cap) {
+        size_t cap = g->op_cap ? 2 * g->op_cap : 8;
+        struct store_op *ops = realloc(g->ops, cap * sizeof *ops);
+        g->ops = ops ? ops : g->ops;
+        void **list = ops ? realloc(g->memory, cap * sizeof *list) : NULL;
+        g->memory = list ? list : g->memory;
+        if (!list) {
+            free(memory);
+            return false;
+        }
+        g->op_cap = cap;
+    }
+    g->ops[g->op_count] = *op;
+    g->memory[g->op_count++] = memory;
+    return true;
+}
+
+static void forget_ops(struct group *g) {
+    for (size_t n = 0; n < g->op_count; n++)
+        free(g->memory[n]);
+    g->op_count = g->note_count = 0;
+    g->pages = false;
+}
+
+void group_write_free(struct group *g) {
+    forget_ops(g);
+    free(g->ops);
+    free(g->memory);
+    buf_free(&g->row);
+}
+
+static void add_event(struct group *g, const char *what, const char *detail) {
+    int64_t wall = loop_wall(g->owner->world.loop);
+    struct buf text;
+    struct json_out j;
+    char key[100];
+    snprintf(key, sizeof key, "%s/%06llu", g->settings->name,
+             (unsigned long long)++g->record.events);
+    buf_init(&text, MAX_VALUE);
+    json_out_init(&j, &text, 0);
+    json_out_object(&j);
+    field_put_time(&j, "at", wall);
+    json_out_member_string(&j, "what", what);
+    json_out_member_string(&j, "detail", detail);
+    json_out_member_string(&j, "active", g->record.active);
+    json_out_member_count(&j, "number", g->record.number);
+    json_out_object_end(&j);
+    struct store_op op = {.kind = STORE_PUT,
+                          .row_kind = FAIL_OVER_EVENT_ROW,
+                          .len = text.len,
+                          .expires = time_add(wall, keep_events)};
+    /* Its key behind its value: one piece of memory. */
+    bool good = buf_append(&text, "", 1) && buf_puts(&text, key);
+    char *memory = good ? buf_take(&text) : NULL;
+    buf_free(&text);
+    if (!memory)
+        return;
+    op.value = memory;
+    op.key = memory + op.len + 1;
+    (void)add_op(g, &op, memory);
+}
+
+void group_note(struct group *g, const char *what, const char *format, ...) {
+    struct group_note *note =
+        &g->notes[g->note_count < GROUP_NOTES - 1 ? g->note_count : GROUP_NOTES - 1];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(note->detail, sizeof note->detail, format, args);
+    va_end(args);
+    note->what = what;
+    g->note_count = (size_t)(note - g->notes) + 1;
+    add_event(g, what, note->detail);
+}
+
+void group_page(struct group *g, const char *action, const char *text) {
+    const struct fail_over_settings *s = g->settings;
+    char summary[MAX_SUMMARY], key[100];
+    struct buf details;
+    struct json_out j;
+    buf_init(&details, MAX_VALUE);
+    json_out_init(&j, &details, 0);
+    group_to_json(g, &j);
+    snprintf(summary, sizeof summary, "%s: %.800s", s->name, text);
+    snprintf(key, sizeof key, "fail_over/%s", s->name);
+    const struct notice notice = {.action = action,
+                                  .dedup_key = key,
+                                  .summary = summary,
+                                  .severity = fail_over_severity(s),
+                                  .source = s->name,
+                                  .details = details.failed ? NULL : details.data};
+    for (size_t n = 0; n < s->escalate.count; n++) {
+        const struct notify_target *target =
+            notify_find(g->owner->world.targets, s->escalate.items[n]);
+        struct store_op op;
+        void *memory;
+        hardy_error error;
+        if (target && outbox_row(target, &notice, loop_wall(g->owner->world.loop), &op, &memory,
+                                 &error) == HARDY_OK)
+            g->pages |= add_op(g, &op, memory);
+    }
+    buf_free(&details);
+}
+
+/* --- the write -------------------------------------------------------------------------------- */
+
+static void submit(struct group *g);
+
+static void on_written(struct batch *b, hardy_status status) {
+    struct group *g = b->ctx;
+    struct fail_over *f = g->owner;
+    char text[600], span[48];
+    g->writing = false;
+    if (f->stopping) {
+        group_written_late(g);
+        return;
+    }
+    if (status == HARDY_E_FENCED || status == HARDY_E_EXISTS) {
+        forget_ops(g);
+        group_lost(g, "another hardy has written its record: it is read again");
+        return;
+    }
+    if (status != HARDY_OK) {
+        format_duration_short(try_again, span);
+        snprintf(text, sizeof text,
+                 "the state cannot be written (%s); nothing is done until it can, tried again "
+                 "every %s",
+                 b->error.message, span);
+        if (!g->held_up)
+            group_tell(g, "held up", text);
+        g->held_up = true;
+        group_rest(g, try_again, submit);
+        return;
+    }
+    g->held_up = false;
+    for (size_t n = 0; n < g->note_count; n++)
+        group_tell(g, g->notes[n].what, g->notes[n].detail);
+    bool pages = g->pages;
+    forget_ops(g);
+    if (pages && f->events->paged)
+        f->events->paged(f->ctx);
+    g->then(g);
+}
+
+static void submit(struct group *g) {
+    const struct fail_over_world *world = &g->owner->world;
+    g->writing = true;
+    if (g->row.failed)
+        batch_refuse(&g->batch, world->loop, HARDY_E_NOMEM, "no memory for its record", on_written,
+                     g);
+    else
+        batch_submit(&g->batch, world->loop, world->store, g->ops, g->op_count, on_written, g);
+}
+
+void group_write(struct group *g, void (*then)(struct group *g)) {
+    struct store_op op;
+    char *owner = str_dup(g->owner->world.self);
+    free(g->record.owner);
+    g->record.owner = owner;
+    g->then = then;
+    fail_over_record_op(&g->record, g->settings->name, &g->row, &op);
+    /* Without memory for the list even the row's own operation is missing: nothing is written. */
+    g->row.failed |= !add_op(g, &op, NULL);
+    submit(g);
+}
