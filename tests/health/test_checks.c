@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of checks, and their probes against the kernel's sockets, processes and files. */
 #include "../cmocka_all.h"
+#include "base/clock.h"
 #include "health/check.h"
 #include "http/client.h"
+#include "io/procfs.h"
+#include "shared/host.h"
+#include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static hardy_status read_checks(const char *yaml, struct schema_list *list, hardy_error *error) {
@@ -218,6 +226,190 @@ static void disk_and_memory_are_read(void **state) {
     probe(&c, CHECK_FAIL, "in use");
 }
 
+/* --- processes, numbers, guards ----------------------------------------------------------------
+ */
+
+static char folder[] = "/tmp/hardy-checks.XXXXXX";
+
+/* A file in the test's folder. */
+static char *write_file(const char *name, const char *text) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+static void wait_for_state(pid_t pid, char wanted) {
+    struct procfs_process p = {0};
+    for (int i = 0; i < 1000 && p.state != wanted; i++) {
+        assert_true(procfs_read(pid, &p));
+        usleep(1000);
+    }
+    assert_int_equal(p.state, wanted);
+}
+
+static void a_process_passes_while_it_runs(void **state) {
+    struct check_settings c = base;
+    char text[32], missing[] = "/no/such/file.pid";
+    (void)state;
+    c.kind = CHECK_PROCESS;
+    pid_t child = fork();
+    if (child == 0) {
+        execlp("sleep", "hardy-test-sleeper", "30", (char *)NULL);
+        _exit(127);
+    }
+    snprintf(text, sizeof text, "%d\n", (int)child);
+    c.process.pid_file = write_file("a.pid", text);
+    probe(&c, CHECK_PASS, "runs");
+    kill(child, SIGSTOP);
+    wait_for_state(child, 'T');
+    probe(&c, CHECK_FAIL, "is stopped");
+    kill(child, SIGCONT);
+    wait_for_state(child, 'S');
+    probe(&c, CHECK_PASS, "runs");
+    char name[] = "hardy-test-sleeper"; /* longer than what the kernel keeps of a name */
+    struct check_settings named = base;
+    named.kind = CHECK_PROCESS;
+    named.process.name = name;
+    probe(&named, CHECK_PASS, "runs");
+    kill(child, SIGKILL);
+    wait_for_state(child, 'Z');
+    probe(&c, CHECK_FAIL, "has ended, and nobody has collected it");
+    waitpid(child, NULL, 0);
+    probe(&c, CHECK_FAIL, "is gone");
+    probe(&named, CHECK_FAIL, "no process is called hardy-test-sleeper");
+    c.process.pid_file = missing;
+    probe(&c, CHECK_FAIL, "there is no pid file /no/such/file.pid");
+    c.process.pid_file = write_file("a.pid", "seven\n");
+    probe(&c, CHECK_UNKNOWN, "holds no process id");
+}
+
+static void a_number_comes_from_a_file_or_a_command(void **state) {
+    char *prints[] = {"/bin/sh", "-c", "echo 12; echo beside the point >&2", NULL};
+    char *fails[] = {"/bin/sh", "-c", "echo 12; exit 1", NULL};
+    char missing[] = "/no/such/number";
+    struct check_settings c = base;
+    (void)state;
+    c.kind = CHECK_NUMBER;
+    c.number.below = 12.5;
+    c.number.has_below = true;
+    c.number.file = write_file("depth", "12\n");
+    probe(&c, CHECK_PASS, "12");
+    c.number.file = write_file("depth", "13\n");
+    probe(&c, CHECK_FAIL, "13, not below 12.5");
+    c.number.file = missing;
+    probe(&c, CHECK_UNKNOWN, "/no/such/number");
+    c.number.file = NULL;
+    c.number.command.argv = prints;
+    probe(&c, CHECK_PASS, "12");
+    c.number.command.argv = fails; /* whatever it printed */
+    probe(&c, CHECK_UNKNOWN, "exit code 1: 12");
+}
+
+static void a_guard_fails_while_its_breaker_is_open(void **state) {
+    char guard[] = "llm", path[128];
+    struct check_settings c = base;
+    struct host *host;
+    struct host_slot slot;
+    hardy_error error;
+    (void)state;
+    hardy_error_init(&error, sizeof error);
+    snprintf(path, sizeof path, "%s/state.db", folder);
+    c.kind = CHECK_GUARD;
+    c.guard = guard;
+    probe(&c, CHECK_UNKNOWN, "share no guards here");
+    c.state = path;
+    probe(&c, CHECK_UNKNOWN, "no guard llm has been used yet");
+    assert_int_equal(host_open(path, true, &host, &error), HARDY_OK);
+    probe(&c, CHECK_UNKNOWN, "no guard llm has been used yet");
+    struct host_policies policies = {.want_breaker = HOST_DEFAULT};
+    hardy_breaker_config_init(&policies.breaker, sizeof policies.breaker);
+    assert_int_equal(host_attach(host, "llm", &policies, &slot, &error), HARDY_OK);
+    probe(&c, CHECK_PASS, "closed");
+    int64_t now = clock_now();
+    breaker_force(slot.breaker, HARDY_FORCED_OPEN, HARDY_NEVER, now);
+    probe(&c, CHECK_FAIL, "forced_open");
+    breaker_force(slot.breaker, HARDY_DISABLED, HARDY_NEVER, now);
+    probe(&c, CHECK_PASS, "disabled"); /* calls go through */
+    host_close(host);
+}
+
+/* --- looks that hang -------------------------------------------------------------------------- */
+
+struct stopping {
+    struct loop *loop;
+    struct loop_timer timer;
+};
+
+static void stop_now(struct loop_timer *timer) {
+    const struct stopping *s = timer->ctx;
+    loop_stop(s->loop);
+}
+
+/* Opening a named pipe that nobody writes to hangs as a dead file system does. */
+static void what_hangs_takes_no_more_than_its_threads(void **state) {
+    enum { PIPES = 5 };
+    char paths[PIPES][128];
+    struct check_settings c = base;
+    struct http_client_options options;
+    struct answer a[PIPES + 3] = {0};
+    hardy_error error;
+    (void)state;
+    hardy_error_init(&error, sizeof error);
+    http_client_options_init(&options);
+    struct loop *loop = loop_uv_new(&error);
+    struct http_client *client = http_client_new(loop, &options, &error);
+    c.kind = CHECK_NUMBER;
+    c.timeout = 50 * HARDY_MILLISECOND;
+    c.number.above = 0;
+    c.number.has_above = true;
+    struct check_settings checks[PIPES];
+    for (int i = 0; i < PIPES; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/pipe%d", folder, i);
+        assert_int_equal(mkfifo(paths[i], 0600), 0);
+        checks[i] = c;
+        checks[i].number.file = paths[i];
+        assert_non_null(check_probe_start(loop, client, &checks[i], on_done, &a[i]));
+    }
+    struct stopping until = {.loop = loop};
+    loop_timer_init(&until.timer, stop_now, &until);
+    loop_timer_start(loop, &until.timer, loop_now(loop) + 100 * HARDY_MILLISECOND);
+    loop_run(loop);
+    for (int i = 0; i < PIPES; i++) {
+        assert_int_equal(a[i].count, 1);
+        assert_int_equal(a[i].result, CHECK_UNKNOWN);
+        assert_string_equal(a[i].message, i < 2 ? "no answer within 50ms"
+                                                : "not looked at: the looks of other checks hang");
+    }
+    /* The next time round: no thread more for what hangs. */
+    assert_non_null(check_probe_start(loop, client, &checks[0], on_done, &a[PIPES]));
+    /* And the pool is there for others: this name is looked up in it. */
+    struct check_settings named = base;
+    char address[] = "localhost:1";
+    named.kind = CHECK_TCP;
+    named.tcp = address;
+    assert_non_null(check_probe_start(loop, client, &named, on_done, &a[PIPES + 1]));
+    loop_timer_start(loop, &until.timer, loop_now(loop) + HARDY_SECOND);
+    while (a[PIPES].count + a[PIPES + 1].count < 2)
+        loop_run(loop);
+    assert_string_equal(a[PIPES].message, "an earlier look at it still hangs");
+    assert_string_equal(a[PIPES + 1].message, "connection refused");
+    /* The file system is back. */
+    loop_timer_stop(loop, &until.timer);
+    for (int i = 0; i < 2; i++)
+        close(open(paths[i], O_WRONLY));
+    checks[0].number.file = write_file("depth", "7");
+    checks[0].timeout = HARDY_SECOND;
+    assert_non_null(check_probe_start(loop, client, &checks[0], on_done, &a[PIPES + 2]));
+    http_client_free(client);
+    loop_run(loop);
+    assert_string_equal(a[PIPES + 2].message, "7");
+    loop_free(loop);
+}
+
 /* --- the report ------------------------------------------------------------------------------- */
 
 struct watching {
@@ -291,6 +483,18 @@ static void ready_only_when_critical_checks_are_up(void **state) {
     }
 }
 
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    char command[64];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_checks_are_refused_with_their_place),
@@ -299,7 +503,11 @@ int main(void) {
         cmocka_unit_test(tcp_connects_or_is_refused),
         cmocka_unit_test(a_server_that_accepts_and_never_answers_fails),
         cmocka_unit_test(disk_and_memory_are_read),
+        cmocka_unit_test(a_process_passes_while_it_runs),
+        cmocka_unit_test(a_number_comes_from_a_file_or_a_command),
+        cmocka_unit_test(a_guard_fails_while_its_breaker_is_open),
+        cmocka_unit_test(what_hangs_takes_no_more_than_its_threads),
         cmocka_unit_test(ready_only_when_critical_checks_are_up),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
