@@ -406,6 +406,9 @@ static hardy_status look_at_kind(const struct yaml_node *node, const struct chec
     if (c->kind == CHECK_PROCESS && !c->process.pid_file == !c->process.name)
         return yaml_fail(kind_node(node, c, NULL), error,
                          "check `%s`: one of pid_file and name is needed", c->name);
+    if (c->redis.user && !c->redis.password_file)
+        return yaml_fail(kind_node(node, c, "user"), error,
+                         "check `%s`: the user needs a password_file", c->name);
     if (c->kind == CHECK_NUMBER && sources != 1)
         return yaml_fail(kind_node(node, c, NULL), error,
                          "check `%s`: the number has %s; one of command, file, http is needed",

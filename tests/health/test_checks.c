@@ -62,6 +62,8 @@ static void bad_checks_are_refused_with_their_place(void **state) {
             "no number is below 1 and above 1");
     refuses("checks:\n  - {name: a, number: {http: \"nowhere\", above: 1}}\n", "t.yaml:2:30",
             "check `a`");
+    refuses("checks:\n  - {name: a, redis: {address: \"h:1\", user: u}}\n", "t.yaml:2:45",
+            "the user needs a password_file");
     refuses("checks:\n  - {name: a, redis: nowhere}\n", "t.yaml:2:22", "is not HOST:PORT");
     refuses("checks:\n  - {name: a, postgresql: {address: nowhere}}\n", "t.yaml:2:37",
             "is not HOST:PORT");

@@ -68,17 +68,6 @@ static void on_accepted(void *ctx, struct stream *s) {
     stream_set_events(s, &events, v);
 }
 
-static void serve(struct loop *loop, uint16_t port, struct server *s) {
-    static const struct listener_events events = {on_accepted};
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    s->loop = loop;
-    sim_outside(loop, true);
-    s->listener = listener_open(loop, "127.0.0.1", port, &events, s, &error);
-    sim_outside(loop, false);
-    assert_non_null(s->listener);
-}
-
 /* --- the program under test ------------------------------------------------------------------- */
 
 struct town {
@@ -88,6 +77,8 @@ struct town {
     struct schema_list checks;
     struct health *health;
     struct loop_timer end;
+    struct server *servers[3];
+    size_t server_count;
     int results[8]; /* by the number of the check */
     int64_t first_down[8];
     uint64_t passes[8];
@@ -111,10 +102,7 @@ static void on_result(void *ctx, const struct check_settings *c, const struct ch
 }
 
 static void on_end(struct loop_timer *timer) {
-    struct town *t = timer->ctx;
-    health_stop(t->health);
-    t->health = NULL;
-    http_client_free(t->client);
+    const struct town *t = timer->ctx;
     loop_stop(t->loop);
 }
 
@@ -139,10 +127,28 @@ static void run_for(struct town *t, int64_t span) {
     loop_run(t->loop);
 }
 
+/* What was open is closed, on the far side too. */
 static void end(struct town *t) {
+    health_stop(t->health);
+    http_client_free(t->client);
+    for (size_t n = 0; n < t->server_count; n++)
+        listener_close(t->servers[n]->listener);
+    run_for(t, 20 * HARDY_MINUTE);
     loop_free(t->loop);
     checks_free(&t->checks);
     config_free(t->config);
+}
+
+static void serve(struct town *t, uint16_t port, struct server *s) {
+    static const struct listener_events events = {on_accepted};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    s->loop = t->loop;
+    sim_outside(t->loop, true);
+    s->listener = listener_open(t->loop, "127.0.0.1", port, &events, s, &error);
+    sim_outside(t->loop, false);
+    assert_non_null(s->listener);
+    t->servers[t->server_count++] = s;
 }
 
 /* --- what hangs ------------------------------------------------------------------------------- */
@@ -199,8 +205,8 @@ static void a_check_that_hangs_holds_nothing_back(void **state) {
           "  - {name: hung, http: \"http://127.0.0.1:7000/\", interval: 9s, timeout: 9s}\n"
           "  - {name: quick, redis: \"127.0.0.1:7001\", interval: 100ms, timeout: 50ms, critical: "
           "true}\n");
-    serve(t.loop, 7000, &hung);
-    serve(t.loop, 7001, &quick);
+    serve(&t, 7000, &hung);
+    serve(&t, 7001, &quick);
     struct asking a = {.town = &t, .view = {.health = t.health}};
     assert_int_equal(health_serve(t.loop, &settings, &a.view, &a.server, &error), HARDY_OK);
     assert_int_equal(http_url_parse("http://127.0.0.1:4275/health/ready", &a.url, &error),
@@ -214,6 +220,7 @@ static void a_check_that_hangs_holds_nothing_back(void **state) {
     assert_true(a.answers > 50);
     assert_true(a.worst <= 4 * options.latency_max); /* there and back; connecting, once */
     http_url_free(&a.url);
+    health_server_stop(a.server, NULL, NULL);
     end(&t);
 }
 
@@ -230,7 +237,7 @@ static void what_hangs_is_down_after_three_time_outs(void **state) {
           "  - {name: postgresql, postgresql: \"127.0.0.1:7000\", grace: 0s}\n"
           "  - {name: tcp, tcp: \"127.0.0.1:7000\", grace: 0s}\n"
           "  - {name: number, number: {http: \"http://127.0.0.1:7000/\", below: 1}, grace: 0s}\n");
-    serve(t.loop, 7000, &hung);
+    serve(&t, 7000, &hung);
     int64_t start = loop_now(t.loop);
     run_for(&t, 60 * HARDY_SECOND);
     for (size_t n = 0; n < 3; n++) {
@@ -257,7 +264,7 @@ static void a_slow_answer_is_another_thing_than_none(void **state) {
           "  - {name: plain, http: \"http://127.0.0.1:7000/\"}\n"
           "  - {name: slow, http: \"http://127.0.0.1:7000/\", response_below: 500ms}\n"
           "  - {name: soon, http: \"http://127.0.0.1:7000/\", response_below: 900ms}\n");
-    serve(t.loop, 7000, &slow);
+    serve(&t, 7000, &slow);
     run_for(&t, 5 * HARDY_SECOND);
     assert_string_equal(t.message[0], "answered 200 OK");
     assert_string_equal(t.message[1], "answered 200 OK, in 704ms, not below 500ms");
@@ -288,9 +295,9 @@ static void answers_are_never_better_than_what_was_said(void **state) {
               "  - {name: good, redis: \"127.0.0.1:7001\", interval: 200ms, timeout: 200ms}\n"
               "  - {name: bad, redis: \"127.0.0.1:7002\", interval: 200ms, timeout: 200ms}\n"
               "  - {name: cut, postgresql: \"127.0.0.1:7003\", interval: 200ms, timeout: 200ms}\n");
-        serve(t.loop, 7001, &good);
-        serve(t.loop, 7002, &bad);
-        serve(t.loop, 7003, &cut);
+        serve(&t, 7001, &good);
+        serve(&t, 7002, &bad);
+        serve(&t, 7003, &cut);
         run_for(&t, 10 * HARDY_SECOND);
         for (size_t n = 0; n < 3; n++)
             assert_in_range(t.results[n], 49, 50);

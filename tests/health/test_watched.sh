@@ -64,6 +64,9 @@ code 'a configuration that is wrong' 2 "$HARDY" checks list -c /dev/stdin <<<'ch
 code 'no configuration' 0 "$HARDY" checks
 like 'no configuration: says so' "$err" 'no checks'
 
+code 'status' 0 "$HARDY" status --admin "$admin_address" -c c.yaml --state state/hardy.db
+like 'status: what flaps' "$out" '^wavers +down +.*\(flapping\)$'
+
 # --- metrics
 ask "$admin/metrics"
 for line in 'hardy_check_up{check="vital"} 1' 'hardy_check_up{check="wavers"} 0' 'hardy_check_flapping{check="wavers"} 1' \
