@@ -223,9 +223,8 @@ static void print_checks(const struct screen *s) {
     json_t *list = json_object_get(s->status, "checks"), *c;
     size_t i;
     json_array_foreach(list, i, c) {
-        printf("%s%-16s  %-8s  %s%s%s%s\n",
-               i == 0 ? "\nCHECK             LEVEL     MESSAGE\n" : "", remote_text(c, "name"),
-               remote_text(c, "level"), remote_text(c, "message"),
+        printf("%s%-16s  %-8s  %s%s%s%s\n", i == 0 ? "\nCHECK             LEVEL     MESSAGE\n" : "",
+               remote_text(c, "name"), remote_text(c, "level"), remote_text(c, "message"),
                json_is_true(json_object_get(c, "critical")) ? " (critical)" : "",
                json_is_true(json_object_get(c, "flapping")) ? " (flapping)" : "",
                json_is_true(json_object_get(c, "stale")) ? " (stale)" : "");
