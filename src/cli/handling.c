@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/manager.h"
 #include "cli/say.h"
 #include "cli/timeline.h"
 #include "cli/top.h"
@@ -29,6 +30,7 @@ struct handler_session {
     struct watch *watch;
     struct fail_over *fail_over;
     struct retainer *retainer;
+    struct manager manager;
     struct loop_timer last_turn;
     int turns_left;
     char self[64];
@@ -201,6 +203,7 @@ static void on_ended(void *ctx, const struct incident *i, bool unsent, const har
 
 static void on_interrupt(void *ctx) {
     struct handler_session *s = ctx;
+    manager_stopping(&s->manager, "leaving what runs to the next one");
     if (s->watch) {
         watch_stop(s->watch);
     }
@@ -312,6 +315,7 @@ static int handle(struct handler_session *s) {
     if (code != EXIT_DONE) {
         return code;
     }
+    manager_begin(&s->manager, s->o, s->session.loop);
     s->width = widest(s);
     snprintf(s->self, sizeof s->self, "hardy %s, pid %d", s->how->purpose, (int)getpid());
     struct watch_options options = {.world = {.loop = s->session.loop,
@@ -349,6 +353,7 @@ static int handle(struct handler_session *s) {
         }
         return status == HARDY_E_NOT_FOUND ? EXIT_USAGE : session_exit(status);
     }
+    manager_ready(&s->manager, "watching");
     loop_run(s->session.loop);
     return s->exit;
 }
@@ -356,6 +361,7 @@ static int handle(struct handler_session *s) {
 int handling_run(const struct options *o, const struct handling *how) {
     struct handler_session s = {.o = o, .how = how};
     int code = handle(&s);
+    manager_end(&s.manager);
     retain_stop(s.retainer);
     session_close(&s.session);
     incident_settings_free(&s.settings);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/manager.h"
 #include "cli/say.h"
 #include "cli/serving.h"
 #include "cli/variables.h"
@@ -30,6 +31,8 @@ struct daemon_run {
     struct loop *loop;
     struct serving serving;
     struct loop_signal *signals[3];
+    struct manager manager;
+    char status[HTTP_AUTHORITY_SIZE + 32]; /* for the manager */
     bool ending;
 };
 
@@ -83,7 +86,7 @@ static void print_json(const struct daemon_run *run, const char *origin, const c
     buf_free(&text);
 }
 
-static void tell_ready(const struct daemon_run *run) {
+static void tell_ready(struct daemon_run *run) {
     const struct gateway *gateway = daemon_gateway(run->serving.daemon);
     struct http_authority address;
     struct variables variables;
@@ -100,6 +103,8 @@ static void tell_ready(const struct daemon_run *run) {
         print_text(run, listen, admin, &variables);
     }
     fflush(stdout);
+    snprintf(run->status, sizeof run->status, "serving on %s", listen);
+    manager_ready(&run->manager, run->status);
     log_event(HARDY_LOG_INFO, "serving", "version", HARDY_VERSION, "listen", listen, "config",
               run->serving.config_path ? run->serving.config_path : "-", "state",
               run->serving.state ? run->serving.state : "-", NULL);
@@ -117,7 +122,9 @@ static void on_signal(void *ctx, int signum) {
     struct daemon_run *run = ctx;
     if (signum == SIGHUP) {
         if (run->serving.daemon) {
+            manager_reloading(&run->manager);
             daemon_reload(run->serving.daemon);
+            manager_ready(&run->manager, run->status);
         }
         return;
     }
@@ -127,6 +134,7 @@ static void on_signal(void *ctx, int signum) {
     run->ending = true;
     char active[32];
     snprintf(active, sizeof active, "%zu", gateway_active(daemon_gateway(run->serving.daemon)));
+    manager_stopping(&run->manager, "waiting for requests to end");
     log_event(HARDY_LOG_INFO, "shutting down", "requests", active, NULL);
     daemon_drain(run->serving.daemon, on_ended, run);
 }
@@ -157,6 +165,7 @@ static int serve(struct daemon_run *run, const struct serving_options *how) {
         say_error(run->o, &error);
         return EXIT_FAILED;
     }
+    manager_begin(&run->manager, run->o, run->loop);
     /* Before anything is open: one that comes early is answered when the loop runs. */
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         run->signals[i] = loop_signal_start(run->loop, signals[i], on_signal, run);
@@ -172,6 +181,7 @@ static int serve(struct daemon_run *run, const struct serving_options *how) {
             loop_signal_stop(run->signals[i]);
         }
     }
+    manager_end(&run->manager);
     loop_free(run->loop);
     return code;
 }
