@@ -6,9 +6,11 @@
 #include "cli/doctor.h"
 #include "cli/state.h"
 #include "durable/field.h"
+#include "durable/pause.h"
 #include "io/file.h"
 #include "shared/host.h"
 #include "store/upkeep.h"
+#include "supervise/maintenance.h"
 #include "work/retain.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +169,45 @@ static void look_at_retention(struct report *r, struct store *store, const char 
     }
 }
 
+struct hands {
+    size_t count;
+    char target[100], why[320]; /* of the first */
+};
+
+static bool add_hands(void *ctx, const struct hands_off_entry *e) {
+    struct hands *h = ctx;
+    if (h->count++ == 0) {
+        str_copy(h->target, sizeof h->target, e->who ? e->target : "");
+        str_copy(h->why, sizeof h->why, e->why);
+    }
+    return true;
+}
+
+/* A pause that was forgotten looks like a hardy that does not work. */
+static void look_at_hands(struct report *r, struct store *store, const struct config *config) {
+    struct maintenance m;
+    struct hands h = {0};
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_status status = maintenance_read(config, &m, &error);
+    if (status == HARDY_OK) {
+        status = hands_off_each(&m, store, clock_wall(), add_hands, &h, &error);
+    }
+    maintenance_free(&m);
+    if (status != HARDY_OK) {
+        report_error(r, "hands off", &error);
+    } else if (h.count > 0) {
+        bool all = str_eq(h.target, PAUSE_EVERYTHING);
+        struct finding *f =
+            report_find(r, "hands off", NOTE, "%zu %s not repaired now: %s%s%s", h.count,
+                        h.count == 1 ? "target is" : "targets are", all ? "" : h.target,
+                        all || !h.target[0] ? "" : " is ", h.why);
+        if (h.target[0]) {
+            report_mend(f, "hardy resume%s%s ends the pause", all ? "" : " ", all ? "" : h.target);
+        }
+    }
+}
+
 static void name_pids(const pid_t *pids, size_t count, size_t max, char *out, size_t size) {
     size_t at = 0;
     out[0] = '\0';
@@ -227,6 +268,7 @@ static int64_t look_at_store(struct report *r, const char *path, const struct co
         look_at_space(r, told);
         look_at_rows(r, told);
         look_at_retention(r, store, path, config);
+        look_at_hands(r, store, config);
     }
     int64_t size = number(told, "file_bytes"), log = number(told, "log_bytes");
     json_decref(told);

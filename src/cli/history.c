@@ -6,21 +6,31 @@
 #include <stdio.h>
 #include <string.h>
 
+/* "web", "fail-over front" */
+static void title(enum history_kind kind, const char *name, char out[100]) {
+    snprintf(out, 100, "%s%s%s", kind == HISTORY_SERVICE ? "" : history_kind_text(kind),
+             kind == HISTORY_SERVICE ? "" : " ", name);
+}
+
 static void print_row(const struct history_row *row) {
-    char longest[48];
-    format_duration_short(row->longest, longest);
-    printf("  %-20s  %6u  %4u  %9u  %10u  %5u  %6u  %10u  %9u  %s\n", row->service, row->opened,
-           row->open, row->recovered, row->proposed, row->acted, row->healed, row->not_healed,
-           row->escalated, longest);
+    char longest[48] = "-", name[100];
+    if (row->longest > 0) {
+        format_duration_short(row->longest, longest);
+    }
+    title(row->kind, row->name, name);
+    printf("  %-20s  %6u  %4u  %9u  %10u  %5u  %6u  %10u  %9u  %s\n", name, row->opened, row->open,
+           row->recovered, row->proposed, row->acted, row->healed, row->not_healed, row->escalated,
+           longest);
 }
 
 static void print_event(const struct history_event *e) {
     bool only_said = str_eq(e->what, "proposed");
-    char detail[400];
+    char detail[400], name[100];
+    title(e->kind, e->name, name);
     str_copy(detail, sizeof detail, e->detail);
     str_make_printable(detail);
-    printf("  %.10s %.8s  %-20s  %-13s  %s\n", e->at, strlen(e->at) > 19 ? e->at + 11 : "-",
-           e->service, only_said ? "would have run" : e->what, detail);
+    printf("  %.10s %.8s  %-20s  %-13s  %s\n", e->at, strlen(e->at) > 19 ? e->at + 11 : "-", name,
+           only_said ? "would have run" : e->what, detail);
 }
 
 void print_history(const struct history *h) {
@@ -28,12 +38,11 @@ void print_history(const struct history *h) {
     moment_text(h->since, since);
     format_duration_short(h->wall - h->since, span);
     if (h->row_count == 0) {
-        printf("\nsince %s UTC (%s) no incident was opened, and hardy repaired nothing\n", since,
-               span);
+        printf("\nsince %s UTC (%s) nothing happened, and hardy did nothing\n", since, span);
         return;
     }
     printf("\nsince %s UTC (%s)\n", since, span);
-    printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "SERVICE", "OPENED", "OPEN",
+    printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "WHAT", "OPENED", "OPEN",
            "RECOVERED", "WOULD ACT", "ACTED", "HEALED", "NOT HEALED", "ESCALATED", "LONGEST");
     for (size_t i = 0; i < h->row_count; i++) {
         print_row(&h->rows[i]);

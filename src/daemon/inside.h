@@ -98,14 +98,12 @@ bool daemon_state_path_key(struct http_request *r, const char *text, size_t len,
                            size_t size);
 
 /* --- pause.c --- */
-struct hands_off_entry;
+struct exposition;
 struct json_out;
-typedef bool (*pause_told)(void *ctx, const struct hands_off_entry *e);
-/* What hardy keeps its hands off now. */
-hardy_status pause_each(const struct daemon *d, pause_told fn, void *ctx, hardy_error *error);
-/* The same as members of an object: "paused", a list, and "paused_problem", null when it is whole.
- */
+/* What hardy keeps its hands off now, as members of an object: "paused", a list, and
+ * "paused_problem", null when the list is whole. */
 void pause_to_json(const struct daemon *d, struct json_out *j);
+void pause_write_metrics(const struct daemon *d, struct exposition *x);
 void pause_begin(void *ctx, struct http_request *r);
 void pause_end(void *ctx, struct http_request *r);
 

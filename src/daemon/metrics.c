@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
-#include "base/str.h"
 #include "daemon/inside.h"
-#include "durable/pause.h"
 #include "http/problem.h"
 #include "io/file.h"
 #include "observe/exposition.h"
-#include "supervise/maintenance.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -95,42 +92,6 @@ static void write_health(const struct daemon *d, struct exposition *x) {
     }
 }
 
-struct paused {
-    struct exposition *x;
-    bool person; /* which family is written */
-    bool all;    /* everything is */
-};
-
-static bool write_paused_one(void *ctx, const struct hands_off_entry *e) {
-    struct paused *p = ctx;
-    bool all = str_eq(e->target, PAUSE_EVERYTHING);
-    if (p->person == (e->who != NULL)) {
-        p->all = p->all || all;
-        if (!all) {
-            exposition_sample(p->x, p->person ? "hardy_paused" : "hardy_maintenance", 1, "target",
-                              e->target, NULL);
-        }
-    }
-    return true;
-}
-
-/* "*" is always there: a family that comes and goes cannot be told from one that is not scraped. */
-static void write_paused(const struct daemon *d, struct exposition *x) {
-    static const struct {
-        const char *name, *help;
-        bool person;
-    } families[] = {
-        {"hardy_paused", "1 while a person has paused the target; * is everything", true},
-        {"hardy_maintenance", "1 while the target is in a maintenance window", false}};
-    for (size_t i = 0; i < 2 && d->store; i++) {
-        struct paused p = {.x = x, .person = families[i].person};
-        exposition_family(x, families[i].name, "gauge", families[i].help);
-        if (pause_each(d, write_paused_one, &p, NULL) == HARDY_OK) {
-            exposition_sample(x, families[i].name, p.all, "target", PAUSE_EVERYTHING, NULL);
-        }
-    }
-}
-
 void metrics_answer(void *ctx, struct http_request *r) {
     struct daemon *d = ctx;
     struct buf text;
@@ -139,7 +100,7 @@ void metrics_answer(void *ctx, struct http_request *r) {
     exposition_begin(&x, &text);
     write_process(d, &x);
     write_health(d, &x);
-    write_paused(d, &x);
+    pause_write_metrics(d, &x);
     gateway_write_metrics(d->gateway, &x);
     if (text.failed) { /* half a page would look like metrics that have gone */
         http_problem(r, 503, NULL, NULL, NULL, "no memory for the metrics");

@@ -13,20 +13,6 @@
 
 #define WITHIN (5 * HARDY_SECOND)
 
-hardy_status pause_each(const struct daemon *d, pause_told fn, void *ctx, hardy_error *error) {
-    struct maintenance m;
-    if (!d->store) {
-        return fail(error, HARDY_E_CLOSED, NULL, "the state cannot be used: %s",
-                    d->store_problem ? d->store_problem : "no memory");
-    }
-    hardy_status status = maintenance_read(d->config, &m, error);
-    if (status == HARDY_OK) {
-        status = hands_off_each(&m, d->store, loop_wall(d->loop), fn, ctx, error);
-    }
-    maintenance_free(&m);
-    return status;
-}
-
 static bool put_entry(void *ctx, const struct hands_off_entry *e) {
     struct json_out *j = ctx;
     hands_off_entry_to_json(e, j);
@@ -34,13 +20,27 @@ static bool put_entry(void *ctx, const struct hands_off_entry *e) {
 }
 
 void pause_to_json(const struct daemon *d, struct json_out *j) {
+    struct maintenance m;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
+    hardy_status status = d->store ? maintenance_read(d->config, &m, &error)
+                                   : fail(&error, HARDY_E_CLOSED, NULL, "the state cannot be used");
     json_out_key(j, "paused");
     json_out_array(j);
-    hardy_status status = pause_each(d, put_entry, j, &error);
+    if (status == HARDY_OK) {
+        status = hands_off_each(&m, d->store, loop_wall(d->loop), put_entry, j, &error);
+        maintenance_free(&m);
+    }
     json_out_array_end(j);
     json_out_member_string(j, "paused_problem", status == HARDY_OK ? NULL : error.message);
+}
+
+void pause_write_metrics(const struct daemon *d, struct exposition *x) {
+    struct maintenance m;
+    if (d->store && maintenance_read(d->config, &m, NULL) == HARDY_OK) {
+        hands_off_write_metrics(&m, d->store, loop_wall(d->loop), x);
+        maintenance_free(&m);
+    }
 }
 
 /* --- changes ------------------------------------------------------------------------------------

@@ -3,12 +3,39 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "durable/field.h"
 #include "incident/show.h"
+#include "supervise/fail_over_record.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* Of interest to whoever looks at one incident, not at a night. */
 static const char *const left_out[] = {"gathered", "taken up", "rule error"};
+
+/* What is counted for what was said. */
+static const struct counted {
+    enum history_kind kind;
+    const char *what;
+    size_t offset;
+} counted[] = {
+    {HISTORY_SERVICE, "opened", offsetof(struct history_row, opened)},
+    {HISTORY_SERVICE, "proposed", offsetof(struct history_row, proposed)},
+    {HISTORY_SERVICE, "acting", offsetof(struct history_row, acted)},
+    {HISTORY_SERVICE, "verified", offsetof(struct history_row, healed)},
+    {HISTORY_SERVICE, "not verified", offsetof(struct history_row, not_healed)},
+    {HISTORY_SERVICE, "escalated", offsetof(struct history_row, escalated)},
+    {HISTORY_FAIL_OVER, "proposed", offsetof(struct history_row, proposed)},
+    {HISTORY_FAIL_OVER, "switching", offsetof(struct history_row, acted)},
+    {HISTORY_FAIL_OVER, "switched", offsetof(struct history_row, healed)},
+    {HISTORY_FAIL_OVER, "failed", offsetof(struct history_row, not_healed)},
+    {HISTORY_FAIL_OVER, "in doubt", offsetof(struct history_row, not_healed)},
+    {HISTORY_FAIL_OVER, "escalated", offsetof(struct history_row, escalated)},
+};
+
+const char *history_kind_text(enum history_kind kind) {
+    static const char *const texts[] = {"service", "fail-over"};
+    return texts[kind];
+}
 
 struct loading {
     struct history *h;
@@ -32,29 +59,28 @@ static void *append(struct loading *l, void *items, size_t size, size_t *count) 
     return memset(more + (*count)++ * size, 0, size);
 }
 
-static struct history_row *row_of(struct loading *l, const char *service) {
+static struct history_row *row_of(struct loading *l, enum history_kind kind, const char *name) {
     struct history *h = l->h;
     for (size_t i = 0; i < h->row_count; i++) {
-        if (str_eq(h->rows[i].service, service)) {
+        if (h->rows[i].kind == kind && str_eq(h->rows[i].name, name)) {
             return &h->rows[i];
         }
     }
     struct history_row *row = append(l, &h->rows, sizeof *row, &h->row_count);
     if (row) {
-        row->service = str_dup(service);
-        l->no_memory = l->no_memory || !row->service;
+        row->kind = kind;
+        row->name = str_dup(name);
+        l->no_memory = l->no_memory || !row->name;
     }
     return row;
 }
 
-static void count(struct loading *l, struct history_row *row, const char *what) {
-    row->opened += str_eq(what, "opened");
-    row->recovered += str_eq(what, "resolved") && !l->acted;
-    row->proposed += str_eq(what, "proposed");
-    row->acted += str_eq(what, "acting");
-    row->healed += str_eq(what, "verified");
-    row->not_healed += str_eq(what, "not verified");
-    row->escalated += str_eq(what, "escalated");
+static void count(struct history_row *row, const char *what) {
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+        if (counted[i].kind == row->kind && str_eq(counted[i].what, what)) {
+            ++*(uint32_t *)((char *)row + counted[i].offset);
+        }
+    }
 }
 
 static bool is_left_out(const char *what) {
@@ -65,18 +91,27 @@ static bool is_left_out(const char *what) {
     return found;
 }
 
-static void keep(struct loading *l, struct incident_event *e) {
-    struct history_event *out = append(l, &l->h->events, sizeof *out, &l->h->event_count);
-    if (out) {
-        *out = (struct history_event){.service = str_dup(l->incident.service),
-                                      .incident = str_dup(l->incident.id),
-                                      .what = e->what,
-                                      .detail = e->detail,
-                                      .order = l->h->event_count};
-        memcpy(out->at, e->at, sizeof out->at);
-        e->what = e->detail = NULL; /* taken */
-        l->no_memory = l->no_memory || !out->service || !out->incident;
+/* Counts it, and keeps it with its texts, which are taken; `name` and `incident` are copied. */
+static void keep(struct loading *l, struct history_event *e, const char *name,
+                 const char *incident) {
+    struct history_row *row = row_of(l, e->kind, name);
+    if (row) {
+        count(row, e->what);
     }
+    struct history_event *out = NULL;
+    if (row && !is_left_out(e->what)) {
+        out = append(l, &l->h->events, sizeof *out, &l->h->event_count);
+    }
+    if (!out) {
+        free(e->what);
+        free(e->detail);
+        return;
+    }
+    *out = *e;
+    out->order = l->h->event_count;
+    out->name = str_dup(name);
+    out->incident = str_dup(incident);
+    l->no_memory = l->no_memory || !out->name || (incident && !out->incident);
 }
 
 static bool add_event(void *ctx, const struct store_row *row) {
@@ -86,16 +121,40 @@ static bool add_event(void *ctx, const struct store_row *row) {
         return true;
     }
     l->acted |= str_eq(e.what, "acting");
-    if (strcmp(e.at, l->since) >= 0) {
-        struct history_row *r = row_of(l, l->incident.service);
-        if (r) {
-            count(l, r, e.what);
-        }
-        if (!is_left_out(e.what)) {
-            keep(l, &e);
-        }
+    if (strcmp(e.at, l->since) < 0) {
+        incident_event_free(&e);
+        return true;
     }
-    incident_event_free(&e);
+    struct history_row *r = row_of(l, HISTORY_SERVICE, l->incident.service);
+    if (r) {
+        r->recovered += str_eq(e.what, "resolved") && !l->acted;
+    }
+    struct history_event out = {.kind = HISTORY_SERVICE, .what = e.what, .detail = e.detail};
+    memcpy(out.at, e.at, sizeof out.at);
+    keep(l, &out, l->incident.service, l->incident.id);
+    return !l->no_memory;
+}
+
+static bool add_switch(void *ctx, const struct store_row *row) {
+    struct loading *l = ctx;
+    json_t *o = json_loadb(row->value, row->len, 0, NULL);
+    char *name = str_ndup(row->key, strcspn(row->key, "/"));
+    int64_t at = field_time(o, "at");
+    struct history_event out = {.kind = HISTORY_FAIL_OVER};
+    if (at >= l->h->since && name) {
+        out.what = field_text(o, "what");
+        out.detail = field_text(o, "detail");
+    }
+    clock_format_wall(at, out.at);
+    if (out.what && out.detail) {
+        keep(l, &out, name, NULL);
+    } else {
+        free(out.what);
+        free(out.detail);
+    }
+    l->no_memory = l->no_memory || !name;
+    free(name);
+    json_decref(o);
     return !l->no_memory;
 }
 
@@ -104,7 +163,7 @@ static void add_events(struct loading *l) {
     bool open = i->state != INCIDENT_RESOLVED;
     int64_t span = (open ? l->h->wall : i->ended) - i->created;
     char *prefix = str_format("%s/", i->id);
-    struct history_row *row = row_of(l, i->service);
+    struct history_row *row = row_of(l, HISTORY_SERVICE, i->service);
     if (row && prefix) {
         row->open += open;
         row->longest = span > row->longest ? span : row->longest;
@@ -128,8 +187,8 @@ static bool add_incident(void *ctx, const struct store_row *row) {
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp(((const struct history_row *)a)->service,
-                  ((const struct history_row *)b)->service);
+    const struct history_row *x = a, *y = b;
+    return x->kind != y->kind ? (int)x->kind - (int)y->kind : strcmp(x->name, y->name);
 }
 
 static int by_time(const void *a, const void *b) {
@@ -146,6 +205,9 @@ hardy_status history_load(struct store *store, int64_t since, int64_t wall, stru
     hardy_status status =
         store_scan(store, "incident", "", NULL, SIZE_MAX, add_incident, &l, error);
     status = status == HARDY_OK ? l.status : status;
+    if (status == HARDY_OK) {
+        status = store_scan(store, FAIL_OVER_EVENT_ROW, "", NULL, SIZE_MAX, add_switch, &l, error);
+    }
     if (status == HARDY_OK && l.no_memory) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for what happened");
     }
@@ -160,10 +222,10 @@ hardy_status history_load(struct store *store, int64_t since, int64_t wall, stru
 
 void history_free(struct history *h) {
     for (size_t i = 0; i < h->row_count; i++) {
-        free(h->rows[i].service);
+        free(h->rows[i].name);
     }
     for (size_t i = 0; i < h->event_count; i++) {
-        free(h->events[i].service);
+        free(h->events[i].name);
         free(h->events[i].incident);
         free(h->events[i].what);
         free(h->events[i].detail);
@@ -175,7 +237,8 @@ void history_free(struct history *h) {
 
 static void put_row(const struct history_row *row, struct json_out *j) {
     json_out_object(j);
-    json_out_member_string(j, "service", row->service);
+    json_out_member_string(j, "kind", history_kind_text(row->kind));
+    json_out_member_string(j, "name", row->name);
     json_out_member_count(j, "opened", row->opened);
     json_out_member_count(j, "recovered", row->recovered);
     json_out_member_count(j, "proposed", row->proposed);
@@ -192,7 +255,7 @@ static void put_row(const struct history_row *row, struct json_out *j) {
 void history_to_json(const struct history *h, struct json_out *j) {
     json_out_object(j);
     json_out_member_wall(j, "since", h->since);
-    json_out_key(j, "services");
+    json_out_key(j, "summary");
     json_out_array(j);
     for (size_t i = 0; i < h->row_count; i++) {
         put_row(&h->rows[i], j);
@@ -204,7 +267,8 @@ void history_to_json(const struct history *h, struct json_out *j) {
         const struct history_event *e = &h->events[i];
         json_out_object(j);
         json_out_member_string(j, "at", e->at);
-        json_out_member_string(j, "service", e->service);
+        json_out_member_string(j, "kind", history_kind_text(e->kind));
+        json_out_member_string(j, "name", e->name);
         json_out_member_string(j, "incident", e->incident);
         json_out_member_string(j, "what", e->what);
         json_out_member_string(j, "detail", e->detail);

@@ -8,28 +8,33 @@
 #include "base/json.h"
 #include "store/store.h"
 
-/* Counted for a service, of what happened since then. */
+enum history_kind { HISTORY_SERVICE, HISTORY_FAIL_OVER };
+const char *history_kind_text(enum history_kind kind); /* "service" "fail-over" */
+
+/* Counted of what happened since then. */
 struct history_row {
-    char *service;
+    enum history_kind kind;
+    char *name;
     uint32_t opened;     /* incidents */
     uint32_t recovered;  /* well again without a remedy of hardy's: by itself, or by a person */
-    uint32_t proposed;   /* remedies that hardy would have run (automation: observe) */
-    uint32_t acted;      /* remedies that it ran */
-    uint32_t healed;     /* after which the check was good again as often as it has to be */
-    uint32_t not_healed; /* after which it was not */
+    uint32_t proposed;   /* remedies, or switches, that hardy would have made */
+    uint32_t acted;      /* those that it made */
+    uint32_t healed;     /* after which the check was good again; switches that succeeded */
+    uint32_t not_healed; /* after which it was not; switches that did not */
     uint32_t escalated;  /* handed to a person */
     uint32_t open;       /* not over yet, since whenever */
     int64_t longest;     /* an incident that was there, from its begin to its end or now */
 };
 struct history_event {
     char at[32]; /* RFC 3339, UTC */
-    char *service, *incident;
+    enum history_kind kind;
+    char *name, *incident; /* NULL: of none */
     char *what, *detail;
     size_t order; /* in which it was read: of one incident, as it happened */
 };
 struct history {
     int64_t since, wall;
-    struct history_row *rows; /* by name */
+    struct history_row *rows; /* by kind and name */
     size_t row_count;
     struct history_event *events; /* the oldest first */
     size_t event_count;
@@ -38,6 +43,6 @@ struct history {
 hardy_status history_load(struct store *store, int64_t since, int64_t wall, struct history *out,
                           hardy_error *error);
 void history_free(struct history *h);
-/* An object {since, services, events}. */
+/* An object {since, summary, events}. */
 void history_to_json(const struct history *h, struct json_out *j);
 #endif

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "durable/pause.h"
+#include "observe/exposition.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,4 +320,43 @@ void hands_off_entry_to_json(const struct hands_off_entry *e, struct json_out *j
     json_out_member_wall(j, "until", e->until);
     json_out_member_string(j, "why", e->why);
     json_out_object_end(j);
+}
+
+/* --- as metrics ------------------------------------------------------------------------------- */
+
+struct measuring {
+    struct exposition *x;
+    const char *name;
+    bool person; /* pauses, else windows */
+    bool all;    /* everything is */
+};
+
+static bool write_entry(void *ctx, const struct hands_off_entry *e) {
+    struct measuring *w = ctx;
+    bool all = str_eq(e->target, PAUSE_EVERYTHING);
+    if (w->person == (e->who != NULL)) {
+        w->all = w->all || all;
+        if (!all) {
+            exposition_sample(w->x, w->name, 1, "target", e->target, NULL);
+        }
+    }
+    return true;
+}
+
+/* "*" is always there: a family that comes and goes cannot be told from one that is not scraped. */
+static void write_family(const struct maintenance *m, struct store *store, int64_t wall,
+                         struct measuring *w, const char *help) {
+    exposition_family(w->x, w->name, "gauge", help);
+    if (hands_off_each(m, store, wall, write_entry, w, NULL) == HARDY_OK) {
+        exposition_sample(w->x, w->name, w->all, "target", PAUSE_EVERYTHING, NULL);
+    }
+}
+
+void hands_off_write_metrics(const struct maintenance *m, struct store *store, int64_t wall,
+                             struct exposition *x) {
+    struct measuring pauses = {x, "hardy_paused", true, false};
+    struct measuring windows = {x, "hardy_maintenance", false, false};
+    write_family(m, store, wall, &pauses,
+                 "1 while a person has paused the target; * is everything");
+    write_family(m, store, wall, &windows, "1 while the target is in a maintenance window");
 }

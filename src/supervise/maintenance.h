@@ -14,6 +14,7 @@
 #include "supervise/local_time.h"
 #include <hardy/env.h>
 
+struct exposition;
 struct json_out;
 struct store;
 
@@ -70,4 +71,7 @@ hardy_status hands_off_each(const struct maintenance *m, struct store *store, in
                             hardy_error *error);
 /* As an object {target, by: "person"|"window", who, reason, at, until, why}. */
 void hands_off_entry_to_json(const struct hands_off_entry *e, struct json_out *j);
+/* hardy_paused and hardy_maintenance, by target; nothing when nobody knows. */
+void hands_off_write_metrics(const struct maintenance *m, struct store *store, int64_t wall,
+                             struct exposition *x);
 #endif

@@ -77,6 +77,9 @@ code 'status' 1 "$HARDY" status
 like 'begins with it' "$(sed -n 1p <<<"$out")" '^hands off  web is paused by '
 code 'status as JSON' 1 "$HARDY" status --json
 is 'has it too' "$(fields '([p["target"] for p in d["paused"]], d["incidents"], d["history"])')" "(['web'], [], None)"
+code 'doctor' 0 "$HARDY" doctor
+like 'notes it' "$out" '^note +hands off +1 target is not repaired now: web is paused by '
+like 'with the line that ends it' "$out" 'hardy resume web ends the pause'
 "$HARDY" resume web >/dev/null
 cat >windows.yaml <<END
 maintenance: [{from: "00:00", to: "00:00", reason: move}]
@@ -88,21 +91,21 @@ unlike 'and nothing is said' "$out" 'hands off'
 
 # --- what would you have done last night?
 code 'a quiet night' 0 "$HARDY" status --since 12h
-like 'is told as one' "$out" '^since .* UTC \(12h\) no incident was opened, and hardy repaired nothing$'
+like 'is told as one' "$out" '^since .* UTC \(12h\) nothing happened, and hardy did nothing$'
 is 'without a daemon, and that is no mistake' "$err" 'hardy status: no gateway runs; this is from the state'
 code 'what observe makes of an incident' 3 timeout 20 "$HARDY" supervise --once
 code 'is told' 0 "$HARDY" status --since 12h
-like 'in a table' "$out" '^  SERVICE +OPENED +OPEN +RECOVERED +WOULD ACT +ACTED +HEALED +NOT HEALED +ESCALATED +LONGEST$'
+like 'in a table' "$out" '^  WHAT +OPENED +OPEN +RECOVERED +WOULD ACT +ACTED +HEALED +NOT HEALED +ESCALATED +LONGEST$'
 like 'opened, and with a person' "$out" '^  web +1 +1 +0 +[01] +0 +0 +0 +1 +[0-9]'
 like 'in a list' "$out" '^  20[0-9-]+ [0-9:]+  web +escalated +.*mend'
 like 'it needs a person' "$out" '^  incident inc-'
 like 'it is open' "$out" '^inc-[0-9a-f-]+ +20[0-9-]+ [0-9:]+ +web +escalated +0 +the file is gone$'
 AUTOMATION=act code 'what act makes of one' 0 timeout 20 "$HARDY" incidents handle --service web --summary 'by hand'
 code 'is told' 0 "$HARDY" status --since 12h --json
-is 'with what came of it' "$(fields '[(r["service"], r["opened"], r["open"], r["acted"], r["healed"], r["not_healed"], r["escalated"]) for r in d["history"]["services"]]')" \
+is 'with what came of it' "$(fields '[(r["name"], r["opened"], r["open"], r["acted"], r["healed"], r["not_healed"], r["escalated"]) for r in d["history"]["summary"]]')" \
     "[('web', 2, 0, 1, 1, 0, 1)]"
 is 'the oldest first' "$(fields '(lambda e: (e[0]["what"], e[-1]["what"], sorted(e, key=lambda x: x["at"]) == e, "gathered" in [x["what"] for x in e]))(d["history"]["events"])')" \
     "('opened', 'resolved', True, False)"
 code 'of the last millisecond' 0 "$HARDY" status --since 1ms
-like 'there is nothing' "$out" 'no incident was opened, and hardy repaired nothing'
+like 'there is nothing' "$out" 'nothing happened, and hardy did nothing'
 code 'since no duration' 2 "$HARDY" status --since yesterday

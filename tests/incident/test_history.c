@@ -74,7 +74,7 @@ static void load(void) {
 
 static const struct history_row *row(const char *service) {
     for (size_t i = 0; i < h.row_count; i++) {
-        if (str_eq(h.rows[i].service, service)) {
+        if (str_eq(h.rows[i].name, service)) {
             return &h.rows[i];
         }
     }
@@ -143,8 +143,8 @@ static void each_kind_of_end_is_counted(void **state) {
                  "longest 40m");
     counts("api", "opened 0 recovered 0 proposed 0 acted 0 healed 0 not 1 escalated 0 open 1 "
                   "longest 90m");
-    assert_string_equal(h.rows[0].service, "api");
-    assert_string_equal(h.rows[2].service, "web");
+    assert_string_equal(h.rows[0].name, "api");
+    assert_string_equal(h.rows[2].name, "web");
 }
 
 /* Handed to a person, who mended it, though hardy had done nothing before: that is recovery too;
@@ -182,13 +182,49 @@ static void in_the_order_it_happened(void **state) {
     load();
     for (size_t i = 0; i < h.event_count; i++) {
         size_t len = strlen(text);
-        snprintf(text + len, sizeof text - len, "%s %s %s\n", h.events[i].service, h.events[i].what,
+        snprintf(text + len, sizeof text - len, "%s %s %s\n", h.events[i].name, h.events[i].what,
                  h.events[i].detail);
     }
     assert_string_equal(text, "web opened inc-2-1\nweb analysed inc-2-3\ndb opened inc-1-1\n"
                               "web acting inc-2-4\ndb held inc-1-2\n");
     assert_string_equal(h.events[0].at, "2023-11-14T23:14:20.000Z");
     assert_string_equal(h.events[0].incident, "inc-2");
+}
+
+static void switched(const char *key, int minute, const char *what) {
+    char value[300];
+    int len = snprintf(value, sizeof value, "{\"at\":\"%lld\",\"what\":\"%s\",\"detail\":\"to b\"}",
+                       (long long)(START + minute * HARDY_MINUTE), what);
+    put("fail_over_event", key, value, (size_t)len);
+}
+
+static void fail_overs_are_told_beside_services(void **state) {
+    (void)state;
+    incident("inc-1", "front", INCIDENT_RECEIVED, 61, 0);
+    event("inc-1", 1, 61, "opened");
+    switched("front/000001", 59, "switching"); /* before the hour */
+    switched("front/000002", 62, "proposed");
+    switched("front/000003", 63, "switching");
+    switched("front/000004", 64, "switched");
+    switched("front/000005", 65, "switching");
+    switched("front/000006", 66, "failed");
+    switched("front/000007", 67, "escalated");
+    put("fail_over_event", "front/000008", "{}", 2); /* cannot be read: passed over */
+    load();
+    assert_int_equal(h.row_count, 2);
+    assert_int_equal(h.rows[0].kind, HISTORY_SERVICE);
+    assert_int_equal(h.rows[1].kind, HISTORY_FAIL_OVER);
+    assert_string_equal(h.rows[1].name, "front");
+    counts("front", "opened 1 recovered 0 proposed 0 acted 0 healed 0 not 0 escalated 0 open 1 "
+                    "longest 59m");
+    const struct history_row *r = &h.rows[1];
+    assert_int_equal(r->proposed * 1000 + r->acted * 100 + r->healed * 10 + r->not_healed, 1211);
+    assert_int_equal(r->escalated * 10 + r->opened, 10);
+    assert_int_equal(h.event_count, 7);
+    assert_int_equal(h.events[1].kind, HISTORY_FAIL_OVER);
+    assert_string_equal(h.events[1].what, "proposed");
+    assert_string_equal(h.events[1].at, "2023-11-14T23:15:20.000Z");
+    assert_null(h.events[1].incident);
 }
 
 int main(void) {
@@ -198,6 +234,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(each_kind_of_end_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(whose_the_repair_was, setup, teardown),
         cmocka_unit_test_setup_teardown(in_the_order_it_happened, setup, teardown),
+        cmocka_unit_test_setup_teardown(fail_overs_are_told_beside_services, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
