@@ -141,7 +141,7 @@ static double measure_answers(int hanging, double *floor, const char *what) {
     struct schema_list list = {checks, CHECKS};
     struct health_settings settings = {.listen = NULL};
     struct health_view view = {0};
-    struct health_server *server;
+    struct health_server *server = NULL;
     char good[32], hung[40], listen[] = "127.0.0.1:4975";
     snprintf(good, sizeof good, "127.0.0.1:%u", far_side(true));
     snprintf(hung, sizeof hung, "http://127.0.0.1:%u/", far_side(false));
