@@ -8,8 +8,8 @@
 
 /* "web", "fail-over front" */
 static void title(enum history_kind kind, const char *name, char out[100]) {
-    snprintf(out, 100, "%s%s%s", kind == HISTORY_SERVICE ? "" : history_kind_text(kind),
-             kind == HISTORY_SERVICE ? "" : " ", name);
+    snprintf(out, 100, "%s%s%s", kind == HISTORY_FAIL_OVER ? history_kind_text(kind) : "",
+             kind == HISTORY_FAIL_OVER ? " " : "", name);
 }
 
 static void print_row(const struct history_row *row) {
@@ -37,17 +37,20 @@ void print_history(const struct history *h) {
     char since[32], span[48];
     moment_text(h->since, since);
     format_duration_short(h->wall - h->since, span);
-    if (h->row_count == 0) {
+    if (h->row_count + h->event_count == 0) {
         printf("\nsince %s UTC (%s) nothing happened, and hardy did nothing\n", since, span);
         return;
     }
     printf("\nsince %s UTC (%s)\n", since, span);
-    printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "WHAT", "OPENED", "OPEN",
-           "RECOVERED", "WOULD ACT", "ACTED", "HEALED", "NOT HEALED", "ESCALATED", "LONGEST");
     for (size_t i = 0; i < h->row_count; i++) {
+        if (i == 0) {
+            printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "WHAT", "OPENED",
+                   "OPEN", "RECOVERED", "WOULD ACT", "ACTED", "HEALED", "NOT HEALED", "ESCALATED",
+                   "LONGEST");
+        }
         print_row(&h->rows[i]);
     }
-    printf("\n");
+    printf("%s", h->row_count > 0 ? "\n" : "");
     for (size_t i = 0; i < h->event_count; i++) {
         print_event(&h->events[i]);
     }

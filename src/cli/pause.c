@@ -52,7 +52,9 @@ static hardy_status set(const struct session *s, const struct asked *asked, hard
 }
 
 static hardy_status clear(const struct session *s, const struct asked *asked, hardy_error *error) {
-    return pause_clear(s->store, asked->target, clock_wall(), time_add(clock_now(), WITHIN), error);
+    char who[96];
+    return pause_clear(s->store, asked->target, resolving_who(who), clock_wall(),
+                       time_add(clock_now(), WITHIN), error);
 }
 
 /* What is paused now, with what this command has changed. */

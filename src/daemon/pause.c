@@ -73,8 +73,8 @@ static void make_pause(struct aside *a) {
 
 static void make_resume(struct aside *a) {
     const struct pause p = asked(a);
-    a->status =
-        pause_clear(a->store, p.target, a->now.wall, time_add(a->now.monotonic, WITHIN), &a->error);
+    a->status = pause_clear(a->store, p.target, p.who, a->now.wall,
+                            time_add(a->now.monotonic, WITHIN), &a->error);
     json_out_object(&a->j);
     json_out_member_string(&a->j, "target", p.target);
     json_out_member_raw(&a->j, "resumed", "true");

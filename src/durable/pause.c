@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "durable/pause.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "durable/field.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define KIND "pause"
+#define EVENT_KIND "pause_event"
+#define EVENT_KEY "%019lld/" /* wall, then the target: they sort by time */
+#define EVENT_KEPT (90 * HARDY_DAY)
 #define VALUE_MAX ((size_t)8 << 10)
 
 void pause_free(struct pause *p) {
@@ -21,9 +26,10 @@ const char *pause_target_text(const char *target) {
     return str_eq(target, PAUSE_EVERYTHING) ? "everything" : target;
 }
 
-static hardy_status decode(const struct store_row *row, struct pause *out, hardy_error *error) {
+static hardy_status decode(const char *target, const struct store_row *row, struct pause *out,
+                           hardy_error *error) {
     json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES, NULL);
-    *out = (struct pause){.target = str_dup(row->key),
+    *out = (struct pause){.target = str_dup(target),
                           .who = field_text(o, "who"),
                           .reason = field_text(o, "reason"),
                           .at = field_time(o, "at"),
@@ -33,7 +39,7 @@ static hardy_status decode(const struct store_row *row, struct pause *out, hardy
         return HARDY_OK;
     }
     pause_free(out);
-    return fail(error, HARDY_E_CORRUPT, NULL, "the pause of %s cannot be read", row->key);
+    return fail(error, HARDY_E_CORRUPT, NULL, "the pause of %s cannot be read", target);
 }
 
 static bool holds(const struct pause *p, int64_t wall) {
@@ -49,13 +55,24 @@ static hardy_status load(struct store *store, const char *target, int64_t wall, 
     if (status != HARDY_OK) {
         return status;
     }
-    status = decode(&row, out, error);
+    status = decode(target, &row, out, error);
     store_row_free(&row);
     if (status == HARDY_OK && !holds(out, wall)) {
         pause_free(out);
         status = fail(error, HARDY_E_NOT_FOUND, NULL, "%s is not paused", target);
     }
     return status;
+}
+
+static void put_pause(struct json_out *j, const struct pause *p, bool resumed) {
+    json_out_object(j);
+    json_out_member_string(j, "who", p->who);
+    json_out_member_string(j, "reason", p->reason);
+    field_put_time(j, "at", p->at);
+    field_put_time(j, "until", p->until);
+    json_out_key(j, "resumed");
+    json_out_bool(j, resumed);
+    json_out_object_end(j);
 }
 
 /* Names with a slash between them, or the star. */
@@ -75,8 +92,34 @@ static bool valid_target(const char *target) {
     return valid;
 }
 
+/* The change, and that somebody has made it. */
+static hardy_status change(struct store *store, const struct store_op *op,
+                           const struct pause_event *e, int64_t deadline, hardy_error *error) {
+    const struct pause *p = &e->pause;
+    char key[STORE_KEY_MAX + 1];
+    struct buf value;
+    struct json_out j;
+    buf_init(&value, VALUE_MAX);
+    json_out_init(&j, &value, 0);
+    put_pause(&j, p, e->resumed);
+    snprintf(key, sizeof key, EVENT_KEY "%s", (long long)p->at, p->target);
+    const struct store_op ops[] = {*op,
+                                   {.kind = STORE_PUT,
+                                    .row_kind = EVENT_KIND,
+                                    .key = key,
+                                    .value = value.data,
+                                    .len = value.len,
+                                    .expires = time_add(p->at, EVENT_KEPT)}};
+    hardy_status status = value.failed
+                              ? fail(error, HARDY_E_INVALID, NULL, "the reason is too long")
+                              : store_apply(store, ops, 2, deadline, NULL, error);
+    buf_free(&value);
+    return status;
+}
+
 hardy_status pause_set(struct store *store, const struct pause *p, int64_t deadline,
                        hardy_error *error) {
+    const struct pause_event event = {false, *p};
     struct buf value;
     struct json_out j;
     if (!valid_target(p->target)) {
@@ -86,21 +129,14 @@ hardy_status pause_set(struct store *store, const struct pause *p, int64_t deadl
     }
     buf_init(&value, VALUE_MAX);
     json_out_init(&j, &value, 0);
-    json_out_object(&j);
-    json_out_member_string(&j, "who", p->who);
-    json_out_member_string(&j, "reason", p->reason);
-    field_put_time(&j, "at", p->at);
-    field_put_time(&j, "until", p->until);
-    json_out_object_end(&j);
+    put_pause(&j, p, false);
     const struct store_op op = {.kind = STORE_PUT,
                                 .row_kind = KIND,
                                 .key = p->target,
                                 .value = value.data,
                                 .len = value.len,
                                 .expires = p->until};
-    hardy_status status = value.failed
-                              ? fail(error, HARDY_E_INVALID, NULL, "the reason is too long")
-                              : store_apply(store, &op, 1, deadline, NULL, error);
+    hardy_status status = change(store, &op, &event, deadline, error);
     buf_free(&value);
     return status;
 }
@@ -127,10 +163,12 @@ static hardy_status not_paused(struct store *store, const char *target, int64_t 
     return status;
 }
 
-hardy_status pause_clear(struct store *store, const char *target, int64_t wall, int64_t deadline,
-                         hardy_error *error) {
+hardy_status pause_clear(struct store *store, const char *target, const char *who, int64_t wall,
+                         int64_t deadline, hardy_error *error) {
     const struct store_op op = {
         .kind = STORE_DELETE, .row_kind = KIND, .key = target, .if_fence = STORE_ANY_FENCE};
+    const struct pause_event event = {
+        true, {(char *)(uintptr_t)target, (char *)(uintptr_t)who, NULL, wall, 0}};
     struct pause p;
     hardy_status status = load(store, target, wall, &p, error);
     pause_free(&p);
@@ -139,7 +177,7 @@ hardy_status pause_clear(struct store *store, const char *target, int64_t wall, 
     }
     /* One that cannot be read is ended like any other: else nothing could end it. */
     return status == HARDY_OK || status == HARDY_E_CORRUPT
-               ? store_apply(store, &op, 1, deadline, NULL, error)
+               ? change(store, &op, &event, deadline, error)
                : status;
 }
 
@@ -172,7 +210,7 @@ struct listing {
 static bool list_row(void *ctx, const struct store_row *row) {
     struct listing *l = ctx;
     struct pause p;
-    l->status = decode(row, &p, l->error);
+    l->status = decode(row->key, row, &p, l->error);
     bool on = l->status == HARDY_OK && (!holds(&p, l->wall) || l->fn(l->ctx, &p));
     pause_free(&p);
     return on;
@@ -184,4 +222,33 @@ hardy_status pause_list(struct store *store, int64_t wall,
     struct listing l = {wall, fn, ctx, HARDY_OK, error};
     hardy_status status = store_scan(store, KIND, "", NULL, SIZE_MAX, list_row, &l, error);
     return status == HARDY_OK ? l.status : status;
+}
+
+struct reading {
+    bool (*fn)(void *ctx, const struct pause_event *e);
+    void *ctx;
+};
+
+static bool read_event(void *ctx, const struct store_row *row) {
+    const struct reading *r = ctx;
+    struct pause_event e = {0};
+    const char *slash = strchr(row->key, '/');
+    bool on = true;
+    if (slash && decode(slash + 1, row, &e.pause, NULL) == HARDY_OK) {
+        json_t *o = json_loadb(row->value, row->len, 0, NULL);
+        e.resumed = json_is_true(json_object_get(o, "resumed"));
+        json_decref(o);
+        on = r->fn(r->ctx, &e);
+    }
+    pause_free(&e.pause);
+    return on;
+}
+
+hardy_status pause_events(struct store *store, int64_t since,
+                          bool (*fn)(void *ctx, const struct pause_event *e), void *ctx,
+                          hardy_error *error) {
+    struct reading r = {fn, ctx};
+    char after[32];
+    snprintf(after, sizeof after, EVENT_KEY, (long long)since);
+    return store_scan(store, EVENT_KIND, "", after, SIZE_MAX, read_event, &r, error);
 }

@@ -5,6 +5,9 @@
  * A person's "hands off": no automatic repair of a target for a while. A row of its own (kind
  * "pause", key = the target) that nobody owns: whoever repairs looks at it before it acts, in
  * whatever process, now or after a restart. What was begun is not stopped by it.
+ *
+ * That somebody has paused or resumed is a row too (kind "pause_event", key = its time and the
+ * target), kept for 90 days.
  */
 #include "store/store.h"
 
@@ -26,9 +29,10 @@ const char *pause_target_text(const char *target);
  * or the reason is too long. Waits for the store until `deadline` (monotonic). */
 hardy_status pause_set(struct store *store, const struct pause *p, int64_t deadline,
                        hardy_error *error);
-/* Ends the pause of exactly this target. E_NOT_FOUND: it was not paused; `error` tells what is. */
-hardy_status pause_clear(struct store *store, const char *target, int64_t wall, int64_t deadline,
-                         hardy_error *error);
+/* Ends the pause of exactly this target; `who` does. E_NOT_FOUND: it was not paused; `error` tells
+ * what is. */
+hardy_status pause_clear(struct store *store, const char *target, const char *who, int64_t wall,
+                         int64_t deadline, hardy_error *error);
 /* The pause that keeps hands off the target: its own, else that of what it belongs to (`web` of
  * `web/restart`), else that of everything. E_NOT_FOUND: it is not paused. On any other error nobody
  * knows: not a time to repair. */
@@ -39,4 +43,14 @@ hardy_status pause_find(struct store *store, const char *target, int64_t wall, s
 hardy_status pause_list(struct store *store, int64_t wall,
                         bool (*fn)(void *ctx, const struct pause *p), void *ctx,
                         hardy_error *error);
+
+struct pause_event {
+    bool resumed;
+    struct pause pause; /* of one that was resumed: target, who and at */
+};
+/* What people have said since a moment, the oldest first. `fn` returns false to stop; the event is
+ * borrowed. */
+hardy_status pause_events(struct store *store, int64_t since,
+                          bool (*fn)(void *ctx, const struct pause_event *e), void *ctx,
+                          hardy_error *error);
 #endif

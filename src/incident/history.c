@@ -4,8 +4,10 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "durable/field.h"
+#include "durable/pause.h"
 #include "incident/show.h"
 #include "supervise/fail_over_record.h"
+#include "supervise/local_time.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +35,7 @@ static const struct counted {
 };
 
 const char *history_kind_text(enum history_kind kind) {
-    static const char *const texts[] = {"service", "fail-over"};
+    static const char *const texts[] = {"service", "fail-over", "pause"};
     return texts[kind];
 }
 
@@ -94,12 +96,12 @@ static bool is_left_out(const char *what) {
 /* Counts it, and keeps it with its texts, which are taken; `name` and `incident` are copied. */
 static void keep(struct loading *l, struct history_event *e, const char *name,
                  const char *incident) {
-    struct history_row *row = row_of(l, e->kind, name);
+    struct history_row *row = e->kind == HISTORY_PAUSE ? NULL : row_of(l, e->kind, name);
     if (row) {
         count(row, e->what);
     }
     struct history_event *out = NULL;
-    if (row && !is_left_out(e->what)) {
+    if (!l->no_memory && !is_left_out(e->what)) {
         out = append(l, &l->h->events, sizeof *out, &l->h->event_count);
     }
     if (!out) {
@@ -158,6 +160,29 @@ static bool add_switch(void *ctx, const struct store_row *row) {
     return !l->no_memory;
 }
 
+static bool add_pause(void *ctx, const struct pause_event *e) {
+    struct loading *l = ctx;
+    const struct pause *p = &e->pause;
+    char until[LOCAL_TIME_SIZE] = "it is resumed";
+    struct history_event out = {.kind = HISTORY_PAUSE,
+                                .what = str_dup(e->resumed ? "resumed" : "paused")};
+    if (p->until) {
+        local_time_format(ZONE_LOCAL, p->until, p->at, until);
+    }
+    out.detail = e->resumed ? str_format("by %s", p->who)
+                            : str_format("by %s until %s%s%s", p->who, until, p->reason ? ": " : "",
+                                         p->reason ? p->reason : "");
+    clock_format_wall(p->at, out.at);
+    if (out.what && out.detail) {
+        keep(l, &out, pause_target_text(p->target), NULL);
+    } else {
+        free(out.what);
+        free(out.detail);
+        l->no_memory = true;
+    }
+    return !l->no_memory;
+}
+
 static void add_events(struct loading *l) {
     const struct incident *i = &l->incident;
     bool open = i->state != INCIDENT_RESOLVED;
@@ -207,6 +232,9 @@ hardy_status history_load(struct store *store, int64_t since, int64_t wall, stru
     status = status == HARDY_OK ? l.status : status;
     if (status == HARDY_OK) {
         status = store_scan(store, FAIL_OVER_EVENT_ROW, "", NULL, SIZE_MAX, add_switch, &l, error);
+    }
+    if (status == HARDY_OK) {
+        status = pause_events(store, since, add_pause, &l, error);
     }
     if (status == HARDY_OK && l.no_memory) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for what happened");

@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "store/store.h"
 
-enum history_kind { HISTORY_SERVICE, HISTORY_FAIL_OVER };
-const char *history_kind_text(enum history_kind kind); /* "service" "fail-over" */
+enum history_kind { HISTORY_SERVICE, HISTORY_FAIL_OVER, HISTORY_PAUSE /* only events */ };
+const char *history_kind_text(enum history_kind kind); /* "service" "fail-over" "pause" */
 
 /* Counted of what happened since then. */
 struct history_row {

@@ -90,9 +90,13 @@ code 'nothing is paused' 1 "$HARDY" status
 unlike 'and nothing is said' "$out" 'hands off'
 
 # --- what would you have done last night?
-code 'a quiet night' 0 "$HARDY" status --since 12h
+HARDY_STATE=$work/quiet/hardy.db code 'a quiet night' 0 "$HARDY" status --since 12h
 like 'is told as one' "$out" '^since .* UTC \(12h\) nothing happened, and hardy did nothing$'
 is 'without a daemon, and that is no mistake' "$err" 'hardy status: no gateway runs; this is from the state'
+code 'what people have said' 0 "$HARDY" status --since 12h
+like 'is told' "$out" "^  20[0-9-]+ [0-9:]+  web +paused +by $(sed 's/[()]/\\&/g' <<<"$me") until .* UTC: new disks$"
+like 'with its end' "$out" '^  20[0-9-]+ [0-9:]+  everything +resumed +by '
+unlike 'without a table of nothing' "$out" OPENED
 code 'what observe makes of an incident' 3 timeout 20 "$HARDY" supervise --once
 code 'is told' 0 "$HARDY" status --since 12h
 like 'in a table' "$out" '^  WHAT +OPENED +OPEN +RECOVERED +WOULD ACT +ACTED +HEALED +NOT HEALED +ESCALATED +LONGEST$'
@@ -104,8 +108,8 @@ AUTOMATION=act code 'what act makes of one' 0 timeout 20 "$HARDY" incidents hand
 code 'is told' 0 "$HARDY" status --since 12h --json
 is 'with what came of it' "$(fields '[(r["name"], r["opened"], r["open"], r["acted"], r["healed"], r["not_healed"], r["escalated"]) for r in d["history"]["summary"]]')" \
     "[('web', 2, 0, 1, 1, 0, 1)]"
-is 'the oldest first' "$(fields '(lambda e: (e[0]["what"], e[-1]["what"], sorted(e, key=lambda x: x["at"]) == e, "gathered" in [x["what"] for x in e]))(d["history"]["events"])')" \
-    "('opened', 'resolved', True, False)"
+is 'the oldest first' "$(fields '(lambda e: (e[0]["what"], e[0]["kind"], e[-1]["what"], sorted(e, key=lambda x: x["at"]) == e, "gathered" in [x["what"] for x in e]))(d["history"]["events"])')" \
+    "('paused', 'pause', 'resolved', True, False)"
 code 'of the last millisecond' 0 "$HARDY" status --since 1ms
 like 'there is nothing' "$out" 'nothing happened, and hardy did nothing'
 code 'since no duration' 2 "$HARDY" status --since yesterday

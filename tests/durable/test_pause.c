@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "durable/pause.h"
 #include "stores.h"
+#include <stdio.h>
 #include <string.h>
 
 static int64_t wall = 1700000000000000000;
@@ -42,7 +43,7 @@ static const char *by(struct store *store, const char *target) {
 
 static hardy_status resume(struct store *store, const char *target, hardy_error *error) {
     hardy_error_init(error, sizeof *error);
-    return pause_clear(store, target, wall, time_add(clock_now(), 5 * HARDY_SECOND), error);
+    return pause_clear(store, target, "bob", wall, time_add(clock_now(), 5 * HARDY_SECOND), error);
 }
 
 static void comes_back_on(enum store_kind kind) {
@@ -202,6 +203,46 @@ static void a_damaged_one_is_told_and_can_be_ended(void **state) {
     stores_close(store);
 }
 
+static bool collect_event(void *ctx, const struct pause_event *e) {
+    char *all = ctx;
+    size_t len = strlen(all);
+    snprintf(all + len, 300 - len, "%s %s by %s%s%s, ", e->pause.target,
+             e->resumed ? "resumed" : "paused", e->pause.who, e->pause.reason ? ": " : "",
+             e->pause.reason ? e->pause.reason : "");
+    return !str_eq(e->pause.target, "stop");
+}
+
+static void what_was_said_stays_when_it_is_over(void **state) {
+    char all[300] = "";
+    hardy_error error;
+    struct store *store = setup(ON_SQLITE);
+    int64_t begin = wall;
+    (void)state;
+    paused_for(store, "web/restart", HARDY_SECOND);
+    wall += HARDY_MINUTE;
+    paused_for(store, PAUSE_EVERYTHING, 0);
+    wall += HARDY_MINUTE;
+    assert_int_equal(resume(store, PAUSE_EVERYTHING, &error), HARDY_OK);
+    assert_int_equal(resume(store, "web", &error), HARDY_E_NOT_FOUND);
+    store = stores_reopen(ON_SQLITE, store, &wall);
+    assert_int_equal(pause_events(store, begin, collect_event, all, NULL), HARDY_OK);
+    assert_string_equal(all, "web/restart paused by ada: new \"disks\", "
+                             "* paused by ada: new \"disks\", * resumed by bob, ");
+    all[0] = '\0';
+    assert_int_equal(pause_events(store, begin + 2 * HARDY_MINUTE, collect_event, all, NULL),
+                     HARDY_OK);
+    assert_string_equal(all, "* resumed by bob, ");
+    wall += HARDY_MINUTE;
+    paused_for(store, "stop", 0);
+    wall += HARDY_MINUTE;
+    paused_for(store, "web", 0);
+    all[0] = '\0';
+    assert_int_equal(pause_events(store, begin + 3 * HARDY_MINUTE, collect_event, all, NULL),
+                     HARDY_OK);
+    assert_string_equal(all, "stop paused by ada: new \"disks\", ");
+    stores_close(store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_of_it_comes_back),
@@ -211,6 +252,7 @@ int main(void) {
         cmocka_unit_test(is_ended_by_its_own_name),
         cmocka_unit_test(the_list_has_those_that_hold),
         cmocka_unit_test(what_can_be_no_target_is_refused),
+        cmocka_unit_test(what_was_said_stays_when_it_is_over),
         cmocka_unit_test(a_damaged_one_is_told_and_can_be_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
