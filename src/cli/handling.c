@@ -83,6 +83,14 @@ static void on_fail_over_paged(void *ctx) {
     }
 }
 
+static void on_fail_over_urgent(void *ctx, const struct notify_target *target,
+                                const struct notice *notice) {
+    struct handler_session *s = ctx;
+    if (s->watch) {
+        watch_tell(s->watch, target, notice);
+    }
+}
+
 static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *state,
                        bool changed) {
     struct handler_session *s = ctx;
@@ -285,8 +293,8 @@ static int widest(const struct handler_session *s) {
 
 static hardy_status start_fail_over(struct handler_session *s, const struct handler_world *world,
                                     hardy_error *error) {
-    static const struct fail_over_events events = {.told = on_fail_over,
-                                                   .paged = on_fail_over_paged};
+    static const struct fail_over_events events = {
+        .told = on_fail_over, .paged = on_fail_over_paged, .urgent = on_fail_over_urgent};
     const struct fail_over_world own = {.loop = world->loop,
                                         .store = world->store,
                                         .state = world->state,

@@ -103,6 +103,14 @@ static void end_within(struct watch *w, int64_t span) {
 
 /* --- incidents -------------------------------------------------------------------------------- */
 
+void watch_tell(struct watch *w, const struct notify_target *target, const struct notice *notice) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (!w->closing && outbox_tell(w->outbox, target, notice, &error) != HARDY_OK &&
+        w->events->page_failed)
+        w->events->page_failed(w->ctx, target->name, error.message, true);
+}
+
 /* To everybody the service names, from memory: the state takes nothing now. */
 static void page_at_once(struct watched *s, const char *dedup_key, const char *summary,
                          const char *severity) {
@@ -115,11 +123,8 @@ static void page_at_once(struct watched *s, const char *dedup_key, const char *s
     for (size_t n = 0; n < s->service->escalate.count; n++) {
         const struct notify_target *target =
             notify_find(w->options.world.targets, s->service->escalate.items[n]);
-        hardy_error error;
-        hardy_error_init(&error, sizeof error);
-        if (target && outbox_tell(w->outbox, target, &notice, &error) != HARDY_OK &&
-            w->events->page_failed)
-            w->events->page_failed(w->ctx, target->name, error.message, true);
+        if (target)
+            watch_tell(w, target, &notice);
     }
 }
 

@@ -9,6 +9,7 @@
  */
 #include "health/serve.h"
 #include "incident/handle.h"
+#include "notify/notify.h"
 
 struct watch_options { /* borrowed until ended */
     struct handler_world world;
@@ -37,6 +38,8 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
                          void *ctx, struct watch **out, hardy_error *error);
 /* Others have put pages into the outbox. */
 void watch_pages(struct watch *w);
+/* The same without the outbox's row: see outbox_tell(). */
+void watch_tell(struct watch *w, const struct notify_target *target, const struct notice *notice);
 /* Ends: a remedy that runs goes on and is attached to later. `ended` follows. */
 void watch_stop(struct watch *w);
 #endif

@@ -163,7 +163,8 @@ static void connect_pair(struct pair *p) {
                                                 .drained = on_server_drained,
                                                 .closed = on_server_closed};
     struct relay *r = p->relay;
-    loop_timer_start(r->loop, &p->timer, time_add(loop_now(r->loop), r->options.connect_timeout));
+    int64_t span = r->host ? r->options.connect_timeout : r->options.wait_timeout;
+    loop_timer_start(r->loop, &p->timer, time_add(loop_now(r->loop), span));
     p->target = r->target;
     if (!r->host)
         return;

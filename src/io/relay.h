@@ -14,7 +14,8 @@
 
 struct relay_options {
     uint32_t max_connections; /* at once; what comes beyond it is closed */
-    int64_t connect_timeout;  /* to the target; also how long a connection waits for a target */
+    int64_t connect_timeout;  /* to the target */
+    int64_t wait_timeout;     /* for a target, while there is none */
 };
 struct relay_figures {
     uint32_t open;     /* connections now */

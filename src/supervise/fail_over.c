@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "supervise/fail_over_address.h"
 #include "supervise/fail_over_inside.h"
+#include "supervise/fail_over_seeded.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +50,14 @@ void group_rest(struct group *g, int64_t span, void (*then)(struct group *g)) {
 /* --- where the active one is told ------------------------------------------------------------- */
 
 static void write_file(struct group *g) {
+    const char *cwd = g->owner->world.cwd;
     const char *file = g->settings->file, *address = g->candidates[g->machine.active].address;
     char text[600];
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     if (!file || !g->file_due)
         return;
-    char *path = file[0] == '/' ? str_dup(file) : str_format("%s/%s", g->owner->world.cwd, file);
+    char *path = file[0] == '/' ? str_dup(file) : str_format("%s/%s", cwd ? cwd : ".", file);
     char *line = str_format("%s\n", address);
     hardy_status status = path && line
                               ? file_write(path, line, strlen(line), false, &error)
@@ -74,7 +76,8 @@ static void write_file(struct group *g) {
 static void open_relay(struct group *g) {
     const struct fail_over_settings *s = g->settings;
     const struct relay_options options = {.max_connections = s->max_connections,
-                                          .connect_timeout = s->connect_timeout};
+                                          .connect_timeout = s->connect_timeout,
+                                          .wait_timeout = time_add(s->timeout, s->connect_timeout)};
     struct http_authority address;
     char text[600];
     hardy_error error;
@@ -101,6 +104,8 @@ static void aim(struct group *g, int64_t drain) {
         return;
     if (g->carrying)
         (void)relay_target(g->relay, NULL, 0, drain);
+    else if (FAIL_OVER_BUG(BUG_AIM) && g->record.number > 1)
+        return;
     else if (fail_over_address(g->candidates[g->machine.active].address, &to))
         (void)relay_target(g->relay, to.host, to.port, drain);
 }
@@ -165,7 +170,7 @@ static bool add_telling(struct group *g, const struct fail_over_next *next) {
     if (next->tell == FAIL_OVER_TELL_NOTHING)
         return false;
     bool page = next->tell == FAIL_OVER_PAGE;
-    g->record.told = g->machine.told = page;
+    fail_over_told(&g->machine, next->tell);
     group_note(g, page ? "escalated" : "resolved", "%s", next->why);
     group_page(g, page ? "trigger" : "resolve", next->why);
     return true;
@@ -264,7 +269,7 @@ static void carried(struct group *g, hardy_status status, const char *detail) {
                    g->candidates[g->machine.active].address, detail[0] ? ": " : "", detail);
     } else {
         group_note(g, r->doubt ? "in doubt" : "failed", "%s", detail);
-        r->told = g->machine.told = true;
+        fail_over_told(&g->machine, FAIL_OVER_PAGE);
         group_page(g, "trigger", detail);
     }
     group_write(g, settled);
@@ -397,7 +402,7 @@ void group_lost(struct group *g, const char *why) {
 static int64_t switched_at(const struct group *g) {
     struct loop *loop = g->owner->world.loop;
     const struct moment *m = &g->record.switched;
-    if (!moment_is_set(m))
+    if (!moment_is_set(m) || FAIL_OVER_BUG(BUG_NO_DWELL))
         return HARDY_NEVER;
     int64_t left = moment_left(m, g->owner->boot, loop_now(loop), loop_wall(loop));
     return loop_now(loop) + (left < 0 ? left : 0); /* a wall clock that was set back: now */
@@ -429,7 +434,9 @@ static void take_up(struct group *g) {
     g->held_up = false;
     loop_timer_stop(world->loop, &g->timer);
     loop_timer_init(&g->timer, on_again, g);
-    g->machine.told = g->record.told;
+    g->machine.told = !g->record.told      ? FAIL_OVER_WELL
+                      : g->record.told_out ? FAIL_OVER_OUT
+                                           : FAIL_OVER_DEGRADED;
     g->machine.switched = switched_at(g);
     size_t active = index_of(g, g->record.active);
     g->machine.active = active < g->machine.count ? active : 0;
@@ -442,7 +449,8 @@ static void take_up(struct group *g) {
         g->record.carried = true;
         replace(&g->record.active, g->candidates[0].name);
         group_write(g, first_written);
-    } else if (g->record.number > 0 && !g->record.carried && !g->record.doubt) {
+    } else if (g->record.number > 0 && !g->record.carried && !g->record.doubt &&
+               !FAIL_OVER_BUG(BUG_UNFINISHED)) {
         snprintf(text, sizeof text, "the switch from %s to %s was left unfinished; it goes on",
                  g->record.from ? g->record.from : "", g->record.active);
         group_tell(g, "taken up", text);

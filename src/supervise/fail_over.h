@@ -16,6 +16,7 @@
  * happened, in order; "remedy" (key = "fail_over/NAME/NUMBER"): the record of a switch's command.
  */
 #include "base/json.h"
+#include "notify/notify.h"
 #include "supervise/automation.h"
 #include "supervise/fail_over_decide.h"
 #include "supervise/maintenance.h"
@@ -67,6 +68,8 @@ struct fail_over_events { /* each may be NULL */
     void (*told)(void *ctx, const char *name, int64_t wall, const char *what, const char *detail);
     /* Pages are in the outbox. */
     void (*paged)(void *ctx);
+    /* The state takes nothing now: this is to be sent from memory. */
+    void (*urgent)(void *ctx, const struct notify_target *target, const struct notice *notice);
     /* The end of what fail_over_switch() began, also in an earlier life: HARDY_OK, or why its
      * command has not succeeded. */
     void (*switched)(void *ctx, const char *name, const char *key, hardy_status status,

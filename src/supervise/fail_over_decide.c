@@ -205,12 +205,21 @@ static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* One that was down is told of again when it goes down once more, though the trouble as a whole is
+ * not over meanwhile. */
+static void forget_outage(struct fail_over_machine *m, int64_t now) {
+    const struct fail_over_seen *active = &m->seen[m->active];
+    if (m->told == FAIL_OVER_OUT && known_up(active, now) &&
+        now - active->level_since >= m->rule->dwell)
+        m->told = FAIL_OVER_DEGRADED;
+}
+
 /* Whom the outcome concerns: people, at once or after a while. */
-static void tell(const struct fail_over_machine *m, int64_t now, struct fail_over_next *next) {
+static void tell(struct fail_over_machine *m, int64_t now, struct fail_over_next *next) {
     int64_t well_at = time_add(m->since, m->rule->after);
     int64_t told_at = time_add(m->since, m->rule->escalate_after);
     if (m->condition == FAIL_OVER_WELL) {
-        if (!m->told)
+        if (m->told == FAIL_OVER_WELL)
             return;
         if (now >= well_at)
             next->tell = FAIL_OVER_RESOLVE;
@@ -218,11 +227,14 @@ static void tell(const struct fail_over_machine *m, int64_t now, struct fail_ove
             next->again = earlier(next->again, well_at);
         return;
     }
-    if (m->told || next->kind == FAIL_OVER_SWITCH || (m->hands && m->quiet))
+    forget_outage(m, now);
+    if (next->kind == FAIL_OVER_SWITCH || (m->hands && m->quiet))
         return;
-    if (down_long_enough(m, now) || now >= told_at)
+    if (m->told != FAIL_OVER_OUT && down_long_enough(m, now))
         next->tell = FAIL_OVER_PAGE;
-    else
+    else if (m->told == FAIL_OVER_WELL && now >= told_at)
+        next->tell = FAIL_OVER_PAGE;
+    else if (m->told == FAIL_OVER_WELL)
         next->again = earlier(next->again, told_at);
 }
 
@@ -264,6 +276,13 @@ struct fail_over_next fail_over_asked(const struct fail_over_machine *m, int64_t
         next.to = to;
     }
     return next;
+}
+
+void fail_over_told(struct fail_over_machine *m, enum fail_over_tell tell) {
+    if (tell == FAIL_OVER_RESOLVE)
+        m->told = FAIL_OVER_WELL;
+    else if (tell == FAIL_OVER_PAGE && m->told != FAIL_OVER_OUT)
+        m->told = m->condition == FAIL_OVER_OUT ? FAIL_OVER_OUT : FAIL_OVER_DEGRADED;
 }
 
 void fail_over_moved(struct fail_over_machine *m, size_t to, int64_t now) {

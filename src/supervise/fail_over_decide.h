@@ -45,8 +45,9 @@ struct fail_over_machine {
     const struct fail_over_rule *rule;
     struct fail_over_seen *seen;
     size_t count, active;
-    int64_t switched;  /* when last; HARDY_NEVER = never */
-    bool told;         /* people were told of trouble, and not yet of its end */
+    int64_t switched; /* when last; HARDY_NEVER = never */
+    /* The worst that people were told of, and not yet of its end; FAIL_OVER_WELL = nothing. */
+    enum fail_over_condition told;
     const char *hands; /* why hardy must not switch by itself: "automation is observe"; NULL */
     bool quiet;        /* ... because a person wants so, who need not be told */
     enum fail_over_condition condition;
@@ -63,7 +64,7 @@ enum fail_over_kind {
 };
 enum fail_over_tell {
     FAIL_OVER_TELL_NOTHING,
-    FAIL_OVER_PAGE,   /* people have to know now, and have not been told */
+    FAIL_OVER_PAGE,   /* people have to know now, and have not been told of anything as bad */
     FAIL_OVER_RESOLVE /* they were told, and it is over */
 };
 struct fail_over_next {
@@ -77,6 +78,8 @@ struct fail_over_next {
 struct fail_over_next fail_over_decide(struct fail_over_machine *m, int64_t now);
 /* The same for a switch that somebody asks for: without waiting for the active one to be down. */
 struct fail_over_next fail_over_asked(const struct fail_over_machine *m, int64_t now);
+/* People have been told. */
+void fail_over_told(struct fail_over_machine *m, enum fail_over_tell tell);
 /* The switch has been made. */
 void fail_over_moved(struct fail_over_machine *m, size_t to, int64_t now);
 #endif

@@ -42,6 +42,7 @@ void fail_over_record_encode(const struct fail_over_record *r, struct buf *out) 
     put_bool(&j, "carried", r->carried);
     put_bool(&j, "doubt", r->doubt);
     put_bool(&j, "told", r->told);
+    put_bool(&j, "told_out", r->told_out);
     json_out_member_count(&j, "proposed", r->proposed);
     json_out_member_count(&j, "events", r->events);
     json_out_member_string(&j, "owner", r->owner);
@@ -82,6 +83,7 @@ static void decode(const json_t *o, struct fail_over_record *out) {
     out->carried = is_true(o, "carried");
     out->doubt = is_true(o, "doubt");
     out->told = is_true(o, "told");
+    out->told_out = is_true(o, "told_out");
     out->proposed = count(o, "proposed");
     out->events = count(o, "events");
     for (size_t n = 0; n < FAIL_OVER_KEYS && n < json_array_size(keys); n++) {

@@ -28,7 +28,8 @@ struct fail_over_record {
     uint64_t number;        /* of the last switch; 0 = none */
     bool carried;           /* its command has ended */
     bool doubt;             /* ... or nobody knows: a person says */
-    bool told;              /* people were told of trouble, and not yet of its end */
+    bool told;              /* people were told of trouble, and not yet of its end ... */
+    bool told_out;          /* ... and that the active one was down */
     uint64_t proposed;      /* switches that hardy would have made */
     uint64_t events;        /* rows written so far */
     char *owner;            /* who decides, or did so last */

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "supervise/fail_over_seeded.h"
 #include "work/environment.h"
 #include <stdlib.h>
 
@@ -14,7 +15,8 @@ static const char *const both[] = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh"};
 enum { BOTH = sizeof both / sizeof *both };
 
 char *fail_over_run_key(const char *name, const struct fail_over_record *r) {
-    return str_format("fail_over/%s/%llu", name, (unsigned long long)r->number);
+    unsigned long long number = r->number + FAIL_OVER_BUG_COUNT(BUG_NEW_KEY);
+    return str_format("fail_over/%s/%llu", name, number);
 }
 
 static char *params_of(char *const *argv, const struct fail_over_record *r) {

@@ -97,33 +97,64 @@ void group_note(struct group *g, const char *what, const char *format, ...) {
     add_event(g, what, note->detail);
 }
 
-void group_page(struct group *g, const char *action, const char *text) {
-    const struct fail_over_settings *s = g->settings;
+/* A notice and what it borrows. */
+struct paging {
+    struct notice notice;
     char summary[MAX_SUMMARY], key[100];
     struct buf details;
+};
+
+static void paging_init(struct paging *p, const struct group *g, const char *action,
+                        const char *text) {
+    const struct fail_over_settings *s = g->settings;
     struct json_out j;
-    buf_init(&details, MAX_VALUE);
-    json_out_init(&j, &details, 0);
+    buf_init(&p->details, MAX_VALUE);
+    json_out_init(&j, &p->details, 0);
     group_to_json(g, &j);
-    snprintf(summary, sizeof summary, "%s: %.800s", s->name, text);
-    snprintf(key, sizeof key, "fail_over/%s", s->name);
-    const struct notice notice = {.action = action,
-                                  .dedup_key = key,
-                                  .summary = summary,
-                                  .severity = fail_over_severity(s),
-                                  .source = s->name,
-                                  .details = details.failed ? NULL : details.data};
+    snprintf(p->summary, sizeof p->summary, "%s: %.800s", s->name, text);
+    snprintf(p->key, sizeof p->key, "fail_over/%s", s->name);
+    p->notice = (struct notice){.action = action,
+                                .dedup_key = p->key,
+                                .summary = p->summary,
+                                .severity = fail_over_severity(s),
+                                .source = s->name,
+                                .details = p->details.failed ? NULL : p->details.data};
+}
+
+void group_page(struct group *g, const char *action, const char *text) {
+    const struct fail_over_settings *s = g->settings;
+    struct paging p;
+    paging_init(&p, g, action, text);
     for (size_t n = 0; n < s->escalate.count; n++) {
         const struct notify_target *target =
             notify_find(g->owner->world.targets, s->escalate.items[n]);
         struct store_op op;
         void *memory;
         hardy_error error;
-        if (target && outbox_row(target, &notice, loop_wall(g->owner->world.loop), &op, &memory,
+        if (target && outbox_row(target, &p.notice, loop_wall(g->owner->world.loop), &op, &memory,
                                  &error) == HARDY_OK)
             g->pages |= add_op(g, &op, memory);
     }
-    buf_free(&details);
+    buf_free(&p.details);
+}
+
+/* The state takes nothing now, and people have to know. */
+static void page_at_once(struct group *g, const char *why) {
+    const struct fail_over *f = g->owner;
+    const struct fail_over_settings *s = g->settings;
+    char text[700];
+    struct paging p;
+    snprintf(text, sizeof text,
+             "hardy cannot help, for its state cannot be written (%.300s)%s%.300s", why,
+             g->note_count ? "; " : "", g->note_count ? g->notes[0].detail : "");
+    paging_init(&p, g, "trigger", text);
+    for (size_t n = 0; n < s->escalate.count && f->events->urgent; n++) {
+        const struct notify_target *target = notify_find(f->world.targets, s->escalate.items[n]);
+        if (target)
+            f->events->urgent(f->ctx, target, &p.notice);
+    }
+    buf_free(&p.details);
+    fail_over_told(&g->machine, FAIL_OVER_PAGE); /* whoever hears of it wants to hear its end */
 }
 
 /* --- the write -------------------------------------------------------------------------------- */
@@ -150,8 +181,10 @@ static void on_written(struct batch *b, hardy_status status) {
                  "the state cannot be written (%s); nothing is done until it can, tried again "
                  "every %s",
                  b->error.message, span);
-        if (!g->held_up)
+        if (!g->held_up) {
             group_tell(g, "held up", text);
+            page_at_once(g, b->error.message);
+        }
         g->held_up = true;
         group_rest(g, try_again, submit);
         return;
@@ -182,6 +215,8 @@ void group_write(struct group *g, void (*then)(struct group *g)) {
     free(g->record.owner);
     g->record.owner = owner;
     g->then = then;
+    g->record.told = g->machine.told != FAIL_OVER_WELL;
+    g->record.told_out = g->machine.told == FAIL_OVER_OUT;
     fail_over_record_op(&g->record, g->settings->name, &g->row, &op);
     /* Without memory for the list even the row's own operation is missing: nothing is written. */
     g->row.failed |= !add_op(g, &op, NULL);

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern int seeded_bug; /* see src/supervise/fail_over_seeded.h */
-int seeded_bug;
+extern int seeded_bug, seeded_calls; /* see src/supervise/fail_over_seeded.h */
+int seeded_bug, seeded_calls;
 static bool seeded; /* there is a mistake in it, which has to be found */
 static unsigned hours = 3000;
 
@@ -113,19 +113,20 @@ static void look_at_stay(struct world *w) {
     rule(w,
          !(may && active != 0 && w->rule.fail_back && up(w, 0) && w->passes[0] >= w->rule.passes),
          "back when the primary is well for long enough");
-    rule(w, !down_for_long(w, active) || w->machine.told, "a page when it stays with a dead one");
+    rule(w, !down_for_long(w, active) || w->machine.told == FAIL_OVER_OUT,
+         "a page when it stays with a dead one");
 }
 
 static void look_at_told(struct world *w, const struct fail_over_next *next) {
+    enum fail_over_condition before = w->machine.told;
+    fail_over_told(&w->machine, next->tell);
     if (next->tell == FAIL_OVER_PAGE) {
-        rule(w, !w->machine.told, "one page for one trouble");
+        rule(w, w->machine.told > before, "a page only for what is worse than what was told");
         rule(w, w->machine.condition != FAIL_OVER_WELL, "a page only in trouble");
-        w->machine.told = true;
         w->pages++;
     } else if (next->tell == FAIL_OVER_RESOLVE) {
-        rule(w, w->machine.told, "the end is told to whoever was told the beginning");
+        rule(w, before != FAIL_OVER_WELL, "the end is told to whoever was told the beginning");
         rule(w, w->machine.condition == FAIL_OVER_WELL, "the end is told when it is well");
-        w->machine.told = false;
         w->resolves++;
     }
 }
