@@ -6,9 +6,7 @@
 #ifdef HARDY_SEEDED_BUGS
 extern int seeded_bug, seeded_calls;
 #define FAIL_OVER_BUG(n) (seeded_bug == (n))
-#define FAIL_OVER_BUG_COUNT(n)                                                                     \
-    (FAIL_OVER_BUG(n) ? (unsigned)++seeded_calls : 0U) /* never twice                              \
-                                                        */
+#define FAIL_OVER_BUG_COUNT(n) (FAIL_OVER_BUG(n) ? (unsigned)++seeded_calls : 0U)
 #else
 #define FAIL_OVER_BUG(n) false
 #define FAIL_OVER_BUG_COUNT(n) 0U

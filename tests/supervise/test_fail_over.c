@@ -587,7 +587,8 @@ static void hands_off_it(void **state) {
     assert_int_equal(told("proposed"), 1);
     assert_int_equal(w.switch_count, 0);
     assert_int_equal(w.paged, 0);
-    assert_int_equal(pause_clear(w.inner, "db", loop_wall(w.loop), HARDY_NEVER, NULL), HARDY_OK);
+    assert_int_equal(pause_clear(w.inner, "db", "root", loop_wall(w.loop), HARDY_NEVER, NULL),
+                     HARDY_OK);
     wait_told("switched: to b");
     world_end();
 }
