@@ -8,10 +8,8 @@
 /* The maps whose keys are names. */
 static const struct {
     const char *section, *below; /* NULL: the section itself */
-} maps[] = {{"incidents", "services"},
-            {"heal", "services"},
-            {"supervise", "children"},
-            {"fail_over", NULL}};
+} maps[] = {
+    {"incidents", "services"}, {"heal", "services"}, {"supervise", NULL}, {"fail_over", NULL}};
 
 struct targets {
     char **names;

@@ -261,7 +261,7 @@ static void knows(const char *yaml, const char *name, const char *problem) {
 static void names_are_those_of_the_configuration(void **state) {
     static const char yaml[] = "incidents: {services: {web: {actions: {restart: {}}}}}\n"
                                "heal: {services: {db: }}\n"
-                               "supervise: {children: {worker: {}}}\n"
+                               "supervise: {worker: {}}\n"
                                "fail_over: {front: {}}\n";
     static const char *const good[] = {"web", "web/restart", "db", "worker", "front", "*"};
     (void)state;
