@@ -230,7 +230,7 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/checks\n"
                       "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
                       "GET  /api/v1/pause\n"
-                      "POST /api/v1/pause     {target, for, reason, by}\n"
+                      "POST /api/v1/pause     {target, for, reason, by, force}\n"
                       "POST /api/v1/resume    {target, by}\n"
                       "GET  /api/v1/incidents?n=100&after=ID\n"
                       "GET  /api/v1/incidents/ID\n"

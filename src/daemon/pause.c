@@ -83,7 +83,7 @@ static void make_resume(struct aside *a) {
 }
 
 /* The body's members, of the right kinds; false: answered. */
-static bool read_body(struct aside *a, const char *const *known) {
+static bool read_body(struct aside *a, const char *const *known, bool *force) {
     struct http_request *r = a->call.request;
     const char *text = NULL;
     int64_t span = HARDY_NEVER;
@@ -92,7 +92,8 @@ static bool read_body(struct aside *a, const char *const *known) {
     }
     a->has_body = true;
     if (!body_text(r, &a->body, "target", &text) || !body_text(r, &a->body, "reason", &text) ||
-        !body_text(r, &a->body, "by", &text) || !body_span(r, &a->body, "for", &span)) {
+        !body_text(r, &a->body, "by", &text) || !body_flag(r, &a->body, "force", force) ||
+        !body_span(r, &a->body, "for", &span)) {
         return false;
     }
     if (span == 0) {
@@ -104,20 +105,21 @@ static bool read_body(struct aside *a, const char *const *known) {
 }
 
 void pause_begin(void *ctx, struct http_request *r) {
-    static const char *const known[] = {"target", "for", "reason", "by", NULL};
+    static const char *const known[] = {"target", "for", "reason", "by", "force", NULL};
     struct daemon *d = ctx;
     struct aside *a = aside_change(d, r, NULL, 0, make_pause);
+    bool force = false;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     if (!a) {
         return;
     }
-    if (!read_body(a, known)) {
+    if (!read_body(a, known, &force)) {
         aside_free(a);
         return;
     }
     const struct pause p = asked(a);
-    hardy_status status = target_check(d->config, p.target, &error);
+    hardy_status status = force ? HARDY_OK : target_check(d->config, p.target, &error);
     if (status != HARDY_OK) {
         daemon_state_refused(r, status, &error);
         aside_free(a);
@@ -131,10 +133,11 @@ void pause_begin(void *ctx, struct http_request *r) {
 void pause_end(void *ctx, struct http_request *r) {
     static const char *const known[] = {"target", "by", NULL};
     struct aside *a = aside_change(ctx, r, NULL, 0, make_resume);
+    bool force = false;
     if (!a) {
         return;
     }
-    if (read_body(a, known)) {
+    if (read_body(a, known, &force)) {
         aside_start(a);
     } else {
         aside_free(a);

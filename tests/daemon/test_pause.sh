@@ -45,6 +45,10 @@ is 'as a metric' "$(metric 'hardy_paused{target="*"}')" 'hardy_paused{target="*"
 say pause '{"target": "wob"}'
 is 'a name that stands for nothing' "$status" 404
 like 'the nearest' "$body" 'did you mean `web`\?'
+say pause '{"target": "wob", "force": true}'
+is 'by force' "$status $(json 'd["target"]')" '200 wob'
+say resume '{"target": "wob"}'
+is 'and it is ended' "$status" 200
 say pause '{"target": "web", "for": "2"}'
 is 'no duration' "$status" 400
 say pause '{"for": "0s"}'
