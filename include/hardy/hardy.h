@@ -3,6 +3,7 @@
 #define HARDY_H
 /* All of libhardy: #include <hardy/hardy.h>, cc ... $(pkg-config --cflags --libs hardy). */
 #include <hardy/env.h>
+#include <hardy/gather.h>
 #include <hardy/guard.h>
 #include <hardy/op.h>
 #include <hardy/status.h>

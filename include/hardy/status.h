@@ -60,6 +60,7 @@ typedef enum hardy_status_class {
     X(E_RUNNING, -21, RETRY, "the same key is running elsewhere")                                  \
     X(E_FENCED, -22, PERMANENT, "another owner has taken over")                                    \
     X(E_CLOSED, -23, PERMANENT, "closed")                                                          \
+    X(E_DEGRADED, -24, RETRY, "degraded beyond what is allowed")                                   \
     X(E_IO, -30, PERMANENT, "input or output error")                                               \
     X(E_NOSPACE, -31, RETRY, "no space left")                                                      \
     X(E_READONLY, -32, PERMANENT, "not writable")                                                  \

@@ -34,18 +34,6 @@ static struct standing *find_standing(struct standings *s, const char *name) {
 
 /* --- guards ----------------------------------------------------------------------------------- */
 
-/* The host's words under this name. Other settings may be stored there, from before the
- * configuration was changed: the daemon's are the ones that count, and what was learned stays. */
-static hardy_status share(struct host *host, const char *name, struct guard_settings *settings,
-                          struct guard_words *words, hardy_error *error) {
-    struct host_slot slot = {0};
-    uint32_t none = 0; /* slots are this process's own: they have a queue */
-    (void)host_forget_settings(host, name, NULL);
-    hardy_status status = sharing_attach(host, name, settings, &none, &slot, error);
-    *words = (struct guard_words){slot.breaker, slot.rate, slot.budget};
-    return status;
-}
-
 static hardy_status make_guard(struct loop *loop, struct standings *standings,
                                struct guard_settings *settings, struct upstream_guard *out,
                                hardy_error *error) {
@@ -58,7 +46,7 @@ static hardy_status make_guard(struct loop *loop, struct standings *standings,
         struct guard_words shared;
         hardy_error why;
         hardy_error_init(&why, sizeof why);
-        if (share(standings->host, out->name, settings, &shared, &why) == HARDY_OK) {
+        if (sharing_serve(standings->host, out->name, settings, &shared, &why) == HARDY_OK) {
             words.breaker = shared.breaker ? shared.breaker : words.breaker;
             words.rate = shared.rate ? shared.rate : words.rate;
             words.budget = shared.budget ? shared.budget : words.budget;

@@ -5,7 +5,7 @@
  * thread sleeps is not lost. What is left to wait is worked out anew from the absolute end after
  * every awakening.
  */
-#include "base/atomic.h"
+#include "guard/thread.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "guard/state.h"
@@ -14,22 +14,18 @@
 #include <time.h>
 #include <unistd.h>
 
-struct parking {
-    atomic_word woken;
-};
-
 /* The kernel looks at 32 bits: those that change between 0 and 1. */
 static void *kernel_word(struct parking *p) {
     return (char *)&p->woken + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0);
 }
 
-static void unpark(void *ctx) {
+void thread_unpark(void *ctx) {
     struct parking *p = ctx;
     word_store(&p->woken, 1);
     syscall(SYS_futex, kernel_word(p), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void park(struct parking *p, const hardy_env *env, int64_t until) {
+void thread_park(struct parking *p, const hardy_env *env, int64_t until) {
     while (word_exchange(&p->woken, 0) == 0) {
         struct timespec rest, *limit = NULL;
         if (until != HARDY_NEVER) {
@@ -44,9 +40,16 @@ static void park(struct parking *p, const hardy_env *env, int64_t until) {
     }
 }
 
+void thread_stop(struct thread_stop *stop) {
+    word_store(&stop->stopped, 1);
+    thread_unpark(&stop->parking);
+}
+
 bool hardy_call_cancelled(const hardy_call *call) {
-    const hardy_env *env = call->internal;
-    return call->deadline != HARDY_NEVER && env->now(env->ctx) >= call->deadline;
+    const struct thread_call *inside = call->internal;
+    const hardy_env *env = inside->env;
+    return word_load(&inside->stop->stopped) != 0 ||
+           (call->deadline != HARDY_NEVER && env->now(env->ctx) >= call->deadline);
 }
 
 static hardy_status explain_verdict(const hardy_guard *g, const hardy_step *verdict,
@@ -66,36 +69,42 @@ static hardy_status explain_verdict(const hardy_guard *g, const hardy_step *verd
     return verdict->status;
 }
 
-hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *ctx,
-                             int64_t deadline, hardy_outcome *outcome, hardy_error *error) {
+hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, int64_t deadline,
+                        struct thread_stop *stop, hardy_outcome *outcome, hardy_error *error) {
     const hardy_env *env = &guard->env;
+    const struct thread_call inside = {env, stop};
+    bool told = false; /* the operation knows that it is to stop */
     /* Where nothing is timed, a clock that is some milliseconds behind is good enough as long as
      * all goes well, and the reading of the exact one would be half of the whole cost. */
     bool rough = guard->untimed && deadline == HARDY_NEVER;
     int64_t now = rough ? clock_now_coarse() : env->now(env->ctx);
-    struct parking parking = {0};
     hardy_op op;
-    hardy_op_options options = {
-        .size = sizeof options, .wake = {.fn = unpark, .ctx = &parking}, .deadline = deadline};
+    hardy_op_options options = {.size = sizeof options,
+                                .wake = {.fn = thread_unpark, .ctx = &stop->parking},
+                                .deadline = deadline};
     hardy_step verdict = {.status = HARDY_E_INVALID};
     hardy_status begun = hardy_op_begin(&op, sizeof op, guard, &options, now);
     if (begun != HARDY_OK) {
         return fail(error, begun, guard->name, "the operation cannot begin");
     }
     for (;;) {
+        if (!told && word_load(&stop->stopped) != 0) {
+            told = true;
+            hardy_op_cancel(&op);
+        }
         hardy_step step = hardy_op_next(&op, now);
         if (step.kind == HARDY_STEP_CALL) {
             hardy_outcome ended = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
             hardy_call call = {.size = sizeof call,
                                .attempt = step.attempt,
                                .deadline = step.deadline,
-                               .internal = (void *)(uintptr_t)env};
+                               .internal = (void *)(uintptr_t)&inside};
             function(ctx, &call, &ended);
             /* A backoff counted from a clock that is behind would end too early. */
             now = rough && ended.kind == HARDY_SUCCESS ? clock_now_coarse() : env->now(env->ctx);
             hardy_op_report(&op, step.attempt, &ended, now);
         } else if (step.kind == HARDY_STEP_WAIT) {
-            park(&parking, env, step.until);
+            thread_park(&stop->parking, env, step.until);
             now = env->now(env->ctx);
         } else if (step.kind == HARDY_STEP_RESULT) {
             verdict = step;
@@ -108,4 +117,10 @@ hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *
         *outcome = verdict.outcome;
     }
     return verdict.status == HARDY_OK ? HARDY_OK : explain_verdict(guard, &verdict, error);
+}
+
+hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *ctx,
+                             int64_t deadline, hardy_outcome *outcome, hardy_error *error) {
+    struct thread_stop stop = {0};
+    return thread_run(guard, function, ctx, deadline, &stop, outcome, error);
 }

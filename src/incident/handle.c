@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "degrade/answer.h"
 #include "degrade/gathering.h"
 #include "incident/journal.h"
 #include "incident/remedy.h"
@@ -205,32 +206,32 @@ static bool page(struct handler *h, const char *what) {
 
 /* --- gather and analyse ----------------------------------------------------------------------- */
 
-static void describe(const struct component *components, size_t count, struct buf *out) {
+static void describe(const hardy_component *components, size_t count, struct buf *out) {
     size_t fresh = 0;
     for (size_t n = 0; n < count; n++)
-        fresh += components[n].state == COMPONENT_FRESH;
+        fresh += components[n].state == HARDY_COMPONENT_FRESH;
     buf_printf(out, "%zu of %zu sources", fresh, count);
     for (size_t n = 0, told = 0; n < count; n++) {
-        const struct component *c = &components[n];
+        const hardy_component *c = &components[n];
         char span[48];
-        if (c->state == COMPONENT_FRESH)
+        if (c->state == HARDY_COMPONENT_FRESH)
             continue;
         format_duration_short(c->age, span);
         buf_printf(out, "%s%s %s%s (%s)", told++ ? ", " : "; ", c->name,
-                   c->state == COMPONENT_CACHED   ? "as it was before: "
-                   : c->state == COMPONENT_STATIC ? "assumed"
-                                                  : "missing",
-                   c->state == COMPONENT_CACHED ? span : "", c->error);
+                   c->state == HARDY_COMPONENT_CACHED   ? "as it was before: "
+                   : c->state == HARDY_COMPONENT_STATIC ? "assumed"
+                                                        : "missing",
+                   c->state == HARDY_COMPONENT_CACHED ? span : "", c->error);
     }
 }
 
-static void on_gathered(void *ctx, const struct component *components, size_t count) {
+static void on_gathered(void *ctx, const hardy_component *components, size_t count) {
     struct handler *h = ctx;
     struct buf answer, text;
     h->gathering = NULL;
     buf_init(&answer, MAX_VALUE);
     buf_init(&text, MAX_TEXT);
-    gather_to_json(components, count, &answer);
+    gathered_to_json(components, count, &answer);
     describe(components, count, &text);
     free(h->i.evidence);
     h->i.evidence = answer.failed ? NULL : buf_take(&answer);

@@ -12,7 +12,6 @@
  * actions (key = "ID/ROUND.action").
  */
 #include "config/config.h"
-#include "degrade/gather.h"
 #include "degrade/source.h"
 #include "durable/record.h"
 #include "health/check.h"
@@ -40,7 +39,7 @@ struct incident {
     int64_t fence;
     int64_t created, ended; /* wall */
     uint32_t round;         /* attempts at a remedy begun so far */
-    char *evidence;         /* gather_to_json()'s answer of the latest round */
+    char *evidence;         /* gathered_to_json()'s answer of the latest round */
     int64_t gathered;       /* wall of it */
     char *cause, *rule;
     double confidence;

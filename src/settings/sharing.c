@@ -37,3 +37,13 @@ hardy_status sharing_attach(struct host *host, const char *name, struct guard_se
     *max_concurrent = p.max_concurrent;
     return HARDY_OK;
 }
+
+hardy_status sharing_serve(struct host *host, const char *name, struct guard_settings *s,
+                           struct guard_words *words, hardy_error *error) {
+    struct host_slot slot = {0};
+    uint32_t none = 0;
+    (void)host_forget_settings(host, name, NULL);
+    hardy_status status = sharing_attach(host, name, s, &none, &slot, error);
+    *words = (struct guard_words){slot.breaker, slot.rate, slot.budget};
+    return status;
+}

@@ -3,6 +3,7 @@
  * missing, growing, hostile; processes; commands. Everything under one deadline, and nothing that
  * comes makes the record unreadable. */
 #include "base/str.h"
+#include "degrade/answer.h"
 #include "degrade/gathering.h"
 #include "degrade/process.h"
 #include "http/client.h"
@@ -67,17 +68,17 @@ static void answer_hanging(void) {
 
 static struct settings settings;
 static char answer[4 << 20];
-static struct component got[16];
+static hardy_component got[16];
 static size_t got_count;
 static bool over;
 
-static void on_done(void *ctx, const struct component *components, size_t count) {
+static void on_done(void *ctx, const hardy_component *components, size_t count) {
     struct buf text;
     (void)ctx;
     assert_false(over);
     over = true;
     buf_init(&text, sizeof answer - 1);
-    gather_to_json(components, count, &text);
+    gathered_to_json(components, count, &text);
     assert_false(text.failed);
     str_copy(answer, sizeof answer, text.data);
     buf_free(&text);
@@ -101,7 +102,8 @@ static void forget(void) {
 static hardy_status start(const struct gathering_world *world, struct gathering **out) {
     hardy_error error;
     const struct service_settings *web = service_of(&settings, "web");
-    const struct gathering_plan plan = {web->name, web->gather_deadline, &web->sources};
+    const struct gathering_plan plan = {
+        .name = web->name, .deadline = web->gather_deadline, .sources = &web->sources};
     return gathering_start(world, &plan, on_done, NULL, out, &error);
 }
 
@@ -126,7 +128,7 @@ static int64_t gather(const char *deadline, const char *sources) {
     return loop_now(loop) - began;
 }
 
-static const struct component *component(const char *name) {
+static const hardy_component *component(const char *name) {
     for (size_t n = 0; n < got_count; n++)
         if (str_eq(got[n].name, name))
             return &got[n];
@@ -135,15 +137,15 @@ static const struct component *component(const char *name) {
 }
 
 static void fresh(const char *name, const char *data) {
-    const struct component *c = component(name);
-    if (c->state != COMPONENT_FRESH || !str_eq(c->data, data))
+    const hardy_component *c = component(name);
+    if (c->state != HARDY_COMPONENT_FRESH || !str_eq(c->data, data))
         fail_msg("%s: state %d, %s, %s; expected %s", name, (int)c->state, c->data ? c->data : "-",
                  c->error, data);
 }
 
 static void missing(const char *name, const char *why) {
-    const struct component *c = component(name);
-    if (c->state != COMPONENT_MISSING || c->data || !strstr(c->error, why))
+    const hardy_component *c = component(name);
+    if (c->state != HARDY_COMPONENT_MISSING || c->data || !strstr(c->error, why))
         fail_msg("%s: state %d, %s; expected %s", name, (int)c->state, c->error, why);
 }
 
@@ -220,10 +222,10 @@ static void hostile_answers_stay_readable(void **state) {
     fresh("twice", "{\"a\":2}");
     fresh("number", "\"{\\\"a\\\": 1e999}\"");
     fresh("nul", "\"a b\"");
-    assert_int_equal(component("hostile")->state, COMPONENT_FRESH);
-    assert_int_equal(component("deep")->state, COMPONENT_FRESH);
+    assert_int_equal(component("hostile")->state, HARDY_COMPONENT_FRESH);
+    assert_int_equal(component("deep")->state, HARDY_COMPONENT_FRESH);
     assert_int_equal(component("deep")->data[0], '"'); /* a text, not a structure */
-    assert_int_equal(component("escape")->state, COMPONENT_FRESH);
+    assert_int_equal(component("escape")->state, HARDY_COMPONENT_FRESH);
     readable();
 }
 
@@ -267,7 +269,7 @@ static void a_growing_file_ends(void **state) {
     int64_t took = gather("5s", "        grow: {file: grow.log, tail: 1KiB}\n");
     kill(writer, SIGKILL);
     waitpid(writer, NULL, 0);
-    assert_int_equal(component("grow")->state, COMPONENT_FRESH);
+    assert_int_equal(component("grow")->state, HARDY_COMPONENT_FRESH);
     assert_true(strlen(component("grow")->data) < 2000);
     assert_true(took < 4 * HARDY_SECOND);
 }
@@ -321,9 +323,9 @@ static void what_does_not_fit_together_is_left_out(void **state) {
                        "        c: {file: c, tail: 1MiB}\n"
                        "        d: {command: [echo, small]}\n");
     missing("a", "left out: its 900 KiB and the rest do not fit together");
-    assert_int_equal(component("b")->state, COMPONENT_FRESH);
-    assert_int_equal(component("c")->state, COMPONENT_FRESH);
-    assert_int_equal(component("d")->state, COMPONENT_FRESH);
+    assert_int_equal(component("b")->state, HARDY_COMPONENT_FRESH);
+    assert_int_equal(component("c")->state, HARDY_COMPONENT_FRESH);
+    assert_int_equal(component("d")->state, HARDY_COMPONENT_FRESH);
     readable();
 }
 
@@ -356,14 +358,14 @@ static void the_last_good_answer_stands_in_while_it_is_young(void **state) {
     snprintf(path, sizeof path, "%s/value", folder);
     assert_int_equal(file_remove(path, NULL), HARDY_OK);
     (void)gather("5s", sources);
-    assert_int_equal(component("a")->state, COMPONENT_CACHED);
+    assert_int_equal(component("a")->state, HARDY_COMPONENT_CACHED);
     assert_string_equal(component("a")->data, "41");
     assert_true(component("a")->age > 0 && component("a")->age < HARDY_MINUTE);
     assert_string_equal(component("a")->error,
                         "exit code 1: cat: value: No such file or directory");
     missing("b", "exit code 1"); /* older than its time */
     missing("c", "exit code 1");
-    assert_int_equal(component("d")->state, COMPONENT_STATIC);
+    assert_int_equal(component("d")->state, HARDY_COMPONENT_STATIC);
     assert_string_equal(component("d")->data, "{\"s\": 1}");
     assert_non_null(strstr(answer, "\"cached\":true"));
 }
