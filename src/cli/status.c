@@ -231,6 +231,23 @@ static void print_checks(const struct screen *s) {
     }
 }
 
+static void print_gatherings(const struct screen *s) {
+    json_t *list = json_object_get(s->status, "gatherings"), *g, *state;
+    size_t i;
+    json_array_foreach(list, i, g) {
+        const char *level = remote_text(g, "level"), *component;
+        printf("%s%-16s  %-8s ", i == 0 ? "\nGATHERING         LEVEL     NOT FRESH\n" : "",
+               remote_text(g, "name"), level[0] ? level : "-");
+        json_object_foreach(json_object_get(g, "components"), component, state) {
+            const char *word = json_string_value(state);
+            if (word && !str_eq(word, "fresh") && !str_eq(word, "waiting")) {
+                printf(" %s: %s", component, word);
+            }
+        }
+        printf("\n");
+    }
+}
+
 static void print_failed(const struct screen *s) {
     json_t *failed = failed_lately(s), *r;
     size_t i;
@@ -275,6 +292,7 @@ static void print_screen(const struct screen *s) {
         print_upstreams(s);
         print_guards(s, color);
         print_checks(s);
+        print_gatherings(s);
         print_failed(s);
     } else if (has_guards(s)) {
         guard_list_print(s->shared, color);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/top.h"
 #include "daemon/settings.h"
+#include "degrade/settings.h"
 #include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
@@ -18,6 +19,7 @@ struct top {
     struct gateway_settings gateway;
     struct admin_settings admin;
     struct incident_settings incidents;
+    struct degrade_settings degrade;
     struct health_settings health;
     struct workflows_settings workflows;
     struct retain_settings retention;
@@ -58,6 +60,8 @@ struct top {
     X("retention", .kind = SCHEMA_MAP, .offset = offsetof(struct top, retention),                  \
       .section = &retain_section, .off_offset = offsetof(struct top, retention.off),               \
       .help = "how long finished runs are kept; or off")                                           \
+    X("degrade", .kind = SCHEMA_MAP, .offset = offsetof(struct top, degrade),                      \
+      .section = &degrade_section, .help = "what is gathered from several sources, by name")       \
     X("incidents", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents),                  \
       .section = &incident_section, .help = "services, the causes of their trouble, remedies")
 

@@ -10,6 +10,7 @@
 #include "cli/say.h"
 #include "cli/top.h"
 #include "daemon/settings.h"
+#include "degrade/settings.h"
 #include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
@@ -256,6 +257,11 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         (void)fail_over_check(config, &fail_over, &checks, &targets, on_wrong_name, v);
     }
     fail_over_free(&fail_over);
+    struct degrade_settings degrade = {0};
+    if (degrade_settings_read(config, &degrade, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    }
+    degrade_settings_free(&degrade);
     if (incident_settings_read(config, &incidents, &error) != HARDY_OK) {
         tell(v, "error", &error);
         good = false;

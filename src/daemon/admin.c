@@ -163,6 +163,7 @@ static void put_status(const struct daemon *d, struct json_out *j) {
     gateway_status_to_json(d->gateway, j);
     put_checks(d, j);
     pause_to_json(d, j);
+    gather_put_status(d, j);
     json_out_object_end(j);
 }
 
@@ -243,7 +244,9 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/actions/ID\n"
                       "POST /api/v1/actions    {\"key\": ..., \"params\": ...}\n"
                       "POST /api/v1/actions/ID/renew    also complete, fail, resolve\n"
-                      "GET  /api/v1/checkpoints/ID    also PUT, DELETE; If-Match\n\n"
+                      "GET  /api/v1/checkpoints/ID    also PUT, DELETE; If-Match\n"
+                      "GET  /api/v1/gather/NAME    ?fresh=1 or COMPONENT,COMPONENT\n"
+                      "DELETE /api/v1/cache?prefix=GATHERING/COMPONENT\n\n"
                       "POST, PUT and DELETE need content-type: application/json and the token.\n");
 }
 
@@ -369,6 +372,8 @@ static const struct http_route routes[] = {
     {.method = "POST", .path = "/api/v1/actions", .body_max = BEGIN_MAX, .handle = actions_begin},
     {.method = "GET", .path = ACTIONS "*", .handle = actions_answer_one},
     {.method = "POST", .path = ACTIONS "*", .body_max = CHANGE_MAX, .handle = actions_change},
+    {.method = "GET", .path = "/api/v1/gather/*", .handle = gather_answer},
+    {.method = "DELETE", .path = "/api/v1/cache", .body_max = BODY_MAX, .handle = gather_forget},
     {.method = "GET", .path = "/api/v1/workflows", .handle = workflows_answer_list},
     {.method = "GET", .path = "/api/v1/workflows/*", .handle = workflows_answer_one},
     {.method = "POST",

@@ -150,6 +150,16 @@ static hardy_status open_health(struct daemon *d, struct schema_list *checks, ha
     return status;
 }
 
+static hardy_status open_gatherings(struct daemon *d, const struct config *config,
+                                    hardy_error *error) {
+    struct gatherer *g = NULL;
+    hardy_status status = d->options.companion ? HARDY_OK : gather_open(d, config, &g, error);
+    if (g) {
+        gather_take(d, g);
+    }
+    return status;
+}
+
 static hardy_status open_all(struct daemon *d, const struct config *config, hardy_error *error) {
     struct daemon_settings s;
     const struct daemon_options *o = &d->options;
@@ -170,6 +180,9 @@ static hardy_status open_all(struct daemon *d, const struct config *config, hard
     }
     if (status == HARDY_OK) {
         status = open_health(d, &s.checks, error);
+    }
+    if (status == HARDY_OK) {
+        status = open_gatherings(d, config, error);
     }
     daemon_settings_free(&s);
     return status;
@@ -249,7 +262,13 @@ static void tell_what_waits(const struct daemon *d, const struct config *config)
 static hardy_status load(struct daemon *d, struct config *config, hardy_error *error) {
     struct daemon_settings s;
     const struct daemon_options *o = &d->options;
+    struct gatherer *gatherer = NULL; /* of another configuration */
     hardy_status status = daemon_settings_read(config, o->listen, o->admin, &s, error);
+    if (status == HARDY_OK && d->gatherer &&
+        (!same_section(d->config, config, "degrade", NULL) ||
+         !same_section(d->config, config, "guards", NULL))) {
+        status = gather_open(d, config, &gatherer, error);
+    }
     if (status == HARDY_OK) {
         status = gateway_reload(d->gateway, config, &s.gateway, error);
     }
@@ -264,12 +283,17 @@ static hardy_status load(struct daemon *d, struct config *config, hardy_error *e
         d->admin.token = s.admin.token;
         s.admin.token = token;
         take_token(d);
+        if (gatherer) {
+            gather_take(d, gatherer);
+            gatherer = NULL;
+        }
         tell_what_waits(d, config);
         if (d->config != d->first) {
             config_free(d->config);
         }
         d->config = config;
     }
+    gatherer_close(gatherer);
     daemon_settings_free(&s);
     return status;
 }
@@ -386,6 +410,8 @@ static void close_rest(struct daemon *d) {
         d->health = NULL;
         d->view.health = NULL;
     }
+    gatherer_close(d->gatherer);
+    d->gatherer = NULL;
     if (d->client) {
         http_client_free(d->client);
         d->client = NULL;
@@ -471,6 +497,7 @@ void daemon_free(struct daemon *d) {
     }
     loop_timer_stop(d->loop, &d->end);
     gateway_free(d->gateway); /* only when the end was not waited for */
+    kept_close(d->kept);
     daemon_state_close(d);
     checks_free(&d->checks);
     health_settings_free(&d->health_settings);

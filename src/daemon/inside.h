@@ -2,13 +2,16 @@
 #ifndef DAEMON_INSIDE_H
 #define DAEMON_INSIDE_H
 /* What daemon.c (the whole), state.c (guards' words and the store), admin.c, requests.c, actions.c,
- * checkpoints.c, workflows.c, incidents.c and pause.c (the API) and metrics.c share; for this room
- * only. */
+ * checkpoints.c, gather.c, workflows.c, incidents.c and pause.c (the API) and metrics.c share; for
+ * this room only. */
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
+#include "degrade/gatherer.h"
+#include "degrade/kept.h"
 #include "durable/moment.h"
 #include "http/server.h"
 #include "io/list.h"
+#include "observe/exposition.h"
 #include "store/store.h"
 
 #define API_TEXT_MAX ((size_t)48 << 20) /* of one answer */
@@ -43,6 +46,11 @@ struct daemon {
     struct health_view view;
     struct health_settings health_settings;
     struct health_server *health_server;
+
+    /* gatherings */
+    struct kept *kept;         /* their last good answers; NULL: hardy wrap */
+    hardy_cache answers;       /* the same */
+    struct gatherer *gatherer; /* NULL: hardy wrap, or the end */
 
     /* admin */
     struct admin_settings admin;
@@ -96,6 +104,16 @@ void daemon_state_refused(struct http_request *r, hardy_status status, const har
 /* A key out of a path, decoded; false: answered. */
 bool daemon_state_path_key(struct http_request *r, const char *text, size_t len, char *out,
                            size_t size);
+
+/* --- gather.c --- */
+/* Of this configuration; gather_take() makes it the daemon's. */
+hardy_status gather_open(struct daemon *d, const struct config *config, struct gatherer **out,
+                         hardy_error *error);
+void gather_take(struct daemon *d, struct gatherer *g);
+void gather_answer(void *ctx, struct http_request *r);
+void gather_forget(void *ctx, struct http_request *r);
+void gather_put_status(const struct daemon *d, struct json_out *j);
+void gather_write_metrics(const struct daemon *d, struct exposition *x);
 
 /* --- pause.c --- */
 struct exposition;

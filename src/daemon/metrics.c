@@ -101,6 +101,7 @@ void metrics_answer(void *ctx, struct http_request *r) {
     write_process(d, &x);
     write_health(d, &x);
     pause_write_metrics(d, &x);
+    gather_write_metrics(d, &x);
     gateway_write_metrics(d->gateway, &x);
     if (text.failed) { /* half a page would look like metrics that have gone */
         http_problem(r, 503, NULL, NULL, NULL, "no memory for the metrics");
