@@ -385,7 +385,7 @@ hardy_status gathering_start(const struct gathering_world *world, const struct g
         if (chain_reuse(&g->jobs[i].chain, &g->components[i]))
             settled(&g->jobs[i]);
     if (g->waiting == 0) { /* `done` never comes from inside this call */
-        loop_timer_init(&g->deadline, on_nothing, g);
+        g->deadline.fn = on_nothing;
         loop_timer_start(world->loop, &g->deadline, now(g));
     }
     *out = g;
