@@ -5,14 +5,22 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-char *steps_folder(const char *state) {
+static char *folder_beside(const char *state, const char *what) {
     char *real = realpath(state, NULL);
     char *here = !real && state[0] != '/' ? realpath(".", NULL) : NULL;
-    char *folder = real ? str_format("%s-steps", real)
-                        : str_format("%s%s%s-steps", here ? here : "", here ? "/" : "", state);
+    char *folder = real ? str_format("%s-%s", real, what)
+                        : str_format("%s%s%s-%s", here ? here : "", here ? "/" : "", state, what);
     free(real);
     free(here);
     return folder;
+}
+
+char *steps_folder(const char *state) {
+    return folder_beside(state, "steps");
+}
+
+char *children_folder(const char *state) {
+    return folder_beside(state, "children");
 }
 
 hardy_status steps_check(const char *state, hardy_error *error) {

@@ -288,6 +288,29 @@ void process_adopt_orphans(struct loop *loop) {
     loop->ops->process_adopt_orphans(loop);
 }
 
+hardy_status process_identify(struct loop *loop, int pid, struct process_identity *out) {
+    return loop->ops->process_identify(loop, pid, out);
+}
+
+hardy_status process_attach(struct loop *loop, const struct process_identity *who,
+                            const struct process_events *events, void *ctx, struct process **out,
+                            hardy_error *error) {
+    return loop->ops->process_attach(loop, who, events, ctx, out, error);
+}
+
+void process_signal_itself(struct process *p, int signum) {
+    p->loop->ops->process_signal_itself(p, signum);
+}
+
+size_t process_family_signal(struct loop *loop, const struct process_family *family, int signum) {
+    return loop->ops->process_family_signal(loop, family, signum);
+}
+
+bool process_find(struct loop *loop, const char *mark, struct process_identity *out, char *rest,
+                  size_t size) {
+    return loop->ops->process_find(loop, mark, out, rest, size);
+}
+
 hardy_status shim_lock(struct loop *loop, const char *base, int *lock_fd, hardy_error *error) {
     return loop->ops->shim_lock(loop, base, lock_fd, error);
 }

@@ -6,6 +6,7 @@
  * object begins with the head given here, which loop.c uses to find the implementation.
  */
 #include "base/atomic.h"
+#include "io/family.h"
 #include "io/loop.h"
 #include "io/shim.h"
 
@@ -47,6 +48,13 @@ struct loop_ops {
     void (*process_pause_output)(struct process *, bool);
     void (*process_free)(struct process *);
     void (*process_adopt_orphans)(struct loop *);
+    hardy_status (*process_identify)(struct loop *, int, struct process_identity *);
+    hardy_status (*process_attach)(struct loop *, const struct process_identity *,
+                                   const struct process_events *, void *, struct process **,
+                                   hardy_error *);
+    void (*process_signal_itself)(struct process *, int);
+    size_t (*process_family_signal)(struct loop *, const struct process_family *, int);
+    bool (*process_find)(struct loop *, const char *, struct process_identity *, char *, size_t);
 
     hardy_status (*shim_lock)(struct loop *, const char *, int *, hardy_error *);
     void (*shim_unlock)(struct loop *, int);

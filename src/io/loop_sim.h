@@ -82,6 +82,15 @@ void process_sim_signal(struct process *process, int signum);
 void process_sim_pause_output(struct process *process, bool pause);
 void process_sim_free(struct process *process);
 void process_sim_adopt_orphans(struct loop *loop);
+hardy_status process_sim_identify(struct loop *loop, int pid, struct process_identity *out);
+hardy_status process_sim_attach(struct loop *loop, const struct process_identity *who,
+                                const struct process_events *events, void *ctx,
+                                struct process **out, hardy_error *error);
+void process_sim_signal_itself(struct process *process, int signum);
+size_t process_sim_family_signal(struct loop *loop, const struct process_family *family,
+                                 int signum);
+bool process_sim_find(struct loop *loop, const char *mark, struct process_identity *out, char *rest,
+                      size_t size);
 void process_sim_drop(struct loop_sim *w, bool all);
 
 /* shim_sim.c */

@@ -57,6 +57,14 @@ void process_uv_signal(struct process *process, int signum);
 void process_uv_pause_output(struct process *process, bool pause);
 void process_uv_free(struct process *process);
 void process_uv_adopt_orphans(struct loop *loop);
+hardy_status process_uv_identify(struct loop *loop, int pid, struct process_identity *out);
+hardy_status process_uv_attach(struct loop *loop, const struct process_identity *who,
+                               const struct process_events *events, void *ctx, struct process **out,
+                               hardy_error *error);
+void process_uv_signal_itself(struct process *process, int signum);
+size_t process_uv_family_signal(struct loop *loop, const struct process_family *family, int signum);
+bool process_uv_find(struct loop *loop, const char *mark, struct process_identity *out, char *rest,
+                     size_t size);
 void process_uv_close_all(struct loop_uv *l); /* forgets them */
 
 /* shim.c */

@@ -365,6 +365,96 @@ void process_sim_free(struct process *process) {
     free(h);
 }
 
+void process_sim_signal_itself(struct process *process, int signum) {
+    process_sim_signal(process, signum);
+}
+
+static struct sim_process *find_process(struct loop *loop, int pid) {
+    struct loop_sim *w = sim_of(loop);
+    for (struct list *i = w->processes.next; i != &w->processes; i = i->next) {
+        struct sim_process *p = LIST_ITEM(i, struct sim_process, link);
+        if (p->pid == pid) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* Numbers are not used again in this world. */
+hardy_status process_sim_identify(struct loop *loop, int pid, struct process_identity *out) {
+    *out = (struct process_identity){pid, pid};
+    return find_process(loop, pid) ? HARDY_OK : HARDY_E_NOT_FOUND;
+}
+
+static void on_attached_exited(void *ctx, int code, int signal) {
+    (void)code;
+    (void)signal;
+    on_exited(ctx, -1, -1);
+}
+
+hardy_status process_sim_attach(struct loop *loop, const struct process_identity *who,
+                                const struct process_events *events, void *ctx,
+                                struct process **out, hardy_error *error) {
+    struct loop_sim *w = sim_of(loop);
+    struct sim_process *process = find_process(loop, who->pid);
+    if (!process) {
+        return fail(error, HARDY_E_NOT_FOUND, NULL, "process %d has ended", who->pid);
+    }
+    struct handle *h = calloc(1, sizeof *h);
+    if (!h) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for a process");
+    }
+    h->process = process;
+    process->parent = (struct sim_parent){on_output, on_attached_exited, h};
+    h->base = (struct process){.loop = loop, .events = events, .ctx = ctx, .pid = who->pid};
+    h->outside = w->outside;
+    list_init(&h->pieces);
+    loop_timer_init(&h->timer, on_tell, h);
+    list_append(&w->handles, &h->link);
+    *out = &h->base;
+    return HARDY_OK;
+}
+
+static const char *marked(const struct sim_process *p, const char *mark) {
+    for (char **e = p->env; mark && e && *e; e++) {
+        if (str_starts(*e, mark)) {
+            return *e + strlen(mark);
+        }
+    }
+    return NULL;
+}
+
+size_t process_sim_family_signal(struct loop *loop, const struct process_family *family,
+                                 int signum) {
+    struct loop_sim *w = sim_of(loop);
+    size_t count = 0;
+    for (struct list *i = w->processes.next; i != &w->processes; i = i->next) {
+        struct sim_process *p = LIST_ITEM(i, struct sim_process, link);
+        if (p->pid == family->group || marked(p, family->mark)) {
+            count++;
+            if (signum > 0) {
+                sim_process_signal(p, signum);
+            }
+        }
+    }
+    return count;
+}
+
+bool process_sim_find(struct loop *loop, const char *mark, struct process_identity *out, char *rest,
+                      size_t size) {
+    struct loop_sim *w = sim_of(loop);
+    for (struct list *i = w->processes.next; i != &w->processes; i = i->next) {
+        struct sim_process *p = LIST_ITEM(i, struct sim_process, link);
+        const char *found = marked(p, mark);
+        if (found) {
+            *out = (struct process_identity){p->pid, p->pid};
+            str_copy(rest, size, found);
+            return true;
+        }
+    }
+    return false;
+}
+
 void process_sim_adopt_orphans(struct loop *loop) {
     (void)loop; /* simulated programs have no children */
 }

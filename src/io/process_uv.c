@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ struct process_uv {
     struct loop_post post; /* delivers the end when the output is no longer paused */
     struct output outputs[2];
     enum process_group group;
+    struct loop_watch *pidfd_watch; /* of one that is not our child */
+    int pidfd;
     int code, signal;
     bool forgotten; /* freed by its owner; kept for being reaped */
     bool ended, paused, told, posted, busy;
@@ -296,6 +299,68 @@ void process_uv_pause_output(struct process *process, bool pause) {
     }
 }
 
+void process_uv_signal_itself(struct process *process, int signum) {
+    struct process_uv *p = process_of(process);
+    if (!p->ended)
+        kill(p->base.pid, signum);
+}
+
+static void close_pidfd(struct process_uv *p) {
+    if (p->pidfd_watch) {
+        loop_watch_stop(p->pidfd_watch);
+        close(p->pidfd);
+        p->pidfd_watch = NULL;
+    }
+}
+
+static void on_pidfd(void *ctx) {
+    struct process_uv *p = ctx;
+    close_pidfd(p);
+    p->ended = p->told = p->busy = true;
+    p->base.events->exited(p->base.ctx, &p->base, -1, -1);
+    p->busy = false;
+    if (p->forgotten) {
+        release(p);
+    }
+}
+
+/* The descriptor is of whoever has the number now; only then is looked whether that is the one. */
+hardy_status process_uv_attach(struct loop *loop, const struct process_identity *who,
+                               const struct process_events *events, void *ctx, struct process **out,
+                               hardy_error *error) {
+    struct process_uv *p = calloc(1, sizeof *p);
+    if (!p) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for a process");
+    }
+    p->base = (struct process){.loop = loop, .events = events, .ctx = ctx, .pid = who->pid};
+    p->post.fn = on_post;
+    p->post.ctx = p;
+    p->outputs[0].fd = p->outputs[1].fd = -1;
+    list_init(&p->link);
+    p->pidfd = (int)syscall(SYS_pidfd_open, who->pid, 0);
+    struct process_identity now;
+    if (p->pidfd < 0 || process_uv_identify(loop, who->pid, &now) != HARDY_OK ||
+        now.started != who->started) {
+        bool missing = p->pidfd < 0 && errno == ENOSYS;
+        if (p->pidfd >= 0) {
+            close(p->pidfd);
+        }
+        free(p);
+        return missing ? fail(error, HARDY_E_UNSUPPORTED, NULL,
+                              "the kernel cannot watch processes that are not children (no pidfd)")
+                       : fail(error, HARDY_E_NOT_FOUND, NULL, "process %d has ended", who->pid);
+    }
+    (void)fcntl(p->pidfd, F_SETFD, FD_CLOEXEC);
+    p->pidfd_watch = loop_watch_start(loop, p->pidfd, on_pidfd, p);
+    if (!p->pidfd_watch) {
+        close(p->pidfd);
+        free(p);
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for a process");
+    }
+    *out = &p->base;
+    return HARDY_OK;
+}
+
 /* One that runs stays in the list, only to be reaped. */
 void process_uv_free(struct process *process) {
     struct process_uv *p = process_of(process);
@@ -303,6 +368,11 @@ void process_uv_free(struct process *process) {
     close_output(&p->outputs[0]);
     close_output(&p->outputs[1]);
     p->forgotten = true;
+    if (p->pidfd_watch) { /* nobody reaps it here */
+        close_pidfd(p);
+        release(p);
+        return;
+    }
     if (p->ended) {
         list_remove(&p->link);
         release(p);
