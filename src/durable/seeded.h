@@ -21,6 +21,11 @@ enum {
     BUG_PAGE_KEPT = 9,         /* a page that was taken is not removed */
     BUG_PAGE_PASSED = 10,      /* a page that cannot be sent does not keep the later ones */
     BUG_PAGE_STALE = 11,       /* a trigger is sent though its end waits */
-    BUG_PAGE_LEFT = 12         /* a refused trigger outlives its end */
+    BUG_PAGE_LEFT = 12,        /* a refused trigger outlives its end */
+    BUG_CHILD_INTENSITY = 20,  /* one restart more than is allowed */
+    BUG_CHILD_RESET = 21,      /* the delays begin anew after any life */
+    BUG_CHILD_LEFT = 22,       /* started while something of it lives on */
+    BUG_CHILD_LADDER = 23,     /* who says that it ends is killed without being asked */
+    BUG_CHILD_TWICE = 24       /* what runs already is not looked for */
 };
 #endif
