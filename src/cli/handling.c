@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/manager.h"
 #include "cli/say.h"
+#include "cli/supervising.h"
 #include "cli/timeline.h"
 #include "cli/top.h"
 #include "incident/watch.h"
@@ -29,13 +30,15 @@ struct handler_session {
     struct health_settings health;
     struct watch *watch;
     struct fail_over *fail_over;
+    struct supervising supervising;
     struct retainer *retainer;
     struct manager manager;
     struct loop_timer last_turn;
     int turns_left;
     char self[64];
-    int width; /* of the column that says whom a line is about */
-    int exit;
+    int width;    /* of the column that says whom a line is about */
+    bool settled; /* no child will do anything any more, and there is nothing else to do */
+    int settled_exit, exit;
 };
 
 /* --- what happens, a line each ---------------------------------------------------------------- */
@@ -71,12 +74,12 @@ static void tell(struct handler_session *s, int64_t wall, const char *subject, c
     fflush(stdout);
 }
 
-static void on_fail_over(void *ctx, const char *name, int64_t wall, const char *what,
-                         const char *detail) {
+static void on_happened(void *ctx, const char *name, int64_t wall, const char *what,
+                        const char *detail) {
     tell(ctx, wall, name, NULL, what, detail);
 }
 
-static void on_fail_over_paged(void *ctx) {
+static void on_own_page(void *ctx) {
     struct handler_session *s = ctx;
     if (s->watch) {
         watch_pages(s->watch);
@@ -97,6 +100,9 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
     char detail[300];
     if (s->fail_over) {
         fail_over_checked(s->fail_over, c, state);
+    }
+    if (s->supervising.children) {
+        children_checked(s->supervising.children, c, state);
     }
     if (state->flap_turned) {
         snprintf(detail, sizeof detail, "%.0f %% of its last results are changes",
@@ -182,6 +188,17 @@ static int exit_of(const struct handler_session *s, const struct incident *i) {
     }
 }
 
+static void end_rest(struct handler_session *s) {
+    if (s->settled) {
+        s->exit = s->settled_exit;
+    }
+    if (s->fail_over) {
+        fail_over_stop(s->fail_over, on_all_ended, s);
+    } else {
+        on_all_ended(s);
+    }
+}
+
 static void on_ended(void *ctx, const struct incident *i, bool unsent, const hardy_error *error) {
     struct handler_session *s = ctx;
     s->watch = NULL;
@@ -202,19 +219,46 @@ static void on_ended(void *ctx, const struct incident *i, bool unsent, const har
     if (i && !s->o->globals.json) {
         say(s->o, HARDY_LOG_INFO, "the whole story: hardy incidents show %s", i->id);
     }
-    if (s->fail_over) {
-        fail_over_stop(s->fail_over, on_all_ended, s);
+    if (!s->supervising.children) {
+        end_rest(s);
+    } else if (error) {
+        say(s->o, HARDY_LOG_WARNING, "the children are kept running; nothing else is done");
+    }
+}
+
+/* The checks go on until the last child has ended. */
+static void on_children_gone(void *ctx) {
+    struct handler_session *s = ctx;
+    s->supervising.children = NULL;
+    if (s->watch) {
+        watch_stop(s->watch);
     } else {
-        on_all_ended(s);
+        end_rest(s);
     }
 }
 
 static void on_interrupt(void *ctx) {
     struct handler_session *s = ctx;
     manager_stopping(&s->manager, "leaving what runs to the next one");
-    if (s->watch) {
+    if (s->supervising.children) {
+        children_stop(s->supervising.children, on_children_gone, s);
+    } else if (s->watch) {
         watch_stop(s->watch);
     }
+}
+
+static void on_settled(void *ctx) {
+    struct handler_session *s = ctx;
+    if (s->checks.count == 0 && s->supervising.children) {
+        s->settled = true;
+        s->settled_exit = supervising_exit(&s->supervising);
+        children_stop(s->supervising.children, on_children_gone, s);
+    }
+}
+
+static const char *objection(void *ctx) {
+    struct handler_session *s = ctx;
+    return s->supervising.children ? children_objection(s->supervising.children) : NULL;
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */
@@ -257,13 +301,19 @@ static int read_settings(struct handler_session *s) {
         0) {
         return EXIT_USAGE;
     }
+    int code = supervising_read(s->o, config, &s->checks, &s->targets, &s->supervising);
+    if (code != EXIT_DONE) {
+        return code;
+    }
     checks_use_state(&s->checks, s->session.state.path);
     struct check_settings *checks = s->checks.items;
     for (size_t n = 0; s->how->once && n < s->checks.count; n++) {
         checks[n].grace = 0; /* it looks once: nothing was started just now */
     }
-    if (s->checks.count == 0) {
-        return options_wrong(s->o, "nothing to watch: %s has no checks:", file);
+    bool children = s->supervising.list.count > 0 && !s->how->once && !s->how->service;
+    if (s->checks.count == 0 && !children) {
+        return options_wrong(s->o, "nothing to watch: %s has no checks:%s", file,
+                             s->how->once || s->how->service ? "" : " and no supervise:");
     }
     if (s->how->once && s->settings.services.count == 0) {
         return options_wrong(s->o, "nothing to handle: %s has no services under incidents:", file);
@@ -288,13 +338,27 @@ static int widest(const struct handler_session *s) {
         size_t len = strlen(fail_overs[n].name);
         width = len > width ? len : width;
     }
+    const struct child_settings *children = s->supervising.list.items;
+    for (size_t n = 0; n < s->supervising.list.count; n++) {
+        size_t len = strlen(children[n].name);
+        width = len > width ? len : width;
+    }
     return (int)width;
+}
+
+static hardy_status start_children(struct handler_session *s, hardy_error *error) {
+    static const struct children_events events = {on_happened, on_own_page, on_settled};
+    if (s->supervising.list.count == 0 || s->how->once || s->how->service) {
+        return HARDY_OK;
+    }
+    return supervising_start(&s->supervising, &s->session, &s->targets, &s->maintenance, &events, s,
+                             error);
 }
 
 static hardy_status start_fail_over(struct handler_session *s, const struct handler_world *world,
                                     hardy_error *error) {
     static const struct fail_over_events events = {
-        .told = on_fail_over, .paged = on_fail_over_paged, .urgent = on_fail_over_urgent};
+        .told = on_happened, .paged = on_own_page, .urgent = on_fail_over_urgent};
     const struct fail_over_world own = {.loop = world->loop,
                                         .store = world->store,
                                         .state = world->state,
@@ -341,7 +405,8 @@ static int handle(struct handler_session *s) {
                                     .service = s->how->service,
                                     .severity = s->how->severity,
                                     .summary = s->how->summary,
-                                    .page_wait = 10 * HARDY_SECOND};
+                                    .page_wait = 10 * HARDY_SECOND,
+                                    .objection = objection};
     session_on_interrupt(&s->session, on_interrupt, s);
     /* A state that many processes write to needs one that lives; without memory for it, not. */
     struct retain_settings retention;
@@ -361,9 +426,14 @@ static int handle(struct handler_session *s) {
         }
         return status == HARDY_E_NOT_FOUND ? EXIT_USAGE : session_exit(status);
     }
+    status = start_children(s, &error);
+    if (status != HARDY_OK) {
+        say_error(s->o, &error);
+        watch_stop(s->watch);
+    }
     manager_ready(&s->manager, "watching");
     loop_run(s->session.loop);
-    return s->exit;
+    return status == HARDY_OK ? s->exit : session_exit(status);
 }
 
 int handling_run(const struct options *o, const struct handling *how) {
@@ -375,6 +445,7 @@ int handling_run(const struct options *o, const struct handling *how) {
     incident_settings_free(&s.settings);
     health_settings_free(&s.health);
     fail_over_free(&s.fail_overs);
+    supervising_free(&s.supervising);
     maintenance_free(&s.maintenance);
     checks_free(&s.checks);
     notify_free(&s.targets);

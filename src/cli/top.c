@@ -6,6 +6,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/child_settings.h"
 #include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
 #include "work/retain.h"
@@ -15,7 +16,7 @@ struct top {
     char *state;
     int automation;
     int on_state_error;
-    struct schema_list guards, upstreams, checks, fail_over, notify, maintenance;
+    struct schema_list guards, upstreams, checks, fail_over, notify, maintenance, supervise;
     struct gateway_settings gateway;
     struct admin_settings admin;
     struct incident_settings incidents;
@@ -49,6 +50,8 @@ struct top {
       .section = &maintenance_section, .help = "windows in which nothing is repaired")             \
     X("checks", .kind = SCHEMA_LIST, .offset = offsetof(struct top, checks),                       \
       .section = &check_section, .help = "health checks")                                          \
+    X("supervise", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, supervise),                \
+      .section = &child_section, .help = "processes that are kept running, by name")               \
     X("health", .kind = SCHEMA_MAP, .offset = offsetof(struct top, health),                        \
       .section = &health_section, .help = "where /health/live and /health/ready are served")       \
     X("notify", .kind = SCHEMA_NAMED, .offset = offsetof(struct top, notify),                      \

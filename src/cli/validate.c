@@ -15,6 +15,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "supervise/child_settings.h"
 #include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
 #include "supervise/targets.h"
@@ -249,6 +250,13 @@ static void look_at_rest(struct validate *v, const struct config *config) {
         tell(v, "error", &error);
     }
     health_settings_free(&health);
+    struct schema_list children;
+    if (children_settings_read(config, &children, &error) != HARDY_OK) {
+        tell(v, "error", &error);
+    } else if (good) {
+        (void)children_settings_check(config, &children, &checks, &targets, on_wrong_name, v);
+    }
+    children_settings_free(&children);
     look_at_maintenance(v, config);
     struct schema_list fail_over;
     if (fail_over_read(config, &fail_over, &error) != HARDY_OK) {

@@ -382,6 +382,11 @@ static void free_watch(struct watch *w) {
     free(w);
 }
 
+static const char *objection(void *ctx) {
+    const struct watch *w = ctx;
+    return w->options.objection(w->ctx);
+}
+
 static hardy_status start_all(struct watch *w, hardy_error *error) {
     static const struct health_events health_events = {on_checked};
     static const struct outbox_events outbox_events = {on_delivered, on_failed, on_idle};
@@ -396,6 +401,7 @@ static hardy_status start_all(struct watch *w, hardy_error *error) {
         w->view.health = w->health;
         w->view.metrics = answer_metrics;
         w->view.ctx = w;
+        w->view.objection = w->options.objection ? objection : NULL;
         hardy_status status =
             health_serve(world->loop, w->options.health, &w->view, &w->server, error);
         if (status != HARDY_OK)

@@ -19,6 +19,8 @@ struct watch_options { /* borrowed until ended */
     const char *service;
     const char *severity, *summary; /* of that; severity NULL = the service's */
     int64_t page_wait;              /* how long the end waits for pages to be taken; 10s */
+    /* Why /health/ready says no whatever the checks say, NULL = it does not; may be NULL. */
+    const char *(*objection)(void *ctx);
 };
 struct watch_events { /* each may be NULL, but for `ended` */
     void (*checked)(void *ctx, const struct check_settings *c, const struct check_state *s,
