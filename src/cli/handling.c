@@ -239,7 +239,8 @@ static void on_children_gone(void *ctx) {
 
 static void on_interrupt(void *ctx) {
     struct handler_session *s = ctx;
-    manager_stopping(&s->manager, "leaving what runs to the next one");
+    manager_stopping(&s->manager, s->supervising.children ? "ending the children"
+                                                          : "leaving what runs to the next one");
     if (s->supervising.children) {
         children_stop(s->supervising.children, on_children_gone, s);
     } else if (s->watch) {
@@ -430,8 +431,9 @@ static int handle(struct handler_session *s) {
     if (status != HARDY_OK) {
         say_error(s->o, &error);
         watch_stop(s->watch);
+    } else {
+        manager_ready(&s->manager, "watching");
     }
-    manager_ready(&s->manager, "watching");
     loop_run(s->session.loop);
     return status == HARDY_OK ? s->exit : session_exit(status);
 }

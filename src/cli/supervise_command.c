@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/manager.h"
 #include "cli/say.h"
 #include "cli/supervising.h"
 #include <stdio.h>
@@ -89,6 +90,7 @@ struct run {
     struct session session;
     struct supervising supervising;
     struct maintenance maintenance;
+    struct manager manager;
     struct loop_timer last_turn;
     int turns_left, exit;
 };
@@ -127,6 +129,7 @@ static void on_settled(void *ctx) {
 
 static void on_interrupt(void *ctx) {
     struct run *r = ctx;
+    manager_stopping(&r->manager, "ending the command");
     if (r->supervising.children)
         children_stop(r->supervising.children, on_gone, r);
 }
@@ -147,6 +150,7 @@ static int run(struct run *r) {
     if (code != EXIT_DONE)
         return code;
     session_on_interrupt(&r->session, on_interrupt, r);
+    manager_begin(&r->manager, r->o, r->session.loop);
     hardy_status status = maintenance_read(r->session.state.config, &r->maintenance, &error);
     if (status == HARDY_OK)
         status = supervising_start(&r->supervising, &r->session, NULL, &r->maintenance, &events, r,
@@ -155,6 +159,7 @@ static int run(struct run *r) {
         say_error(r->o, &error);
         return session_exit(status);
     }
+    manager_ready(&r->manager, "supervising");
     loop_run(r->session.loop);
     return r->exit;
 }
@@ -186,6 +191,7 @@ int supervise_command(struct options *o, struct child_settings *s) {
         code = run(&r);
         r.supervising.list = (struct schema_list){0};
     }
+    manager_end(&r.manager);
     session_close(&r.session);
     supervising_free(&r.supervising);
     maintenance_free(&r.maintenance);
