@@ -1,37 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "health/looking.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "io/list.h"
+#include <pthread.h>
 #include <stdlib.h>
 
-enum { AT_ONCE = 2 }; /* of the four threads that a pool has */
-
 struct looking {
-    struct list link;
+    struct list link; /* in `left` once it was */
+    int64_t hangs_from;
     struct loop *loop;
     struct loop_work work;
     struct local_look look;
-    bool began, left; /* left: nobody wants to know any more, but the thread is still at it */
     void (*done)(void *ctx, const struct local_look *seen);
     void *ctx;
 };
 
-/* Of the process, as the pool is; touched from loops' threads only, of which the program has one.
- */
-static struct list under_way = {&under_way, &under_way}, waiting = {&waiting, &waiting};
+/* Of the process, for whoever asked may have gone, and threads end when they end. */
+static struct list left = {&left, &left};
+static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void free_looking(struct looking *l) {
-    list_remove(&l->link);
     local_look_free(&l->look);
     free(l);
-}
-
-static size_t count_under_way(void) {
-    size_t count = 0;
-    for (struct list *at = under_way.next; at != &under_way; at = at->next)
-        count++;
-    return count;
 }
 
 static void in_thread(struct loop_work *work) {
@@ -39,36 +31,30 @@ static void in_thread(struct loop_work *work) {
     local_look(&l->look);
 }
 
-static void begin_next(void);
-
 static void on_looked(struct loop_work *work) {
     struct looking *l = work->ctx;
-    list_remove(&l->link);
-    begin_next();
-    if (!l->left)
-        l->done(l->ctx, &l->look);
+    l->done(l->ctx, &l->look);
     free_looking(l);
 }
 
-static void begin_next(void) {
-    while (!list_empty(&waiting) && count_under_way() < AT_ONCE) {
-        struct looking *l = LIST_ITEM(waiting.next, struct looking, link);
-        if (loop_work(l->loop, &l->work) != HARDY_OK)
-            return; /* no memory now: its time runs out, or the next one to end begins it */
-        list_remove(&l->link);
-        list_append(&under_way, &l->link);
-        l->began = true;
-    }
+static void on_gone(struct loop_work *work) {
+    struct looking *l = work->ctx;
+    pthread_mutex_lock(&left_lock);
+    list_remove(&l->link);
+    pthread_mutex_unlock(&left_lock);
+    free_looking(l);
 }
 
-/* Whether a thread still hangs on what an earlier look was after. */
 static bool hangs(const struct local_look *look) {
-    for (const struct list *at = under_way.next; at != &under_way; at = at->next) {
+    bool found = false;
+    pthread_mutex_lock(&left_lock);
+    for (const struct list *at = left.next; at != &left && !found; at = at->next) {
         const struct looking *l = LIST_ITEM(at, const struct looking, link);
-        if (l->left && l->look.kind == look->kind && str_eq(l->look.path, look->path))
-            return true;
+        found = look->now >= l->hangs_from && l->look.kind == look->kind &&
+                str_eq(l->look.path, look->path);
     }
-    return false;
+    pthread_mutex_unlock(&left_lock);
+    return found;
 }
 
 hardy_status looking_start(struct loop *loop, const struct check_settings *what,
@@ -77,8 +63,8 @@ hardy_status looking_start(struct loop *loop, const struct check_settings *what,
     struct looking *l = calloc(1, sizeof *l);
     if (!l)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory");
-    list_init(&l->link);
     l->loop = loop;
+    l->hangs_from = time_add(loop_now(loop), what->timeout);
     l->work = (struct loop_work){.fn = in_thread, .done = on_looked, .ctx = l};
     l->done = done;
     l->ctx = ctx;
@@ -87,22 +73,18 @@ hardy_status looking_start(struct loop *loop, const struct check_settings *what,
                               : fail(error, HARDY_E_NOMEM, NULL, "no memory");
     if (status == HARDY_OK && hangs(&l->look))
         status = fail(error, HARDY_E_FULL, NULL, "an earlier look at it still hangs");
-    if (status != HARDY_OK) {
+    if (status == HARDY_OK && loop_work_apart(loop, &l->work) != HARDY_OK)
+        status = fail(error, HARDY_E_NOMEM, NULL, "no memory, or no thread, to look");
+    if (status == HARDY_OK)
+        *out = l;
+    else
         free_looking(l);
-        return status;
-    }
-    list_append(&waiting, &l->link);
-    begin_next();
-    *out = l;
-    return HARDY_OK;
-}
-
-bool looking_began(const struct looking *l) {
-    return l->began;
+    return status;
 }
 
 void looking_cancel(struct looking *l) {
-    l->left = true;
-    if (!l->began)
-        free_looking(l);
+    pthread_mutex_lock(&left_lock);
+    list_append(&left, &l->link);
+    pthread_mutex_unlock(&left_lock);
+    loop_work_leave(l->loop, &l->work, on_gone);
 }

@@ -55,7 +55,7 @@ static void ignore_closed(void *ctx, struct stream *s, enum close_reason reason,
 static const struct stream_events nobody = {
     .connected = ignore_stream, .data = ignore_data, .closed = ignore_closed};
 
-static void free_probe(struct check_probe *p) {
+void check_probe_cancel(struct check_probe *p) {
     loop_timer_stop(p->loop, &p->timer);
     if (p->fetch)
         http_fetch_cancel(p->fetch);
@@ -82,7 +82,7 @@ static void tell(struct check_probe *p, enum check_result result, const char *me
     char text[MAX_MESSAGE];
     str_copy(text, sizeof text, message);
     str_make_printable(text);
-    free_probe(p);
+    check_probe_cancel(p);
     done(ctx, result, text, took);
 }
 
@@ -108,10 +108,6 @@ static void tell_silence(struct check_probe *p, const char *message) {
 static void on_timeout(struct loop_timer *timer) {
     struct check_probe *p = timer->ctx;
     char message[MAX_MESSAGE], span[48];
-    if (p->looking && !looking_began(p->looking)) {
-        tell(p, CHECK_UNKNOWN, "not looked at: the looks of other checks hang");
-        return;
-    }
     format_duration(p->check->timeout, span);
     snprintf(message, sizeof message, "no answer within %s", span);
     tell_silence(p, message);
@@ -339,8 +335,4 @@ struct check_probe *check_probe_start(struct loop *loop, struct http_client *cli
         loop_timer_start(loop, &p->timer, time_add(p->started, c->timeout));
     }
     return p;
-}
-
-void check_probe_cancel(struct check_probe *p) {
-    free_probe(p);
 }

@@ -147,6 +147,14 @@ hardy_status loop_work(struct loop *loop, struct loop_work *work) {
     return loop->ops->work(loop, work);
 }
 
+hardy_status loop_work_apart(struct loop *loop, struct loop_work *work) {
+    return loop->ops->work_apart(loop, work);
+}
+
+void loop_work_leave(struct loop *loop, struct loop_work *work, void (*gone)(struct loop_work *)) {
+    loop->ops->work_leave(work, gone);
+}
+
 struct loop_signal *loop_signal_start(struct loop *loop, int signum, void (*fn)(void *, int),
                                       void *ctx) {
     return loop->ops->signal_start(loop, signum, fn, ctx);

@@ -71,6 +71,13 @@ struct loop_work {
 };
 /* `fn` must end by itself: it cannot be stopped. E_NOMEM. */
 hardy_status loop_work(struct loop *loop, struct loop_work *work);
+/* The same in a thread of its own, for what may hang (on a dead file system): then the pool is
+ * there for others, and neither loop_free() nor the end of the process waits for it. Either it is
+ * done before loop_free(), or it is left. */
+hardy_status loop_work_apart(struct loop *loop, struct loop_work *work);
+/* Nobody wants its end any more: `done` is not called; `gone` is instead, when `fn` has returned at
+ * last, from any thread, perhaps from inside this call. Then the work may be freed. */
+void loop_work_leave(struct loop *loop, struct loop_work *work, void (*gone)(struct loop_work *));
 
 /* --- signals ------------------------------------------------------------------------------- */
 struct loop_signal;

@@ -23,6 +23,8 @@ struct loop_ops {
     void (*posted)(struct loop *);  /* a post was queued, maybe from another thread */
     bool (*outside)(struct loop *); /* whose timers and posts are made now; NULL = the program's */
     hardy_status (*work)(struct loop *, struct loop_work *);
+    hardy_status (*work_apart)(struct loop *, struct loop_work *);
+    void (*work_leave)(struct loop_work *, void (*gone)(struct loop_work *));
     struct loop_signal *(*signal_start)(struct loop *, int, void (*)(void *, int), void *);
     void (*signal_stop)(struct loop_signal *);
     struct loop_watch *(*watch_start)(struct loop *, int, void (*)(void *), void *);

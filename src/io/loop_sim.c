@@ -234,6 +234,11 @@ static hardy_status work_sim(struct loop *loop, struct loop_work *work) {
     return HARDY_OK;
 }
 
+static void work_leave_sim(struct loop_work *work, void (*gone)(struct loop_work *)) {
+    work_free(work->internal);
+    gone(work);
+}
+
 static struct loop_watch *watch_start_sim(struct loop *loop, int fd, void (*fn)(void *),
                                           void *ctx) {
     (void)loop;
@@ -360,6 +365,8 @@ static const struct loop_ops ops = {
     .posted = posted_sim,
     .outside = outside_sim,
     .work = work_sim,
+    .work_apart = work_sim,
+    .work_leave = work_leave_sim,
     .signal_start = signal_start_sim,
     .signal_stop = signal_stop_sim,
     .watch_start = watch_start_sim,

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,6 +187,89 @@ static hardy_status work_uv(struct loop *loop, struct loop_work *work) {
     return HARDY_OK;
 }
 
+/* --- work in a thread of its own: after it is left, that thread alone owns it ------------------
+ */
+
+struct apart {
+    struct loop *loop;
+    struct loop_work *work;
+    struct loop_post post;
+    void (*gone)(struct loop_work *work); /* not NULL: it was left while it ran */
+    bool posted, left;
+};
+
+/* Between a thread that ends and a loop that leaves it: of several threads only one is asked which.
+ */
+static pthread_mutex_t apart_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void on_apart_done(struct loop_post *post) {
+    struct apart *a = post->ctx;
+    struct loop_work *work = a->work;
+    bool left = a->left;
+    if (!left) {
+        loop_release(a->loop);
+    }
+    free(a);
+    if (!left) {
+        work->internal = NULL;
+        work->done(work);
+    }
+}
+
+static void *apart_main(void *ctx) {
+    struct apart *a = ctx;
+    a->work->fn(a->work);
+    pthread_mutex_lock(&apart_lock);
+    struct loop_work *work = a->work;
+    void (*gone)(struct loop_work *) = a->gone;
+    if (!a->left) {
+        a->posted = true;
+        loop_post(a->loop, &a->post); /* which may free it at once */
+    }
+    pthread_mutex_unlock(&apart_lock);
+    if (gone) {
+        free(a);
+        gone(work);
+    }
+    return NULL;
+}
+
+static hardy_status work_apart_uv(struct loop *loop, struct loop_work *work) {
+    struct apart *a = calloc(1, sizeof *a);
+    pthread_t thread;
+    sigset_t all, before;
+    if (!a) {
+        return HARDY_E_NOMEM;
+    }
+    *a = (struct apart){.loop = loop, .work = work};
+    a->post = (struct loop_post){.fn = on_apart_done, .ctx = a};
+    work->internal = a;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
+    int failed = pthread_create(&thread, NULL, apart_main, a);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        free(a);
+        return HARDY_E_NOMEM;
+    }
+    pthread_detach(thread);
+    loop_hold(loop);
+    return HARDY_OK;
+}
+
+static void work_leave_uv(struct loop_work *work, void (*gone)(struct loop_work *)) {
+    struct apart *a = work->internal;
+    loop_release(a->loop);
+    pthread_mutex_lock(&apart_lock);
+    bool ended = a->posted;
+    a->left = true;
+    a->gone = ended ? NULL : gone; /* which the thread calls; from here on it may free both */
+    pthread_mutex_unlock(&apart_lock);
+    if (ended) {
+        gone(work);
+    }
+}
+
 static void on_signal(uv_signal_t *handle, int signum) {
     struct signal_uv *s = handle->data;
     s->fn(s->ctx, signum);
@@ -296,6 +380,8 @@ static const struct loop_ops ops = {
     .hold = hold_uv,
     .posted = posted_uv,
     .work = work_uv,
+    .work_apart = work_apart_uv,
+    .work_leave = work_leave_uv,
     .signal_start = signal_start_uv,
     .signal_stop = signal_stop_uv,
     .watch_start = watch_start_uv,

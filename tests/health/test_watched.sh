@@ -79,6 +79,50 @@ if command -v promtool >/dev/null; then
     code 'promtool reads them' 0 timeout 20 promtool check metrics <body
 fi
 
+# --- what hangs in the kernel holds up neither a command nor the end of a daemon
+mkfifo pipe
+echo 'checks: [{name: dead, number: {file: pipe, below: 3}, interval: 100ms, timeout: 50ms}]' >hang.yaml
+code 'a look that hangs' 126 timeout -k 1 10 "$HARDY" checks run dead -c hang.yaml
+like 'it is unknown' "$out" 'unknown.*no answer within 50ms'
+"$HARDY" serve -c hang.yaml --state memory --listen 127.0.0.1:0 --admin 127.0.0.1:0 >hang.out 2>hang.log &
+hung=$!
+to_end+=("$hung")
+wait_for grep -qs '^admin on ' hang.out
+hung_admin=$(sed -n 's/^admin on //p' hang.out)
+hung_says() { curl -s "$hung_admin/api/v1/checks" | grep -qF "$1"; }
+wait_for hung_says 'an earlier look at it still hangs'
+is 'one thread for it, however often' "$(ls /proc/$hung/task | wc -l)" 2
+kill -TERM "$hung"
+ended_soon() { ! kill -0 "$hung" 2>/dev/null; }
+ok 'the daemon ends' wait_for ended_soon
+
+# --- Ctrl-C ends a check with all that it started
+echo "checks: [{name: slow, command: 'sleep 4321.$$', interval: 1h, timeout: 1h}]" >slow.yaml
+sleeps() { pgrep -f "^sleep 4321[.]$$\$" >/dev/null; }
+sleeps_no_more() { ! sleeps; }
+env --default-signal=INT "$HARDY" checks run slow -c slow.yaml &
+running=$!
+wait_for sleeps
+kill -INT "$running"
+wait "$running"
+is 'an interrupted check' "$?" 130
+ok 'and its command' wait_for sleeps_no_more
+
+# --- the supervisor tells of it too
+cat >steady.yaml <<YAML
+checks:
+  - {name: wavers, command: "n=\$(cat m 2>/dev/null || echo 0); echo \$((n + 1)) >m; exit \$((n % 2))", interval: 60ms, timeout: 60ms, failures_in_last: {count: 3, of: 12}}
+  - {name: late, command: ["false"], interval: 50ms, timeout: 50ms}
+YAML
+"$HARDY" supervise -c steady.yaml --state watch.db >watch.log 2>&1 &
+watcher=$!
+to_end+=("$watcher")
+wait_for grep -q ' wavers .*flapping' watch.log
+like 'down by the last results' "$(cat watch.log)" ' wavers +down +exit code 1 \(3 of the last 12\)'
+is 'flapping is told once' "$(grep -c ' wavers .*flapping' watch.log)" 1
+like 'in its grace' "$(cat watch.log)" ' late +unknown +exit code 1 \(in its grace\)'
+is 'which is told once' "$(grep -c ' late ' watch.log)" 1
+
 # --- the calm after it
 touch calm
 wait_for tells_that wavers flapping False

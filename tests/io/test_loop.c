@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "io/loop.h"
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -227,6 +228,70 @@ static void work_runs_elsewhere_and_is_done_here(void **state) {
     assert_false(pthread_equal(worker, pthread_self()));
 }
 
+/* Hangs until something is written to the pipe that it reads. */
+struct hanging {
+    struct loop_work work;
+    int ends[2];
+    sem_t gone;
+    bool done;
+};
+
+static void do_hang(struct loop_work *w) {
+    const struct hanging *h = w->ctx;
+    char byte;
+    assert_int_equal(read(h->ends[0], &byte, 1), 1);
+}
+
+static void hang_done(struct loop_work *w) {
+    struct hanging *h = w->ctx;
+    h->done = true;
+}
+
+static void hang_gone(struct loop_work *w) {
+    struct hanging *h = w->ctx;
+    sem_post(&h->gone);
+}
+
+static void begin_hanging(struct loop *l, struct hanging *h) {
+    *h = (struct hanging){.work = {.fn = do_hang, .done = hang_done, .ctx = h}};
+    assert_int_equal(sem_init(&h->gone, 0, 0), 0);
+    assert_int_equal(pipe(h->ends), 0);
+    assert_int_equal(loop_work_apart(l, &h->work), HARDY_OK);
+}
+
+static void end_hanging(struct hanging *h) {
+    close(h->ends[0]);
+    close(h->ends[1]);
+    sem_destroy(&h->gone);
+}
+
+static void work_apart_is_waited_for_until_it_is_left(void **state) {
+    struct hanging done, left, ended;
+    struct loop *other = loop_uv_new(NULL);
+    (void)state;
+    begin_hanging(other, &done);
+    begin_hanging(other, &left);
+    begin_hanging(other, &ended);
+    assert_int_equal(write(done.ends[1], "x", 1), 1);
+    loop_work_leave(other, &left.work, hang_gone);
+    /* Left when it had ended, perhaps, but nobody was told yet. */
+    assert_int_equal(write(ended.ends[1], "x", 1), 1);
+    usleep(20000);
+    loop_work_leave(other, &ended.work, hang_gone);
+    loop_run(other); /* for the first; not for what was left */
+    assert_true(done.done);
+    assert_false(left.done || ended.done);
+    assert_int_equal(sem_wait(&ended.gone), 0);
+    assert_int_not_equal(sem_trywait(&left.gone), 0);
+    loop_free(other);
+    assert_int_equal(write(left.ends[1], "x", 1), 1);
+    assert_int_equal(sem_wait(&left.gone), 0);
+    assert_false(left.done || ended.done);
+    end_hanging(&done);
+    end_hanging(&left);
+    end_hanging(&ended);
+}
+
 static int caught;
 static void on_signal(void *ctx, int signum) {
     (void)ctx;
@@ -314,6 +379,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(posts_of_the_loops_own_thread_run_without_anything_else,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(work_runs_elsewhere_and_is_done_here, setup, teardown),
+        cmocka_unit_test_setup_teardown(work_apart_is_waited_for_until_it_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(signals_arrive_and_do_not_keep_the_loop_alive, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(descriptors_are_watched, setup, teardown),
