@@ -2,41 +2,10 @@
 #include "base/clock.h"
 #include "daemon/inside.h"
 #include "http/problem.h"
-#include "io/file.h"
-#include "observe/exposition.h"
-#include <stdio.h>
-#include <unistd.h>
+#include "observe/process.h"
 
 #define METRICS_MAX ((size_t)8 << 20)
 
-/* Bytes of memory in use; negative when the kernel does not say. */
-static double resident_memory(void) {
-    struct buf text;
-    unsigned long long all, resident;
-    buf_init(&text, 256);
-    double bytes = -1;
-    if (file_read("/proc/self/statm", &text, NULL) == HARDY_OK && text.data &&
-        sscanf(text.data, "%llu %llu", &all, &resident) == 2) {
-        bytes = (double)resident * (double)sysconf(_SC_PAGESIZE);
-    }
-    buf_free(&text);
-    return bytes;
-}
-
-static void write_process(const struct daemon *d, struct exposition *x) {
-    double memory = resident_memory();
-    exposition_family(x, "hardy_build_info", "gauge", "1; the version is in the label");
-    exposition_sample(x, "hardy_build_info", 1, "version", HARDY_VERSION, NULL);
-    if (memory >= 0) {
-        exposition_family(x, "process_resident_memory_bytes", "gauge", "Memory in use");
-        exposition_sample(x, "process_resident_memory_bytes", memory, NULL);
-    }
-    exposition_family(x, "process_start_time_seconds", "gauge", "When it was started");
-    exposition_sample(x, "process_start_time_seconds",
-                      (double)(d->started_wall / HARDY_MILLISECOND) / 1000, NULL);
-}
-
-/* One family of the checks: a sample each. */
 static void write_checks(const struct daemon *d, struct exposition *x, const char *name,
                          const char *help,
                          double (*value)(const struct check_settings *c,
@@ -98,7 +67,8 @@ void metrics_answer(void *ctx, struct http_request *r) {
     struct exposition x;
     buf_init(&text, METRICS_MAX);
     exposition_begin(&x, &text);
-    write_process(d, &x);
+    exposition_process(&x, d->started_wall);
+    exposition_state(&x, d->store && store_health(d->store, NULL) == HARDY_OK);
     write_health(d, &x);
     pause_write_metrics(d, &x);
     gather_write_metrics(d, &x);

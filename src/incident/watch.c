@@ -7,7 +7,7 @@
 #include "http/problem.h"
 #include "http/server.h"
 #include "notify/notify.h"
-#include "observe/exposition.h"
+#include "observe/process.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,6 +39,7 @@ struct watch {
     struct health_view view;
     struct health_server *server;
     struct outbox *outbox;
+    int64_t started_wall;
     struct watched *services;
     size_t count;
     struct incident last; /* of `once` */
@@ -262,11 +263,13 @@ static void answer_metrics(void *ctx, struct http_request *r) {
     struct buf text;
     buf_init(&text, MAX_METRICS);
     exposition_begin(&x, &text);
+    exposition_process(&x, w->started_wall);
+    exposition_state(&x, store_health(w->options.world.store, NULL) == HARDY_OK);
     outbox_write_metrics(w->outbox, &x);
     if (text.failed) /* half a page would look like metrics that have gone */
         http_problem(r, 503, NULL, NULL, NULL, "no memory for the metrics");
     else
-        http_respond(r, 200, NULL, EXPOSITION_TYPE, text.data ? text.data : "", text.len);
+        http_respond(r, 200, NULL, EXPOSITION_TYPE, text.data, text.len);
     buf_free(&text);
 }
 
@@ -435,6 +438,7 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
     }
     w->options = *options;
     w->events = events;
+    w->started_wall = loop_wall(options->world.loop);
     w->ctx = ctx;
     hardy_error_init(&w->error, sizeof w->error);
     for (size_t n = 0; n < services->count; n++)
