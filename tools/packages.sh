@@ -48,6 +48,8 @@ bench   command:nginx                                                     nginx
 bench   command:haproxy                                                   haproxy
 bench   command:wrk                                                       wrk
 test    command:promtool                                                  prometheus
+test    file:/usr/lib/python3/dist-packages/yaml/__init__.py              python3-yaml
+test    command:systemd-analyze                                           systemd
 test    command:prometheus-alertmanager                                   prometheus-alertmanager
 test    command:prometheus-blackbox-exporter                              prometheus-blackbox-exporter
 test    command:redis-server                                              redis-server

@@ -33,6 +33,7 @@ void exposition_process(struct exposition *x, int64_t started_wall) {
 }
 
 void exposition_state(struct exposition *x, bool writable) {
-    exposition_family(x, "hardy_state_writable", "gauge", "1 while the state can be written, else 0");
+    exposition_family(x, "hardy_state_writable", "gauge",
+                      "1 while the state can be written, else 0");
     exposition_sample(x, "hardy_state_writable", writable, NULL);
 }
