@@ -6,8 +6,8 @@ home=$(cd "$(dirname "$0")/../.." && pwd)
 . "$home/tests/tap.sh"
 rules=$home/etc/prometheus/hardy.rules.yml
 
-# Whatever the rules ask for is written by some file of src/. Those of healing and degrading come with these.
-coming=' hardy_incidents_total hardy_heal_attempts_total hardy_degradation_level hardy_component_state '
+# Whatever the rules ask for is written by some file of src/. Those of healing come with it.
+coming=' hardy_incidents_total hardy_heal_attempts_total '
 for metric in $(grep -oE '\bhardy_[a-z_]+' <(sed -n '/expr:/,/for:\|labels:/p' "$rules") | sort -u); do
     [[ $coming != *" $metric "* ]] || continue
     ok "$metric is among hardy's metrics" grep -rqF --include='*.c' "\"$metric\"" "$home/src"
