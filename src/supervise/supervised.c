@@ -539,8 +539,6 @@ static bool attach(struct supervised *r, const struct process_identity *who) {
 static bool find_running(struct supervised *r) {
     struct process_identity who;
     char number[CHILD_NUMBER_SIZE];
-    if (SEEDED_BUG(BUG_CHILD_TWICE))
-        return false;
     if (r->record.left && attach(r, &r->record.process))
         return true;
     /* Started, and killed before it was written down. What is of the start that was written down
@@ -596,7 +594,9 @@ static void begin(struct supervised *r) {
     r->machine.state = CHILD_STOPPED;
     r->machine.allowed = allowed;
     r->machine.paused = paused;
-    if (find_running(r)) {
+    if (SEEDED_BUG(BUG_CHILD_TWICE)) {
+        supervised_tell(r, CHILD_WANT);
+    } else if (find_running(r)) {
         adopt(r);
     } else if (ran || process_family_signal(loop_of(r), &family, 0) > 0) {
         find_ended(r);
