@@ -8,8 +8,9 @@
 
 /* "web", "fail-over front" */
 static void title(enum history_kind kind, const char *name, char out[100]) {
-    snprintf(out, 100, "%s%s%s", kind == HISTORY_FAIL_OVER ? history_kind_text(kind) : "",
-             kind == HISTORY_FAIL_OVER ? " " : "", name);
+    bool prefixed = kind == HISTORY_FAIL_OVER || kind == HISTORY_CHILD;
+    snprintf(out, 100, "%s%s%s", prefixed ? history_kind_text(kind) : "", prefixed ? " " : "",
+             name);
 }
 
 static void print_row(const struct history_row *row) {
@@ -33,6 +34,28 @@ static void print_event(const struct history_event *e) {
            only_said ? "would have run" : e->what, detail);
 }
 
+/* Services and fail-overs, then children, each with a heading of its own. */
+static void print_summary(const struct history *h) {
+    bool any = false, children = false;
+    for (size_t i = 0; i < h->row_count; i++) {
+        const struct history_row *row = &h->rows[i];
+        if (row->kind == HISTORY_CHILD) {
+            printf("%s  %-20s  %6u\n", children ? "" : "  CHILD                   DIED\n",
+                   row->name, row->died);
+            children = true;
+            continue;
+        }
+        if (!any) {
+            printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "WHAT", "OPENED",
+                   "OPEN", "RECOVERED", "WOULD ACT", "ACTED", "HEALED", "NOT HEALED", "ESCALATED",
+                   "LONGEST");
+        }
+        print_row(row);
+        any = true;
+    }
+    printf("%s", h->row_count > 0 ? "\n" : "");
+}
+
 void print_history(const struct history *h) {
     char since[32], span[48];
     moment_text(h->since, since);
@@ -42,15 +65,7 @@ void print_history(const struct history *h) {
         return;
     }
     printf("\nsince %s UTC (%s)\n", since, span);
-    for (size_t i = 0; i < h->row_count; i++) {
-        if (i == 0) {
-            printf("  %-20s  %6s  %4s  %9s  %10s  %5s  %6s  %10s  %9s  %s\n", "WHAT", "OPENED",
-                   "OPEN", "RECOVERED", "WOULD ACT", "ACTED", "HEALED", "NOT HEALED", "ESCALATED",
-                   "LONGEST");
-        }
-        print_row(&h->rows[i]);
-    }
-    printf("%s", h->row_count > 0 ? "\n" : "");
+    print_summary(h);
     for (size_t i = 0; i < h->event_count; i++) {
         print_event(&h->events[i]);
     }

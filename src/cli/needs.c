@@ -8,6 +8,7 @@
 #include "durable/run.h"
 #include "incident/show.h"
 #include "io/file.h"
+#include "supervise/child_record.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,21 @@ static bool add_incident(void *ctx, const struct store_row *row) {
     return true;
 }
 
+static bool add_child(void *ctx, const struct store_row *row) {
+    struct looking *l = ctx;
+    struct child_record r;
+    struct child c = {0};
+    char boot[37];
+    file_boot_id(boot);
+    if (child_record_load(l->store, row->key, boot, &r, &c, NULL) == HARDY_OK &&
+        c.state == CHILD_FAILED) {
+        char *line = str_format("hardy supervise explain %s", row->key);
+        need(l, "child", row->key, "given up: it is not started again by itself", line ? line : "");
+        free(line);
+    }
+    return true;
+}
+
 void needs_load(struct store *store, struct needs *out) {
     static const struct {
         const char *kind;
@@ -131,6 +147,7 @@ void needs_load(struct store *store, struct needs *out) {
     } kinds[] = {{"action", add_action},
                  {"remedy", add_action},
                  {"run", add_run},
+                 {"child", add_child},
                  {"incident", add_incident}};
     struct looking l = {store, out};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -2,10 +2,12 @@
 #include "incident/history.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/parse.h"
 #include "base/str.h"
 #include "durable/field.h"
 #include "durable/pause.h"
 #include "incident/show.h"
+#include "supervise/child_record.h"
 #include "supervise/fail_over_record.h"
 #include "supervise/local_time.h"
 #include <stdlib.h>
@@ -32,10 +34,11 @@ static const struct counted {
     {HISTORY_FAIL_OVER, "failed", offsetof(struct history_row, not_healed)},
     {HISTORY_FAIL_OVER, "in doubt", offsetof(struct history_row, not_healed)},
     {HISTORY_FAIL_OVER, "escalated", offsetof(struct history_row, escalated)},
+    {HISTORY_CHILD, "died", offsetof(struct history_row, died)},
 };
 
 const char *history_kind_text(enum history_kind kind) {
-    static const char *const texts[] = {"service", "fail-over", "pause"};
+    static const char *const texts[] = {"service", "fail-over", "child", "pause"};
     return texts[kind];
 }
 
@@ -160,6 +163,37 @@ static bool add_switch(void *ctx, const struct store_row *row) {
     return !l->no_memory;
 }
 
+static void add_death(struct loading *l, const char *name, const struct child_death *d) {
+    char end[100], lived[48];
+    struct history_event out = {.kind = HISTORY_CHILD};
+    child_end_text(d->code, d->signal, d->unknown, end, sizeof end);
+    format_duration_short(d->lived > 0 ? d->lived : 0, lived);
+    clock_format_wall(d->at, out.at);
+    out.what = str_dup("died");
+    out.detail = str_format("%s, after %s", end, lived);
+    if (out.what && out.detail) {
+        keep(l, &out, name, NULL);
+    } else {
+        free(out.what);
+        free(out.detail);
+        l->no_memory = true;
+    }
+}
+
+static bool add_child(void *ctx, const struct store_row *row) {
+    struct loading *l = ctx;
+    struct child_record r;
+    struct child c;
+    if (child_record_load(l->store, row->key, "", &r, &c, NULL) == HARDY_OK) {
+        for (size_t i = 0; i < r.death_count; i++) {
+            if (r.deaths[i].at >= l->h->since) {
+                add_death(l, row->key, &r.deaths[i]);
+            }
+        }
+    }
+    return !l->no_memory;
+}
+
 static bool add_pause(void *ctx, const struct pause_event *e) {
     struct loading *l = ctx;
     const struct pause *p = &e->pause;
@@ -234,6 +268,9 @@ hardy_status history_load(struct store *store, int64_t since, int64_t wall, stru
         status = store_scan(store, FAIL_OVER_EVENT_ROW, "", NULL, SIZE_MAX, add_switch, &l, error);
     }
     if (status == HARDY_OK) {
+        status = store_scan_keys(store, "child", "", NULL, SIZE_MAX, add_child, &l, error);
+    }
+    if (status == HARDY_OK) {
         status = pause_events(store, since, add_pause, &l, error);
     }
     if (status == HARDY_OK && l.no_memory) {
@@ -275,6 +312,7 @@ static void put_row(const struct history_row *row, struct json_out *j) {
     json_out_member_count(j, "not_healed", row->not_healed);
     json_out_member_count(j, "escalated", row->escalated);
     json_out_member_count(j, "open", row->open);
+    json_out_member_count(j, "died", row->died);
     json_out_key(j, "longest_s");
     json_out_double(j, (double)row->longest / (double)HARDY_SECOND);
     json_out_object_end(j);

@@ -8,8 +8,13 @@
 #include "base/json.h"
 #include "store/store.h"
 
-enum history_kind { HISTORY_SERVICE, HISTORY_FAIL_OVER, HISTORY_PAUSE /* only events */ };
-const char *history_kind_text(enum history_kind kind); /* "service" "fail-over" "pause" */
+enum history_kind {
+    HISTORY_SERVICE,
+    HISTORY_FAIL_OVER,
+    HISTORY_CHILD, /* of which only the last hundred deaths are known */
+    HISTORY_PAUSE  /* only events */
+};
+const char *history_kind_text(enum history_kind kind); /* "service" "fail-over" "child" "pause" */
 
 /* Counted of what happened since then. */
 struct history_row {
@@ -23,6 +28,7 @@ struct history_row {
     uint32_t not_healed; /* after which it was not; switches that did not */
     uint32_t escalated;  /* handed to a person */
     uint32_t open;       /* not over yet, since whenever */
+    uint32_t died;       /* a child, without being asked to */
     int64_t longest;     /* an incident that was there, from its begin to its end or now */
 };
 struct history_event {

@@ -97,6 +97,19 @@ code 'what people have said' 0 "$HARDY" status --since 12h
 like 'is told' "$out" "^  20[0-9-]+ [0-9:]+  web +paused +by $(sed 's/[()]/\\&/g' <<<"$me") until .* UTC: new disks$"
 like 'with its end' "$out" '^  20[0-9-]+ [0-9:]+  everything +resumed +by '
 unlike 'without a table of nothing' "$out" OPENED
+cat >children.yaml <<END
+state: $HARDY_STATE
+supervise: {worker: {command: [sh, -c, "exit 4"], never_restart_on: [4]}}
+END
+: >children.out
+timeout 10 "$HARDY" supervise -c children.yaml >children.out 2>&1 &
+wait_for grep -q 'given up' children.out
+kill $! 2>/dev/null
+wait $! 2>/dev/null
+code 'a child that was given up' 0 "$HARDY" status --since 12h
+like 'has died' "$out" '^  worker +1$'
+like 'of what' "$out" '^  20[0-9-]+ [0-9:]+  child worker +died +exited with 4, after '
+like 'needs a person' "$out" '^  child worker: given up: '
 code 'what observe makes of an incident' 3 timeout 20 "$HARDY" supervise --once
 code 'is told' 0 "$HARDY" status --since 12h
 like 'in a table' "$out" '^  WHAT +OPENED +OPEN +RECOVERED +WOULD ACT +ACTED +HEALED +NOT HEALED +ESCALATED +LONGEST$'
@@ -106,7 +119,7 @@ like 'it needs a person' "$out" '^  incident inc-'
 like 'it is open' "$out" '^inc-[0-9a-f-]+ +20[0-9-]+ [0-9:]+ +web +escalated +0 +the file is gone$'
 AUTOMATION=act code 'what act makes of one' 0 timeout 20 "$HARDY" incidents handle --service web --summary 'by hand'
 code 'is told' 0 "$HARDY" status --since 12h --json
-is 'with what came of it' "$(fields '[(r["name"], r["opened"], r["open"], r["acted"], r["healed"], r["not_healed"], r["escalated"]) for r in d["history"]["summary"]]')" \
+is 'with what came of it' "$(fields '[(r["name"], r["opened"], r["open"], r["acted"], r["healed"], r["not_healed"], r["escalated"]) for r in d["history"]["summary"] if r["kind"] == "service"]')" \
     "[('web', 2, 0, 1, 1, 0, 1)]"
 is 'the oldest first' "$(fields '(lambda e: (e[0]["what"], e[0]["kind"], e[-1]["what"], sorted(e, key=lambda x: x["at"]) == e, "gathered" in [x["what"] for x in e]))(d["history"]["events"])')" \
     "('paused', 'pause', 'resolved', True, False)"

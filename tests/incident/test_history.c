@@ -227,6 +227,29 @@ static void fail_overs_are_told_beside_services(void **state) {
     assert_null(h.events[1].incident);
 }
 
+static void deaths_of_children_are_told(void **state) {
+    char value[600];
+    (void)state;
+    int len = snprintf(value, sizeof value,
+                       "{\"machine\":{},\"deaths\":["
+                       "{\"at\":\"%lld\",\"code\":1,\"lived\":\"1000000000\"},"
+                       "{\"at\":\"%lld\",\"code\":3,\"lived\":\"60000000000\"},"
+                       "{\"at\":\"%lld\",\"signal\":9,\"lived\":\"250000000\"}]}",
+                       (long long)START, (long long)(START + 70 * HARDY_MINUTE),
+                       (long long)(START + 71 * HARDY_MINUTE));
+    put("child", "worker", value, (size_t)len);
+    put("child", "broken", "{}", 2); /* cannot be read: passed over */
+    load();
+    assert_int_equal(h.row_count, 1);
+    assert_int_equal(h.rows[0].kind, HISTORY_CHILD);
+    assert_string_equal(h.rows[0].name, "worker");
+    assert_int_equal(h.rows[0].died, 2);
+    assert_int_equal(h.event_count, 2);
+    assert_string_equal(h.events[0].what, "died");
+    assert_string_equal(h.events[0].detail, "exited with 3, after 1m");
+    assert_string_equal(h.events[1].detail, "was ended by KILL, after 250ms");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_is_nothing, setup, teardown),
@@ -234,6 +257,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(each_kind_of_end_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(whose_the_repair_was, setup, teardown),
         cmocka_unit_test_setup_teardown(in_the_order_it_happened, setup, teardown),
+        cmocka_unit_test_setup_teardown(deaths_of_children_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(fail_overs_are_told_beside_services, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
