@@ -54,6 +54,8 @@ degrade:
 END
 printf 'a long line' >tail.txt
 code 'the configuration holds' 0 "$HARDY" validate hardy.yaml
+awk '/^```yaml/ { inside = 1; next } /^```/ { inside = 0 } inside' "$here/../../docs/degrade.md" >guide.yaml
+code 'so does the one of docs/degrade.md' 0 "$HARDY" validate guide.yaml
 serve -c hardy.yaml
 token=$(cat run/hardy/token)
 gather() { ask "$admin/api/v1/gather/$1" "${@:2}"; }
