@@ -176,6 +176,30 @@ static void a_number_lies_in_json(void **state) {
     number_is(&c, "<html>", CHECK_UNKNOWN, "no number at status in `<html>`");
 }
 
+/* --- anything --------------------------------------------------------------------------------- */
+
+/* Whatever a stranger answers there is judged in bounds, and is no pass unless it says so. */
+static void anything_may_be_answered(void **state) {
+    static const char alphabet[] = "+-RESvPONGOK\r\n\0\0\0\x05\x7f$:57P03CM";
+    uint64_t random = 1;
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        struct heard heard = {.result = CHECK_UNKNOWN};
+        size_t len = 1 + (size_t)i % 40;
+        char *bytes = malloc(len + 1);
+        for (size_t n = 0; n < len; n++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            bytes[n] = alphabet[(random >> 33) % (sizeof alphabet - 1)];
+        }
+        bytes[len] = '\0';
+        if (redis_hear(bytes, len, i % 2, &heard) && heard.result == CHECK_PASS)
+            assert_non_null(strstr(bytes, "+PONG"));
+        if (postgresql_hear(bytes, len, &heard) && heard.result == CHECK_PASS)
+            assert_non_null(memchr("REv", bytes[0], 3));
+        free(bytes);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(redis_answers_ping),
@@ -185,6 +209,7 @@ int main(void) {
         cmocka_unit_test(postgresql_is_asked_for_a_session),
         cmocka_unit_test(a_number_is_within_its_bounds_or_unknown),
         cmocka_unit_test(a_number_lies_in_json),
+        cmocka_unit_test(anything_may_be_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
