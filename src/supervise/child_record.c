@@ -63,6 +63,12 @@ static void put_machine(const struct child *c, struct json_out *j) {
     json_out_bool(j, c->exhausted);
     json_out_key(j, "restarting");
     json_out_bool(j, c->restarting);
+    json_out_key(j, "code");
+    json_out_int(j, c->code);
+    json_out_key(j, "signal");
+    json_out_int(j, c->signal);
+    json_out_key(j, "unknown");
+    json_out_bool(j, c->unknown);
     field_put_time(j, "until", c->until);
     field_put_time(j, "started", c->started);
     field_put_time(j, "ready", c->ready);
@@ -149,6 +155,9 @@ static void get_machine(const json_t *o, struct child *c) {
     c->fast_used = flag(o, "fast_used");
     c->exhausted = flag(o, "exhausted");
     c->restarting = flag(o, "restarting");
+    c->code = (int)whole(o, "code");
+    c->signal = (int)whole(o, "signal");
+    c->unknown = flag(o, "unknown");
     c->until = field_time(o, "until");
     c->started = field_time(o, "started");
     c->ready = field_time(o, "ready");

@@ -33,13 +33,19 @@ static bool comes_after(const struct supervised *later, const struct supervised 
 
 /* --- who may what ----------------------------------------------------------------------------- */
 
-static bool may_start(const struct supervised *r) {
+/* A job that was to be done once, and is. */
+static bool succeeded(const struct child *m) {
+    return m->state == CHILD_DONE && !m->unknown && m->signal == 0 && m->code == 0;
+}
+
+const char *children_missing(const struct supervised *r) {
     for (size_t n = 0; n < r->all->count; n++) {
         const struct supervised *first = &r->all->items[n];
-        if (comes_after(r, first) && (!supervised_ready(first) || first->renew))
-            return false;
+        if (comes_after(r, first) && !succeeded(&first->machine) &&
+            (!supervised_ready(first) || first->renew))
+            return first->s->name;
     }
-    return true;
+    return NULL;
 }
 
 /* None of those after it, that are to end before it, runs any more. */
@@ -63,7 +69,7 @@ static void look_at(struct supervised *r) {
         }
         return;
     }
-    bool allowed = may_start(r);
+    bool allowed = !children_missing(r);
     if (allowed != r->machine.allowed)
         supervised_tell(r, allowed ? CHILD_ALLOW : CHILD_HOLD);
     /* Who asked for it is remembered before: asked again after a kill, it is not done twice. */
@@ -360,6 +366,8 @@ void children_to_json(const struct children *c, struct json_out *j) {
             json_out_null(j);
         put_wall(j, "since", v.pid > 0 ? r->record.since : 0);
         json_out_member_string(j, "status", v.status[0] ? v.status : NULL);
+        json_out_key(j, "reloading");
+        json_out_bool(j, r->reloading);
         json_out_member_count(j, "starts", r->record.starts);
         json_out_member_count(j, "deaths", r->record.died);
         put_last_death(&r->record, j);

@@ -71,4 +71,6 @@ void supervised_free(struct supervised *r);
 
 /* children.c: something has changed that others may depend on. */
 void children_changed(struct children *c);
+/* One that it starts after and that is not ready; NULL = all are. */
+const char *children_missing(const struct supervised *r);
 #endif

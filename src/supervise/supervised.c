@@ -463,7 +463,7 @@ static void tell_change(struct supervised *r, const struct child *before,
     } else if (m->state == CHILD_WAITING && m->paused && m->allowed) {
         told(r, "held", "it would have been restarted; %s", r->why_off);
     } else if (m->state == CHILD_WAITING) {
-        told(r, "waiting", "for what it starts after");
+        told(r, "waiting", "for %s", children_missing(r) ? children_missing(r) : "its turn");
     }
 }
 
@@ -511,9 +511,10 @@ void supervised_tell(struct supervised *r, enum child_event_kind kind) {
 bool supervised_hands_off(struct supervised *r) {
     const struct children_world *w = r->all->world;
     struct hands_off h;
-    (void)hands_off(w->maintenance, w->store, r->s->name, loop_wall(w->loop), &h, NULL);
+    hardy_status status =
+        hands_off(w->maintenance, w->store, r->s->name, loop_wall(w->loop), &h, NULL);
     str_copy(r->why_off, sizeof r->why_off, h.why);
-    return h.off;
+    return status == HARDY_OK && h.off; /* a state that cannot be read must not keep it down */
 }
 
 /* Its time may have come to be ended, or to be started again: not while a person says no. */

@@ -29,9 +29,11 @@ children_end() {
     tap_status=$?
     [ -z "${hardy:-}" ] || kill -9 "$hardy" 2>/dev/null
     for pid in $(left); do kill -9 "$pid" 2>/dev/null; done
+    [ -z "$small" ] || { sleep 0.2; umount "$small"; }
     (exit $tap_status)
     tap_end
 }
+small= # a file system of its own
 trap children_end EXIT
 
 # --- one command, without a file ----------------------------------------------------------------
@@ -73,7 +75,7 @@ up
 said 'web +ready'
 is 'each starts when those before it are ready' "$(cat order)" 'cache
 web'
-like 'and is told what it waits for' "$(cat log)" 'web +waiting +for what it starts after'
+like 'and is told what it waits for' "$(cat log)" 'web +waiting +for (db|cache)$'
 ok 'its environment is what the file says' grep -qz '^COLOUR=blue$' "/proc/$(pid_of web)/environ"
 sleep 1.1 # well for a second, it is restarted at once
 kill -9 "$(pid_of db)"
@@ -182,6 +184,89 @@ is 'no line is lost, none is there twice' "$(awk '$2 == 1 { begun++; n = 0 } $1 
 ok 'there are many' test "$(wc -l <all)" -gt 300
 ok 'in many files' test "$(ls lines.log.* | wc -l)" -gt 2
 is 'each of which ends with a line' "$(for f in lines.log.*; do tail -c 1 "$f" | od -An -c; done | sort -u | tr -d ' ')" '\n'
+
+# Killed while it starts something, again and again: a child that dies at once, and says when there are two.
+cat >quick.sh <<'EOF'
+exec 9>quick.lock
+flock -n 9 || { echo two >>twice; exit 78; }
+echo x >>quick
+sleep 0.02
+EOF
+cat >c.yaml <<'EOF'
+supervise:
+  quick: {command: ["bash", "quick.sh"], backoff: {min: 1ms, max: 1ms}, intensity: {restarts: 100, within: 1s}, retry_after: 1s}
+EOF
+: >quick
+for round in $(seq "${KILLS:-30}"); do
+    up
+    sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"
+    kill_hardy
+done
+up
+before=$(wc -l <quick)
+more() { [ "$(wc -l <"$1")" -gt "$2" ]; }
+wait_for more quick $((before + 3)) && ok 'it is started again and again' true
+down 143 'ended by TERM'
+is 'never two at once, whenever hardy was killed' "$(cat twice 2>/dev/null)" ''
+is 'and nothing of it is left' "$(left)" ''
+
+# --- jobs, many of them --------------------------------------------------------------------------
+{
+    echo 'supervise:'
+    echo '  last: {command: "echo last >>jobs", restart: never, after: [job1, job150]}'
+    for n in $(seq 150); do echo "  job$n: {command: \"echo $n >>jobs\", restart: never}"; done
+} >c.yaml
+code 'when all are done hardy ends' 0 timeout 60 "$HARDY" supervise -c c.yaml
+is 'each was done once' "$(sort -u jobs | wc -l) $(wc -l <jobs)" '151 151'
+ok 'the last one after the others' test "$(sed -nE '/last/q; /^(1|150)$/p' jobs | wc -l)" = 2
+sed -i 's/echo 7 >>jobs/exit 9/; s/restart: never}/restart: on_failure, on_exhausted: fail, backoff: {max: 100ms}}/' c.yaml
+code 'one of them fails' 1 timeout 60 "$HARDY" supervise -c c.yaml
+
+# --- reload, another main process ----------------------------------------------------------------
+if command -v systemd-notify >/dev/null; then
+    cat >forks.sh <<'EOF'
+(while :; do sleep 0.02; done) &
+systemd-notify --ready "MAINPID=$!"
+exit 0
+EOF
+    cat >c.yaml <<'EOF'
+supervise:
+  forks: {command: ["bash", "forks.sh"], ready: notify}
+EOF
+    up
+    said 'forks +main process +pid'
+    main=$(sed -nE 's/.*main process +pid ([0-9]+).*/\1/p' log)
+    sleep 0.3
+    unlike 'the end of the first process is not the end' "$(cat log)" 'forks +ended'
+    kill -9 "$main"
+    said 'forks +ended +has ended, nobody knows how' && ok 'the end of the one that it has named is' true
+    down 143 'ended by TERM'
+    is 'all of it' "$(left)" ''
+else
+    skip 'another main process' 'systemd-notify is not here'
+fi
+
+# --- a full disk -----------------------------------------------------------------------------------
+mkdir -p small
+if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=64k none small 2>/dev/null; then
+    small=$work/small
+    cat >c.yaml <<'EOF'
+supervise:
+  talker: {command: "n=0; while :; do n=$((n + 1)); echo line $n; [ $((n % 1000)) -ne 0 ] || echo $n >>count; done", log: {file: small/talker.log, max_size: 1MiB}}
+EOF
+    : >count
+    up
+    said 'talker +log +.*No space left on device; its output is dropped until that ends' && ok 'a full disk is told' true
+    wait_for more count $(($(wc -l <count) + 20)) && ok 'and the child goes on' true
+    is 'told once' "$(grep -c 'No space left' log)" 1
+    mount -o remount,size=64m small
+    wait_for grep -q 'bytes of output were lost here' small/talker.log && ok 'what was lost is said where it is missing' true
+    down 143 'ended by TERM'
+    umount small
+    small=
+else
+    skip 'a full disk' 'a small file system needs root'
+fi
 
 # --- a pause ---------------------------------------------------------------------------------------
 cat >c.yaml <<'EOF'
