@@ -94,6 +94,13 @@ static void on_fail_over_urgent(void *ctx, const struct notify_target *target,
     }
 }
 
+static void on_metrics(void *ctx, struct exposition *x) {
+    const struct handler_session *s = ctx;
+    if (s->fail_over) {
+        fail_over_write_metrics(s->fail_over, x);
+    }
+}
+
 static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *state,
                        bool changed) {
     struct handler_session *s = ctx;
@@ -377,8 +384,8 @@ static hardy_status start_fail_over(struct handler_session *s, const struct hand
 }
 
 static int handle(struct handler_session *s) {
-    static const struct watch_events events = {on_checked, on_told, on_paged, on_page_failed,
-                                               on_ended};
+    static const struct watch_events events = {on_checked,     on_told,  on_paged,
+                                               on_page_failed, on_ended, on_metrics};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     int code = session_open(s->o, SESSION_WRITE, s->how->purpose, &s->session);

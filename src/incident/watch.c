@@ -266,6 +266,8 @@ static void answer_metrics(void *ctx, struct http_request *r) {
     exposition_process(&x, w->started_wall);
     exposition_state(&x, store_health(w->options.world.store, NULL) == HARDY_OK);
     outbox_write_metrics(w->outbox, &x);
+    if (w->events->metrics)
+        w->events->metrics(w->ctx, &x);
     if (text.failed) /* half a page would look like metrics that have gone */
         http_problem(r, 503, NULL, NULL, NULL, "no memory for the metrics");
     else

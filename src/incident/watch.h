@@ -22,6 +22,7 @@ struct watch_options { /* borrowed until ended */
     /* Why /health/ready says no whatever the checks say, NULL = it does not; may be NULL. */
     const char *(*objection)(void *ctx);
 };
+struct exposition;
 struct watch_events { /* each may be NULL, but for `ended` */
     void (*checked)(void *ctx, const struct check_settings *c, const struct check_state *s,
                     bool changed);
@@ -33,6 +34,7 @@ struct watch_events { /* each may be NULL, but for `ended` */
      * the state has failed. `i` is borrowed; NULL = none was handled. `unsent`: pages wait in the
      * outbox. The watch is freed after it, and nothing of it is under way. */
     void (*ended)(void *ctx, const struct incident *i, bool unsent, const hardy_error *error);
+    void (*metrics)(void *ctx, struct exposition *x); /* more of them, for GET /metrics */
 };
 struct watch;
 /* E_NOT_FOUND: `service` is not among the services. What health_serve() says. */

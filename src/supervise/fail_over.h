@@ -95,6 +95,8 @@ hardy_status fail_over_switch(struct fail_over *f, const char *name, const char 
                               hardy_error *error);
 /* An array: every one with its candidates, what is active and why, and what has been done. */
 void fail_over_to_json(const struct fail_over *f, struct json_out *j);
+struct exposition;
+void fail_over_write_metrics(const struct fail_over *f, struct exposition *x);
 /* The port that `name` listens on; 0 = it does not, or not now. */
 uint16_t fail_over_port(const struct fail_over *f, const char *name);
 /* Lets go: a command that runs goes on and is attached to later. `gone` is called, from the loop,

@@ -281,7 +281,7 @@ static void on_ended(void *ctx, const struct incident *i, bool unsent, const har
 }
 
 struct life *town_watch(struct town *t, bool once, const char *by_hand) {
-    static const struct watch_events events = {on_checked, on_told, on_paged, NULL, on_ended};
+    static const struct watch_events events = {on_checked, on_told, on_paged, NULL, on_ended, NULL};
     static char selves[MAX_LIVES][32];
     struct http_client_options client;
     hardy_error error;

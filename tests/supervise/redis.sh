@@ -4,7 +4,7 @@
 # HARDY. c.yaml is the configuration; MORE adds keys to the fail-over, AUTOMATION is what hardy may do.
 . "$(dirname "$0")/../../tools/free_port.sh"
 . "$(dirname "$0")/../tap.sh"
-for need in redis-server redis-cli python3; do
+for need in redis-server redis-cli python3 curl; do
     command -v $need >/dev/null || {
         echo "1..0 # SKIP $need is not here"
         trap - EXIT
@@ -14,6 +14,7 @@ for need in redis-server redis-cli python3; do
 done
 first=$(free_port)
 second=$(free_port)
+health=$(free_port)
 relay=$(free_port)
 declare -A redis=()
 
@@ -31,6 +32,7 @@ who() { redis_says "$relay" "$1" get who; }
 configure() { # configure KEYS...: lines with four spaces before them
     cat >c.yaml <<YAML
 automation: ${AUTOMATION:-act}
+health: {listen: 127.0.0.1:$health}
 checks:
   - {name: first, redis: {address: "127.0.0.1:$first"}, interval: 100ms, timeout: 90ms, failure_threshold: 2, success_threshold: 2, grace: 0s, flap: off}
   - {name: second, redis: {address: "127.0.0.1:$second"}, interval: 100ms, timeout: 90ms, failure_threshold: 2, success_threshold: 2, grace: 0s, flap: off}
