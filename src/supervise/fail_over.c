@@ -42,11 +42,6 @@ static void on_rest_over(struct loop_timer *timer) {
     g->rested(g);
 }
 
-void group_rest(struct group *g, int64_t span, void (*then)(struct group *g)) {
-    g->rested = then;
-    loop_timer_start(g->owner->world.loop, &g->rest, time_add(now_of(g), span));
-}
-
 /* --- where the active one is told ------------------------------------------------------------- */
 
 static void write_file(struct group *g) {
@@ -193,10 +188,11 @@ static bool add_proposal(struct group *g, const struct fail_over_next *next) {
 /* A switch in doubt that a person has said something about goes on. */
 static bool doubt_settled(struct group *g) {
     struct record r;
+    if (!g->record.doubt)
+        return false;
     char *key = fail_over_run_key(g->settings->name, &g->record);
     bool settled = false;
-    if (g->record.doubt && key &&
-        record_load(g->owner->world.store, "remedy", key, &r, NULL) == HARDY_OK) {
+    if (key && record_load(g->owner->world.store, "remedy", key, &r, NULL) == HARDY_OK) {
         settled = r.state != RECORD_IN_DOUBT;
         record_free(&r);
     }
@@ -304,9 +300,10 @@ static void failed_text(const struct group *g, const struct command_result *resu
                         size_t size) {
     const struct record *r = result->record;
     const char *output = r && r->output ? r->output : "";
+    size_t first = strcspn(output, "\r\n");
     snprintf(out, size, "the command of the switch to %s failed: %.300s%s%.*s", g->record.active,
              r && r->detail ? r->detail : result->error->message, output[0] ? ": " : "",
-             (int)strcspn(output, "\r\n") % 300, output);
+             (int)(first < 300 ? first : 300), output);
     str_make_printable(out);
 }
 
@@ -332,12 +329,7 @@ static void on_command_ended(void *ctx, const struct command_result *result) {
     } else if (result->status == HARDY_E_FENCED) {
         group_lost(g, "another hardy has written its record: it is read again");
     } else { /* the state, or this host, has trouble: not the command's fault */
-        snprintf(text, sizeof text, "its command could not be started (%s); it is tried again",
-                 result->error->message);
-        if (!g->held_up)
-            group_tell(g, "held up", text);
-        g->held_up = true;
-        group_rest(g, 5 * poll, carry_out);
+        group_held_up(g, result->error, carry_out);
     }
 }
 
@@ -351,7 +343,6 @@ static void carry_out(struct group *g) {
                  g->seen[from].last == CHECK_PASS;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
-    g->held_up = false;
     g->carrying = true;
     aim(g, alive ? g->settings->drain : 0);
     if (!g->settings->run.argv) {
@@ -364,10 +355,8 @@ static void carry_out(struct group *g) {
     if (status == HARDY_OK)
         status = command_start(world->loop, world->store, world->state, &g->run.spec, &events, g,
                                &g->command, &error);
-    if (status != HARDY_OK) {
-        group_tell(g, "held up", error.message);
-        group_rest(g, 5 * poll, carry_out);
-    }
+    if (status != HARDY_OK)
+        group_held_up(g, &error, carry_out);
 }
 
 /* --- who decides ------------------------------------------------------------------------------ */
@@ -448,6 +437,7 @@ static void take_up(struct group *g) {
         }
         g->record.carried = true;
         replace(&g->record.active, g->candidates[0].name);
+        aim(g, 0); /* connections need not wait for the record that nothing was done */
         group_write(g, first_written);
     } else if (g->record.number > 0 && !g->record.carried && !g->record.doubt &&
                !FAIL_OVER_BUG(BUG_UNFINISHED)) {

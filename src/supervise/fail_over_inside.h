@@ -81,8 +81,9 @@ void group_write_free(struct group *g);
 void group_lost(struct group *g, const char *why);
 /* A write has ended after fail_over_stop(). */
 void group_written_late(struct group *g);
-/* Calls `then` after `span`. */
-void group_rest(struct group *g, int64_t span, void (*then)(struct group *g));
+/* The state or this host has trouble: people are called, from memory, and `again` is called in a
+ * while; told once, until something is written. */
+void group_held_up(struct group *g, const hardy_error *error, void (*again)(struct group *g));
 /* One of them as an object. */
 void group_to_json(const struct group *g, struct json_out *j);
 const char *fail_over_severity(const struct fail_over_settings *s);

@@ -43,6 +43,7 @@ void group_to_json(const struct group *g, struct json_out *j) {
     json_out_member_string(j, "name", g->settings->name);
     json_out_member_string(j, "state",
                            g->lock_fd < 0 ? "waiting"
+                           : g->held_up   ? "held_up"
                            : g->carrying  ? "switching"
                                           : fail_over_condition_text(g->machine.condition));
     json_out_member_string(j, "why", g->why);

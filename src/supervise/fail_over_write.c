@@ -138,15 +138,10 @@ void group_page(struct group *g, const char *action, const char *text) {
     buf_free(&p.details);
 }
 
-/* The state takes nothing now, and people have to know. */
-static void page_at_once(struct group *g, const char *why) {
+static void page_at_once(struct group *g, const char *text) {
     const struct fail_over *f = g->owner;
     const struct fail_over_settings *s = g->settings;
-    char text[700];
     struct paging p;
-    snprintf(text, sizeof text,
-             "hardy cannot help, for its state cannot be written (%.300s)%s%.300s", why,
-             g->note_count ? "; " : "", g->note_count ? g->notes[0].detail : "");
     paging_init(&p, g, "trigger", text);
     for (size_t n = 0; n < s->escalate.count && f->events->urgent; n++) {
         const struct notify_target *target = notify_find(f->world.targets, s->escalate.items[n]);
@@ -157,6 +152,23 @@ static void page_at_once(struct group *g, const char *why) {
     fail_over_told(&g->machine, FAIL_OVER_PAGE); /* whoever hears of it wants to hear its end */
 }
 
+void group_held_up(struct group *g, const hardy_error *error, void (*again)(struct group *g)) {
+    char text[700], span[48];
+    format_duration_short(try_again, span);
+    if (!g->held_up) {
+        snprintf(text, sizeof text, "%.300s; nothing is done until that is over, tried every %s",
+                 error->message, span);
+        group_tell(g, "held up", text);
+        snprintf(text, sizeof text, "hardy cannot help (%.300s)%s%.300s", error->message,
+                 g->note_count ? "; " : "", g->note_count ? g->notes[0].detail : "");
+        page_at_once(g, text);
+    }
+    g->held_up = true;
+    g->rested = again;
+    loop_timer_start(g->owner->world.loop, &g->rest,
+                     time_add(loop_now(g->owner->world.loop), try_again));
+}
+
 /* --- the write -------------------------------------------------------------------------------- */
 
 static void submit(struct group *g);
@@ -164,7 +176,6 @@ static void submit(struct group *g);
 static void on_written(struct batch *b, hardy_status status) {
     struct group *g = b->ctx;
     struct fail_over *f = g->owner;
-    char text[600], span[48];
     g->writing = false;
     if (f->stopping) {
         group_written_late(g);
@@ -176,17 +187,7 @@ static void on_written(struct batch *b, hardy_status status) {
         return;
     }
     if (status != HARDY_OK) {
-        format_duration_short(try_again, span);
-        snprintf(text, sizeof text,
-                 "the state cannot be written (%s); nothing is done until it can, tried again "
-                 "every %s",
-                 b->error.message, span);
-        if (!g->held_up) {
-            group_tell(g, "held up", text);
-            page_at_once(g, b->error.message);
-        }
-        g->held_up = true;
-        group_rest(g, try_again, submit);
+        group_held_up(g, &b->error, submit);
         return;
     }
     g->held_up = false;

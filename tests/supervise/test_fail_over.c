@@ -59,7 +59,8 @@ static struct world {
     int run_code;
     struct run runs[MAX_RUNS];
     size_t run_count;
-    bool refuse; /* batches */
+    bool refuse;           /* batches */
+    bool refuse_at_switch; /* from the moment when one is told */
 
     struct http_client *client;
     struct health *health;
@@ -262,6 +263,7 @@ static void on_told(void *ctx, const char *name, int64_t wall, const char *what,
     assert_string_equal(name, "db");
     assert_true(wall > 0);
     buf_printf(&w.told, "%s: %s\n", what, detail);
+    w.refuse |= w.refuse_at_switch && strcmp(what, "switching") == 0;
     if (strcmp(what, "switching") == 0 && w.switch_count < MAX_RUNS) {
         struct switched *s = &w.switches[w.switch_count++];
         const char *to = strstr(detail, " to ");
@@ -537,7 +539,7 @@ static void a_state_that_takes_nothing(void **state) {
     pass(10 * HARDY_SECOND);
     w.refuse = true;
     set(0, false, false);
-    wait_told("held up: the state cannot be written");
+    wait_told("held up: ");
     pass(20 * HARDY_SECOND);
     assert_int_equal(told("held up"), 1);
     assert_int_equal(w.urgent, 1); /* people hear of it all the same */
@@ -546,6 +548,40 @@ static void a_state_that_takes_nothing(void **state) {
     w.refuse = false;
     wait_told("switched: to b");
     assert_int_equal(w.run_count, 1);
+    world_end();
+}
+
+static void a_state_that_does_not_take_the_start(void **state) {
+    (void)state;
+    world_begin(RUN, 1);
+    w.refuse_at_switch = true;
+    live();
+    pass(10 * HARDY_SECOND);
+    set(0, false, false);
+    wait_told("held up: ");
+    pass(20 * HARDY_SECOND);
+    assert_int_equal(told("held up"), 1);
+    assert_int_equal(w.urgent, 1);
+    assert_int_equal(w.run_count, 0);
+    w.refuse = w.refuse_at_switch = false;
+    wait_told("switched: to b");
+    assert_int_equal(w.run_count, 1);
+    assert_string_equal(answers(), "b");
+    world_end();
+}
+
+/* Not even the first record: connections do not wait for it. */
+static void a_full_disk_at_the_start(void **state) {
+    (void)state;
+    world_begin("", 1);
+    w.refuse = true;
+    live();
+    pass(20 * HARDY_SECOND);
+    assert_int_equal(told("held up"), 1);
+    assert_string_equal(answers(), "a");
+    w.refuse = false;
+    pass(20 * HARDY_SECOND);
+    assert_true(active_is("a"));
     world_end();
 }
 
@@ -847,6 +883,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(killed_at_any_moment),
         cmocka_unit_test(a_restart_forgets_nothing),
         cmocka_unit_test(a_state_that_takes_nothing),
+        cmocka_unit_test(a_state_that_does_not_take_the_start),
+        cmocka_unit_test(a_full_disk_at_the_start),
         cmocka_unit_test(another_host_writes),
         cmocka_unit_test(hands_off_it),
         cmocka_unit_test(only_observed),
