@@ -12,6 +12,7 @@
 #include "incident/watch.h"
 #include "notify/notify.h"
 #include "supervise/fail_over.h"
+#include "supervise/maintenance.h"
 #include "work/retain.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,7 @@ static void on_fail_over_urgent(void *ctx, const struct notify_target *target,
 
 static void on_metrics(void *ctx, struct exposition *x) {
     const struct handler_session *s = ctx;
+    hands_off_write_metrics(&s->maintenance, s->session.store, loop_wall(s->session.loop), x);
     if (s->fail_over) {
         fail_over_write_metrics(s->fail_over, x);
     }

@@ -89,6 +89,28 @@ is 'is there as well' "$(sed -n 1p <<<"$out")" 'hands off  everything is in a ma
 code 'nothing is paused' 1 "$HARDY" status
 unlike 'and nothing is said' "$out" 'hands off'
 
+# --- where supervise serves metrics
+cat >watched.yaml <<END
+health: {listen: "127.0.0.1:$(free_port)"}
+checks: [{name: fine, command: ["true"]}]
+incidents: {services: {web: {check: fine}}}
+maintenance: [{from: "00:00", to: "00:00", targets: [web]}]
+END
+"$HARDY" pause web >/dev/null
+timeout 20 "$HARDY" supervise -c watched.yaml >watched.out 2>&1 &
+metrics() { curl -sf --max-time 5 "$(sed -n 's|^health: {listen: "\(.*\)"}$|http://\1/metrics|p' watched.yaml)" >metrics.out; }
+if command -v curl >/dev/null && wait_for metrics; then
+    is 'it tells what is paused' "$(grep -E '^hardy_(paused|maintenance)' metrics.out)" 'hardy_paused{target="web"} 1
+hardy_paused{target="*"} 0
+hardy_maintenance{target="web"} 1
+hardy_maintenance{target="*"} 0'
+else
+    skip 'it tells what is paused' 'there is no curl'
+fi
+kill $!
+wait $! 2>/dev/null
+"$HARDY" resume web >/dev/null
+
 # --- what would you have done last night?
 HARDY_STATE=$work/quiet/hardy.db code 'a quiet night' 0 "$HARDY" status --since 12h
 like 'is told as one' "$out" '^since .* UTC \(12h\) nothing happened, and hardy did nothing$'
