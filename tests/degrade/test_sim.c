@@ -65,7 +65,7 @@ struct world {
     hardy_cache inner, cache;
     struct source sources[SOURCES];
     struct client clients[CLIENTS];
-    struct loop_timer change;
+    struct loop_timer change, close;
     int64_t kept[2]; /* when an answer of `kept` and `quick` was kept last; 0 = never */
     size_t answers, by_state[8], by_level[LEVELS], fresh_runs;
     char broken[300];
@@ -305,6 +305,10 @@ static void on_ask(struct loop_timer *timer) {
 
 /* --- a run ------------------------------------------------------------------------------------ */
 
+static void on_close(struct loop_timer *timer) {
+    loop_stop(timer->ctx);
+}
+
 static void begin_with(struct world *w, uint64_t seed, const char *text) {
     struct sim_options options;
     struct config *config;
@@ -313,7 +317,7 @@ static void begin_with(struct world *w, uint64_t seed, const char *text) {
     hardy_error_init(&error, sizeof error);
     sim_options_init(&options);
     options.seed = seed;
-    options.end = LONG;
+    options.end = LONG + HARDY_MINUTE;
     w->loop = loop_sim_new(&options, &error);
     prng_seed(&w->random, seed);
     hardy_env env = loop_env(w->loop);
@@ -341,6 +345,8 @@ static void begin(struct world *w, uint64_t seed) {
         loop_timer_init(&c->leave, on_leave, c);
         loop_timer_start(w->loop, &c->timer, loop_now(w->loop) + below(w, 300 * MS));
     }
+    loop_timer_init(&w->close, on_close, w->loop);
+    loop_timer_start(w->loop, &w->close, loop_now(w->loop) + LONG);
     loop_timer_init(&w->change, on_change, w);
     loop_timer_start(w->loop, &w->change, loop_now(w->loop));
 }
@@ -352,6 +358,8 @@ static void end(struct world *w) {
         loop_timer_stop(w->loop, &w->clients[n].leave);
     }
     loop_timer_stop(w->loop, &w->change);
+    loop_timer_stop(w->loop, &w->close);
+    loop_run(w->loop); /* what was under way ends by itself */
     loop_free(w->loop);
     hardy_lru_free(w->lru);
 }
