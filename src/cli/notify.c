@@ -128,8 +128,10 @@ static void end_test(struct testing *t) {
         outbox_stop(t->outbox, on_gone, t);
         loop_run(t->loop);
     }
-    if (t->client)
+    if (t->client) {
         http_client_free(t->client);
+        loop_run(t->loop); /* until the last connection is closed */
+    }
     if (t->store)
         store_close(t->store);
     if (t->loop)

@@ -62,7 +62,7 @@ static void begin(struct life *l, struct store *from) {
     memset(l, 0, sizeof *l);
     http_client_options_init(&options);
     l->client = http_client_new(loop, &options, &error);
-    const char *const env[] = {"PATH=/bin", NULL};
+    static const char *const env[] = {"PATH=/bin", NULL};
     const struct outbox_options outbox = {.loop = loop,
                                           .store = from,
                                           .client = l->client,
