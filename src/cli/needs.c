@@ -131,7 +131,7 @@ static bool add_child(void *ctx, const struct store_row *row) {
     struct child c = {0};
     char boot[37];
     file_boot_id(boot);
-    if (child_record_load(l->store, row->key, boot, &r, &c, NULL) == HARDY_OK &&
+    if (child_record_load(l->store, row->key, boot, &r, &c, NULL) == HARDY_OK && r.left &&
         c.state == CHILD_FAILED) {
         char *line = str_format("hardy supervise explain %s", row->key);
         need(l, "child", row->key, "given up: it is not started again by itself", line ? line : "");

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "cli/child_list.h"
 #include "cli/command.h"
 #include "cli/guards.h"
 #include "cli/hands_off.h"
@@ -297,6 +298,9 @@ static void print_screen(const struct screen *s) {
     } else if (has_guards(s)) {
         guard_list_print(s->shared, color);
     }
+    if (s->session) {
+        print_children(s->session->store);
+    }
     print_open_incidents(&s->needs);
     if (s->session && s->since_wall) {
         print_history(&s->history);
@@ -335,6 +339,19 @@ static json_t *json_paused(const struct screen *s) {
     return list;
 }
 
+static json_t *json_children(const struct screen *s) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&j, &text, 0);
+    if (s->session) {
+        children_list_to_json(s->session->store, &j);
+    }
+    json_t *list = s->session ? parsed(&text) : json_array();
+    buf_free(&text);
+    return list;
+}
+
 static json_t *json_history(const struct screen *s) {
     struct buf text;
     struct json_out j;
@@ -360,6 +377,7 @@ static void print_json(const struct screen *s) {
     (void)json_object_set_new(all, "failed", failed_lately(s));
     (void)json_object_set(all, "needs", s->needs.people);
     (void)json_object_set(all, "incidents", s->needs.incidents);
+    (void)json_object_set_new(all, "children", json_children(s));
     (void)json_object_set_new(all, "paused", json_paused(s));
     (void)json_object_set_new(all, "history", json_history(s));
     remote_print(all);

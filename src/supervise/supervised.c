@@ -23,6 +23,7 @@
 
 enum { MAX_ROW = 64 << 10, MAX_PAGES = 16 };
 static const int64_t lock_pause = HARDY_SECOND;
+static const int64_t kept = 90 * HARDY_DAY; /* the record of one that is not supervised any more */
 static const int64_t look_min = 5 * HARDY_MILLISECOND, look_max = 500 * HARDY_MILLISECOND;
 
 static void feed(struct supervised *r, const struct child_event *event);
@@ -96,12 +97,14 @@ void supervised_write(struct supervised *r) {
     size_t pages = r->page ? put_pages(r, ops, memory) : 0;
     r->page = NULL;
     r->page_under_way = pages > 0;
+    int64_t wall = loop_wall(w->loop);
     buf_init(&value, MAX_ROW);
     str_copy(r->record.boot, sizeof r->record.boot, w->boot);
     child_record_encode(&r->record, &r->machine, &value);
     ops[pages] = (struct store_op){.kind = STORE_PUT,
                                    .row_kind = "child",
                                    .key = r->s->name,
+                                   .expires = r->record.left ? 0 : time_add(wall, kept),
                                    .value = value.data,
                                    .len = value.len};
     batch_submit(&r->batch, w->loop, w->store, ops, pages + 1, on_written, r);

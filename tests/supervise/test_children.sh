@@ -82,6 +82,12 @@ kill -9 "$(pid_of db)"
 said 'db +ended +was ended by KILL.*restarted at once'
 wait_for times 'db +ready' 2
 unlike 'what comes after it goes on' "$(cat log)" 'web +(stopping|ended)'
+status=$("$HARDY" status -c c.yaml --admin 127.0.0.1:9 2>/dev/null)
+like 'status shows who runs' "$status" "^web +ready +$(pid_of web) "
+like 'and how one has died' "$status" "^db +ready +$(pid_of db) .* 1  was ended by KILL, .* ago$"
+is 'the same as JSON' "$("$HARDY" status -c c.yaml --admin 127.0.0.1:9 --json 2>/dev/null | python3 -c 'import json, sys
+print([(c["name"], c["state"], c["deaths"]) for c in json.load(sys.stdin)["children"]])')" \
+    "[('cache', 'ready', 0), ('db', 'ready', 1), ('web', 'ready', 0)]"
 down 143 'ended by TERM'
 is 'ended in the reverse order' "$(sed -nE 's/.*  (web|db|cache) +stopped.*/\1/p' log | head -n 1)" web
 is 'nothing is left' "$(left)" ''
