@@ -325,22 +325,22 @@ static int read_settings(struct handler_session *s) {
         return options_wrong(s->o, "nothing to watch: %s has no checks:%s", file,
                              s->how->once || s->how->service ? "" : " and no supervise:");
     }
-    if (s->how->once && s->settings.services.count == 0) {
-        return options_wrong(s->o, "nothing to handle: %s has no services under incidents:", file);
+    if (s->how->once && incident_service_count(&s->settings) == 0) {
+        return options_wrong(
+            s->o, "nothing to handle: %s has no services under incidents: or heal:", file);
     }
     return EXIT_DONE;
 }
 
 static int widest(const struct handler_session *s) {
     const struct check_settings *checks = s->checks.items;
-    const struct service_settings *services = s->settings.services.items;
     size_t width = 8;
     for (size_t n = 0; n < s->checks.count; n++) {
         size_t len = strlen(checks[n].name);
         width = len > width ? len : width;
     }
-    for (size_t n = 0; n < s->settings.services.count; n++) {
-        size_t len = strlen(services[n].name);
+    for (size_t n = 0; n < incident_service_count(&s->settings); n++) {
+        size_t len = strlen(incident_service_at(&s->settings, n)->name);
         width = len > width ? len : width;
     }
     const struct fail_over_settings *fail_overs = s->fail_overs.items;

@@ -18,13 +18,16 @@
 #include <string.h>
 
 enum { MAX_TEXT = 64 << 20 };
-enum { OPT_SERVICE = 1, OPT_SEVERITY, OPT_SUMMARY };
+enum { OPT_SERVICE = 1, OPT_SEVERITY, OPT_SUMMARY, OPT_REFUSE, OPT_COMMENT };
+static const int64_t store_wait = 10 * HARDY_SECOND;
 
 static const struct option_row rows[] = {
     {OPT_SERVICE, "service", 0, "NAME", "handle: of a service under incidents:"},
     {OPT_SEVERITY, "severity", 0, "LEVEL",
      "handle: critical, high, medium or low; the service's without it"},
     {OPT_SUMMARY, "summary", 0, "TEXT", "handle: what is wrong, in a sentence"},
+    {OPT_REFUSE, "refuse", 0, NULL, "approve: no; a person takes over"},
+    {OPT_COMMENT, "comment", 0, "TEXT", "approve: why, for the record"},
     {0},
 };
 
@@ -157,6 +160,9 @@ static hardy_status print_one(struct session *s, const struct incident *i, hardy
     if (i->cause) {
         printf("  cause: %s (rule %s, confidence %.2f)\n", i->cause, i->rule, i->confidence);
     }
+    if (i->waits) {
+        printf("  waits: %s\n", i->waits);
+    }
     printf("  outcome: %s\n", i->outcome ? i->outcome : "-");
     printf("  what happened\n");
     hardy_status status =
@@ -207,6 +213,52 @@ static hardy_status show(const struct options *o, struct session *s, const char 
     return status;
 }
 
+/* --- approve
+ * --------------------------------------------------------------------------------------
+ */
+
+static hardy_status approve(const struct options *o, struct session *s, bool refuse,
+                            const char *comment, hardy_error *error) {
+    const char *id = o->argv[1], *step = o->argv[2];
+    char who[96];
+    struct incident i;
+    hardy_status status = incident_load(s->store, id, &i, error);
+    if (status == HARDY_E_NOT_FOUND) {
+        return fail(error, status, s->state.path,
+                    "there is no incident `%s`; see hardy incidents list", id);
+    }
+    if (status != HARDY_OK) {
+        return status;
+    }
+    const struct signal said = {.what = refuse ? SIGNAL_REFUSE : SIGNAL_APPROVE,
+                                .who = (char *)(uintptr_t)resolving_who(who),
+                                .comment = (char *)(uintptr_t)comment,
+                                .at = clock_wall(),
+                                .fence = (int64_t)i.round + 1};
+    char *key = incident_remedy_key(&i);
+    if (!incident_asks(&i)) {
+        status = fail(error, HARDY_E_CLOSED, NULL, "%s is %s, nothing of it waits for approval", id,
+                      incident_state_text(i.state));
+    } else if (!str_eq(i.action, step)) {
+        status = fail(error, HARDY_E_CLOSED, NULL, "%s waits for the approval of %s, not of %s", id,
+                      i.action, step);
+    } else if (!key) {
+        status = fail(error, HARDY_E_NOMEM, NULL, "no memory for incident %s", id);
+    } else {
+        status = signal_send(s->store, key, &said, time_add(loop_now(s->loop), store_wait), error);
+    }
+    if (status == HARDY_E_EXISTS) {
+        error_prefix(error, "%s of %s", step, id);
+    }
+    if (status == HARDY_OK) {
+        say(o, HARDY_LOG_INFO, "%s %s; the hardy that handles %s goes on within a second", step,
+            refuse ? "refused" : "approved", id);
+    }
+    free(key);
+    incident_free(&i);
+    return status;
+}
+
 /* --- the command ---------------------------------------------------------------------------------
  */
 
@@ -228,6 +280,8 @@ static int run(struct options *o) {
     int id;
     struct session s;
     struct handling how = {.purpose = "incidents handle"};
+    const char *comment = NULL;
+    bool refuse = false;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     while ((id = options_next(o)) > 0) {
@@ -241,6 +295,12 @@ static int run(struct options *o) {
         case OPT_SUMMARY:
             how.summary = o->value;
             break;
+        case OPT_REFUSE:
+            refuse = true;
+            break;
+        case OPT_COMMENT:
+            comment = o->value;
+            break;
         default:
             break;
         }
@@ -249,16 +309,23 @@ static int run(struct options *o) {
         return o->exit;
     }
     const char *what = o->argc > 0 ? o->argv[0] : "";
-    bool showing = str_eq(what, "show"), handling = str_eq(what, "handle");
-    if (!showing && !handling && !str_eq(what, "list")) {
+    bool showing = str_eq(what, "show"), handling = str_eq(what, "handle"),
+         approving = str_eq(what, "approve");
+    if (!showing && !handling && !approving && !str_eq(what, "list")) {
         return options_wrong(o,
-                             o->argc ? "\"%s\" is not one of handle, list, show"
-                                     : "handle, list or show ID is needed%s",
+                             o->argc ? "\"%s\" is not one of approve, handle, list, show"
+                                     : "approve, handle, list or show ID is needed%s",
                              what);
     }
-    if (o->argc != (showing ? 2 : 1)) {
-        return options_wrong(o, showing ? "show needs one ID%s" : "%s takes nothing more",
-                             showing ? "" : what);
+    if (o->argc != (approving ? 3 : showing ? 2 : 1)) {
+        return options_wrong(o,
+                             approving ? "approve needs ID and STEP%s"
+                             : showing ? "show needs one ID%s"
+                                       : "%s takes nothing more",
+                             showing || approving ? "" : what);
+    }
+    if ((refuse || comment) && !approving) {
+        return options_wrong(o, "--refuse and --comment go with approve");
     }
     if (handling) {
         return handle(o, &how);
@@ -266,9 +333,11 @@ static int run(struct options *o) {
     if (how.service || how.severity || how.summary) {
         return options_wrong(o, "--service, --severity and --summary go with handle");
     }
-    int code = session_open(o, SESSION_READ, "incidents", &s);
+    int code = session_open(o, approving ? SESSION_WRITE : SESSION_READ, "incidents", &s);
     if (code == EXIT_DONE) {
-        hardy_status status = showing ? show(o, &s, o->argv[1], &error) : list(o, &s, &error);
+        hardy_status status = approving ? approve(o, &s, refuse, comment, &error)
+                              : showing ? show(o, &s, o->argv[1], &error)
+                                        : list(o, &s, &error);
         if (status != HARDY_OK) {
             say_error(o, &error);
             code = session_exit(status);
@@ -282,17 +351,20 @@ const struct command command_incidents = {
     .name = "incidents",
     .alias = "incident",
     .synopsis =
-        "handle [-c FILE] --service NAME [--severity LEVEL] [--summary TEXT]\nlist\nshow ID",
+        "handle [-c FILE] --service NAME [--severity LEVEL] [--summary TEXT]\nlist\nshow ID\n"
+        "approve ID STEP [--refuse] [--comment TEXT]",
     .summary = "what happened, told again from the store; or open one by hand",
     .details =
         "show prints an incident's cause and outcome, what happened and when, the remedies with "
         "their attempts, the evidence with its age, and what is in doubt with the line to type.\n\n"
         "handle opens an incident whatever the service's check says, and handles it as hardy "
-        "supervise would. Exit codes: 0 resolved, 3 a person was told, 4 in doubt.",
+        "supervise would. Exit codes: 0 resolved, 3 a person was told, 4 in doubt.\n\n"
+        "approve answers what automation: ask has asked: whether the remedy STEP may run.",
     .examples =
         "hardy incidents list\nhardy incidents show inc-20261123-010203-4f2a    # needs an "
         "incident\nhardy incidents handle --service payment-api --summary 'customers cannot "
-        "pay'    # needs a configuration",
+        "pay'    # needs a configuration\n"
+        "hardy incidents approve inc-20261123-010203-4f2a restart    # needs that incident, asking",
     .options = rows,
     .run = run,
 };

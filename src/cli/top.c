@@ -45,7 +45,8 @@ struct top {
       .section = &guard_section, .help = "what protects calls, by name")                           \
     X("automation", .kind = SCHEMA_ENUM, .offset = offsetof(struct top, automation),               \
       .def = "observe", .words = automation_words + 1,                                             \
-      .help = "observe: only propose remedies; act: carry them out")                               \
+      .help = "observe: only propose remedies; ask: carry out what a person approves; act: carry " \
+              "them out")                                                                          \
     X("maintenance", .kind = SCHEMA_LIST, .offset = offsetof(struct top, maintenance),             \
       .section = &maintenance_section, .help = "windows in which nothing is repaired")             \
     X("checks", .kind = SCHEMA_LIST, .offset = offsetof(struct top, checks),                       \
@@ -66,7 +67,10 @@ struct top {
     X("degrade", .kind = SCHEMA_MAP, .offset = offsetof(struct top, degrade),                      \
       .section = &degrade_section, .help = "what is gathered from several sources, by name")       \
     X("incidents", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents),                  \
-      .section = &incident_section, .help = "services, the causes of their trouble, remedies")
+      .section = &incident_section, .help = "services, the causes of their trouble, remedies")     \
+    X("heal", .kind = SCHEMA_MAP, .offset = offsetof(struct top, incidents.healing),               \
+      .section = &heal_section,                                                                    \
+      .help = "services whose remedies follow from the checks that fail")
 
 const char *const top_names[] = {
 #define X(title, ...) title,

@@ -179,14 +179,14 @@ static void on_wrong_name(void *ctx, const hardy_error *problem) {
 static void look_at_services(struct validate *v, const struct config *config,
                              const struct incident_settings *incidents,
                              const struct schema_list *checks, const struct schema_list *targets) {
-    const struct yaml_node *nodes = yaml_get(config_section(config, "incidents"), "services");
-    const struct service_settings *services = incidents->services.items;
     (void)incident_settings_check(config, incidents, checks, targets, on_wrong_name, v);
-    for (size_t i = 0; i < incidents->services.count; i++) {
-        if (services[i].escalate.count == 0) {
-            warn(v, yaml_get(nodes, services[i].name),
+    for (size_t i = 0; i < incident_service_count(incidents); i++) {
+        const struct service_settings *s = incident_service_at(incidents, i);
+        const struct yaml_node *section = config_section(config, s->heals ? "heal" : "incidents");
+        if (s->escalate.count == 0) {
+            warn(v, yaml_get(yaml_get(section, "services"), s->name),
                  "service `%s` has no escalate: nobody is told when it cannot be repaired",
-                 services[i].name);
+                 s->name);
         }
     }
 }

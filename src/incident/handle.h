@@ -10,6 +10,15 @@
 #include "incident/incident.h"
 
 struct http_client;
+struct maintenance;
+/* What hardy does for a remedy itself, in this process (action_is_inside()). The same key twice has
+ * one effect. OK: `told` says what was done, a sentence. E_UNSUPPORTED: there is nothing of the
+ * kind here; E_NOT_FOUND: nothing of the name. */
+struct remedy_inside {
+    void *ctx;
+    hardy_status (*act)(void *ctx, const struct action_settings *action, const char *key,
+                        char told[200], hardy_error *error);
+};
 struct handler_world { /* borrowed until ended */
     struct loop *loop;
     struct store *store;
@@ -20,6 +29,8 @@ struct handler_world { /* borrowed until ended */
     struct http_client *client;
     const struct schema_list *checks, *targets;
     const struct incident_settings *settings;
+    const struct maintenance *maintenance; /* NULL = no windows */
+    const struct remedy_inside *inside;    /* NULL = it can do nothing itself */
 };
 /* What is wanted. An incident that is under way or in doubt is gone on with in any case. */
 enum handle_why {
@@ -37,6 +48,8 @@ struct handler_events {
      * `first`: of this incident. */
     void (*trouble)(void *ctx, const struct incident *i, const hardy_error *error, int64_t pause,
                     bool first);
+    /* Pages are in the outbox. */
+    void (*paged)(void *ctx);
     /* The incident is RESOLVED, ESCALATED or IN_DOUBT (pages are in the outbox), or `error` says
      * why it could not be handled: E_FENCED, another process has written it meanwhile. `i` is NULL
      * when there was nothing to do. The last callback; the handler is freed after it. */

@@ -22,8 +22,13 @@ bool incident_under_way(const struct incident *i) {
            i->state != INCIDENT_IN_DOUBT;
 }
 
+bool incident_asks(const struct incident *i) {
+    return i->state == INCIDENT_ANALYSED && i->asked != 0;
+}
+
 char *incident_remedy_key(const struct incident *i) {
-    return str_format("%s/%u.%s", i->id, i->round, i->action ? i->action : "");
+    uint32_t round = incident_asks(i) ? i->round + 1 : i->round;
+    return str_format("%s/%u.%s", i->id, round, i->action ? i->action : "");
 }
 
 void incident_free(struct incident *i) {
@@ -37,6 +42,8 @@ void incident_free(struct incident *i) {
     free(i->action);
     free(i->outcome);
     free(i->owner);
+    free(i->plan);
+    free(i->waits);
     memset(i, 0, sizeof *i);
 }
 
@@ -62,6 +69,9 @@ void incident_encode(const struct incident *i, struct buf *out) {
     json_out_key(&j, "confidence");
     json_out_double(&j, i->confidence);
     json_out_member_string(&j, "action", i->action);
+    json_out_member_string(&j, "plan", i->plan);
+    field_put_time(&j, "asked", i->asked);
+    json_out_member_string(&j, "waits", i->waits);
     json_out_member_string(&j, "last", last_words[i->last]);
     json_out_member_string(&j, "outcome", i->outcome);
     json_out_key(&j, "events");
@@ -113,6 +123,9 @@ hardy_status incident_decode(const struct store_row *row, struct incident *out,
     out->confidence = json_number_value(json_object_get(o, "confidence"));
     out->action = get(o, "action");
     out->outcome = get(o, "outcome");
+    out->plan = get(o, "plan");
+    out->asked = field_time(o, "asked");
+    out->waits = get(o, "waits");
     out->events = (uint32_t)json_integer_value(json_object_get(o, "events"));
     json_t *evidence = json_object_get(o, "evidence");
     if (evidence && !json_is_null(evidence))

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "degrade/source.h"
 #include "durable/record.h"
+#include "durable/signal.h"
 #include "health/check.h"
 #include "supervise/automation.h"
 
@@ -44,6 +45,9 @@ struct incident {
     char *cause, *rule;
     double confidence;
     char *action;            /* the remedy of this round */
+    char *plan;              /* names of remedies in the order they are tried, spaces between */
+    int64_t asked;           /* wall: a person was asked whether `action` may run; 0 = not */
+    char *waits;             /* what it waits for, for people; NULL = for nothing */
     enum incident_last last; /* what came of the round before, or of this one's remedy */
     char *outcome;           /* the same for people, one line */
     uint32_t events;         /* rows written so far */
@@ -58,38 +62,95 @@ struct rule_settings {
     double confidence;
     struct schema_strings actions; /* in the order they are tried */
 };
+struct call_settings {
+    char *method, *url, *body;
+    struct schema_strings headers; /* "Name: value" */
+};
+struct lower_settings {
+    char *guard; /* NULL = all */
+    double to;   /* share of what is under way */
+    int64_t lasts;
+};
+/* How many there are now comes from the evidence, so that the number to be is known, and durable,
+ * before anything is done: the same remedy twice scales once. */
+struct scale_settings {
+    char *source; /* NULL: does not scale */
+    int64_t by;   /* below 0: down */
+    int64_t min, max;
+};
 struct action_settings {
     char *name;
     struct schema_command run, probe;
-    int in_doubt; /* enum in_doubt_policy */
+    struct call_settings http;
+    char *restart, *reload, *fail_over; /* names under supervise: and fail_over: */
+    char *clear_cache;                  /* prefix of keys; "" = all */
+    char *reset_connections;            /* an upstream; "" = all */
+    struct lower_settings lower;
+    bool lowers;
+    struct scale_settings scale; /* with run or http */
+    int in_doubt;                /* enum in_doubt_policy */
     int64_t timeout;
     uint32_t max_runs; /* within `per`, over all incidents of the service */
     int64_t per;
+    int64_t cooldown; /* from one run to the next */
+    bool cooldown_given;
     int automation; /* enum automation */
 };
+/* Done by hardy itself, not by a process of its own. */
+bool action_is_inside(const struct action_settings *a);
+/* How many there will be. E_NOT_FOUND: the evidence does not tell how many there are; E_FULL: it is
+ * at its limit. */
+hardy_status action_scale(const struct action_settings *a, const char *evidence, int64_t *from,
+                          int64_t *to, hardy_error *error);
+/* What is done about a check that is down, from a level on. */
+struct heal_settings {
+    char *check; /* NULL = whichever */
+    int from;    /* index into degraded, unhealthy, critical */
+    struct schema_strings actions;
+};
+enum heal_level { HEAL_HEALTHY, HEAL_DEGRADED, HEAL_UNHEALTHY, HEAL_CRITICAL };
 struct verify_settings {
     uint32_t passes;
     int64_t window;
 };
+/* Of `incidents: services:`, where rules over the evidence choose the remedies, or of `heal:
+ * services:`, where the checks that are down do. */
 struct service_settings {
-    char *name, *check;
-    int severity; /* index into critical, high, medium, low */
+    char *name;
+    char *check;                  /* how one check is written; `checks` has it too */
+    struct schema_strings checks; /* down: an incident; all good again: its end */
+    int severity;                 /* index into critical, high, medium, low */
     int64_t gather_deadline;
     struct schema_list sources, rules, actions;
+    struct schema_list remedies; /* heal: of heal_settings */
+    bool heals;                  /* is one of heal: */
+    bool restarts, fails_over;   /* heal: actions of these kinds may be used */
     struct verify_settings verify;
     uint32_t max_attempts;
     int64_t pause; /* before the second attempt; doubles */
     struct schema_strings escalate;
-    int automation; /* enum automation */
+    int64_t escalate_after; /* also people are told when it takes longer; 0 = not */
+    int64_t ask_for;        /* how long a person is waited for */
+    int automation;         /* enum automation */
+};
+struct healing {                 /* `heal:` */
+    struct schema_list services; /* of service_settings */
+    uint32_t max_runs;           /* remedies of all services together within `per` */
+    int64_t per;
 };
 struct incident_settings {
     struct schema_list services; /* of service_settings */
     int64_t keep;                /* what is known of an incident, after its end */
     int automation;              /* the file's `automation:`; AUTOMATION_OBSERVE */
+    struct healing healing;
 };
-/* Whether hardy itself may carry the action out: action, else service, else file. */
-bool incident_may_act(const struct incident_settings *all, const struct service_settings *s,
-                      const struct action_settings *a);
+/* How far hardy may go: the action's word, else the service's, else the file's. */
+enum automation incident_automation(const struct incident_settings *all,
+                                    const struct service_settings *s,
+                                    const struct action_settings *a);
+/* Both kinds of services, whose names are one set. */
+size_t incident_service_count(const struct incident_settings *all);
+const struct service_settings *incident_service_at(const struct incident_settings *all, size_t n);
 const struct service_settings *incident_service(const struct incident_settings *all,
                                                 const char *name);
 const struct action_settings *incident_action(const struct service_settings *s, const char *name);
@@ -101,7 +162,7 @@ hardy_status incident_settings_read(const struct config *config, struct incident
 size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
                                const struct schema_list *checks, const struct schema_list *targets,
                                schema_report report, void *ctx);
-extern const struct schema_section incident_section;
+extern const struct schema_section incident_section, heal_section;
 const char *incident_severity_text(int severity);
 /* Its index, -1 = no such word. */
 int incident_severity(const char *word);
@@ -112,17 +173,30 @@ struct past_run {
     char *action;
     int64_t at; /* wall */
 };
+struct past_result { /* since the first time it was run */
+    char *action;
+    uint32_t healed, not_healed;
+};
 struct past {
     int64_t fence;  /* of the row, -1 = none yet */
     char *incident; /* id of the latest, NULL = none */
     struct past_run *runs;
     size_t count;
+    struct past_result *results;
+    size_t result_count;
 };
 hardy_status past_load(struct store *store, const char *service, struct past *out,
                        hardy_error *error);
+hardy_status past_decode(const struct store_row *row, struct past *out, hardy_error *error);
+/* Runs of all services' remedies after `since`. */
+hardy_status past_all_runs(struct store *store, int64_t since, uint32_t *out, hardy_error *error);
 void past_free(struct past *p);
-/* Runs of the action after `since`. */
+/* Runs of the action (NULL = of any) after `since`. */
 uint32_t past_runs(const struct past *p, const char *action, int64_t since);
+/* Wall of its latest run; INT64_MIN = none is known. */
+int64_t past_last_run(const struct past *p, const char *action);
+/* How often the action has helped, and not; false = no memory. */
+bool past_add_result(struct past *p, const char *action, bool healed);
 /* Adds a run, forgetting those before `forget`; false = no memory. */
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget);
 void past_encode(const struct past *p, struct buf *out);
@@ -133,22 +207,46 @@ enum incident_next_kind {
     INCIDENT_ANALYSE,
     INCIDENT_ACT, /* the remedy `action` as round `round`: started, attached to or collected */
     INCIDENT_VERIFY,
+    INCIDENT_WAIT, /* nothing may be done now, for `why`; looked at again soon */
+    INCIDENT_ASK,  /* a person is asked whether `action` may run as round `round` */
+    INCIDENT_WARN, /* people are told that it takes long, and it goes on */
     INCIDENT_ESCALATE,
     INCIDENT_FINISH
 };
 struct incident_next {
     enum incident_next_kind kind;
-    const char *action; /* INCIDENT_ACT */
+    const char *action; /* INCIDENT_ACT, _ASK; _ESCALATE: what would have been run, or NULL */
     uint32_t round;
-    char why[240]; /* INCIDENT_ESCALATE */
+    char why[240]; /* INCIDENT_WAIT, _WARN, _ESCALATE */
+};
+/* What the decision looks at besides the record and the settings. */
+struct incident_around {
+    int64_t wall;
+    const struct past *past;
+    uint32_t runs;               /* of all services together within the settings' `per` */
+    const char *hands_off;       /* why nothing may be touched now; NULL = it may */
+    const struct signal *answer; /* of a person to what was asked; NULL = none yet */
 };
 struct incident_next incident_decide(const struct incident *i, const struct incident_settings *all,
-                                     const struct service_settings *s, const struct past *past,
-                                     int64_t wall);
+                                     const struct service_settings *s,
+                                     const struct incident_around *around);
 /* The first rule whose condition holds over the evidence; NULL = none. `problems` (may be NULL)
  * collects rules whose condition could not be evaluated. */
 const struct rule_settings *
 incident_analyse(const struct incident *i, const struct service_settings *s, struct buf *problems);
+
+/* --- heal: what the checks say ---------------------------------------------------------------- */
+#define HEAL_EVIDENCE "checks" /* the component of the evidence that tells it */
+/* By the share of the checks that pass among those that could tell: all healthy, from 75 % on
+ * degraded, from 50 % on unhealthy, else critical. None could tell: healthy, for nothing is known.
+ */
+enum heal_level heal_level_of(size_t passing, size_t failing);
+const char *heal_level_text(enum heal_level level);
+/* From the evidence: `cause`, a sentence (at most 200 bytes), and the remedies of the checks that
+ * are down, from the level on that holds, each once, in the order they are written. Where none are
+ * written, what suits the kind of check. E_NOMEM. */
+hardy_status heal_analyse(const struct incident *i, const struct service_settings *s,
+                          const struct schema_list *checks, char cause[200], struct buf *plan);
 
 /* --- the record ------------------------------------------------------------------------------- */
 void incident_free(struct incident *i);
@@ -156,8 +254,12 @@ hardy_status incident_load(struct store *store, const char *id, struct incident 
                            hardy_error *error);
 hardy_status incident_decode(const struct store_row *row, struct incident *out, hardy_error *error);
 void incident_encode(const struct incident *i, struct buf *out);
-/* The key of this round's remedy, malloc'd; NULL = no memory. */
+/* The key of this round's remedy, malloc'd; NULL = no memory. While a person is asked, of the round
+ * that is asked about: what the person says has this key (durable/signal.h) and the round as fence.
+ */
 char *incident_remedy_key(const struct incident *i);
+/* A person is asked whether `action` may run. */
+bool incident_asks(const struct incident *i);
 /* Something is still to be done by hardy: neither over nor with a person. */
 bool incident_under_way(const struct incident *i);
 #endif

@@ -13,6 +13,9 @@ void past_free(struct past *p) {
     for (size_t n = 0; n < p->count; n++)
         free(p->runs[n].action);
     free(p->runs);
+    for (size_t n = 0; n < p->result_count; n++)
+        free(p->results[n].action);
+    free(p->results);
     free(p->incident);
     *p = (struct past){.fence = -1};
 }
@@ -20,8 +23,41 @@ void past_free(struct past *p) {
 uint32_t past_runs(const struct past *p, const char *action, int64_t since) {
     uint32_t count = 0;
     for (size_t n = 0; n < p->count; n++)
-        count += p->runs[n].at > since && str_eq(p->runs[n].action, action);
+        count += p->runs[n].at > since && (!action || str_eq(p->runs[n].action, action));
     return count;
+}
+
+int64_t past_last_run(const struct past *p, const char *action) {
+    int64_t last = INT64_MIN;
+    for (size_t n = 0; n < p->count; n++)
+        if (p->runs[n].at > last && str_eq(p->runs[n].action, action))
+            last = p->runs[n].at;
+    return last;
+}
+
+static struct past_result *result_of(struct past *p, const char *action) {
+    for (size_t n = 0; n < p->result_count; n++)
+        if (str_eq(p->results[n].action, action))
+            return &p->results[n];
+    struct past_result *results = realloc(p->results, (p->result_count + 1) * sizeof *results);
+    char *name = str_dup(action);
+    if (results)
+        p->results = results;
+    if (!results || !name) {
+        free(name);
+        return NULL;
+    }
+    results[p->result_count] = (struct past_result){.action = name};
+    return &results[p->result_count++];
+}
+
+bool past_add_result(struct past *p, const char *action, bool healed) {
+    struct past_result *r = result_of(p, action);
+    if (!r)
+        return false;
+    r->healed += healed;
+    r->not_healed += !healed;
+    return true;
 }
 
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget) {
@@ -64,20 +100,42 @@ void past_encode(const struct past *p, struct buf *out) {
         json_out_object_end(&j);
     }
     json_out_array_end(&j);
+    json_out_key(&j, "results");
+    json_out_array(&j);
+    for (size_t n = 0; n < p->result_count; n++) {
+        json_out_object(&j);
+        json_out_member_string(&j, "action", p->results[n].action);
+        json_out_key(&j, "healed");
+        json_out_int(&j, p->results[n].healed);
+        json_out_key(&j, "not_healed");
+        json_out_int(&j, p->results[n].not_healed);
+        json_out_object_end(&j);
+    }
+    json_out_array_end(&j);
     json_out_object_end(&j);
 }
 
-static hardy_status decode(const struct store_row *row, struct past *out, hardy_error *error) {
+hardy_status past_decode(const struct store_row *row, struct past *out, hardy_error *error) {
     json_t *o = json_loadb(row->value, row->len, JSON_REJECT_DUPLICATES, NULL);
-    json_t *runs = json_object_get(o, "runs"), *run;
+    json_t *runs = json_object_get(o, "runs"), *run, *result;
     size_t n;
     bool good = json_is_array(runs);
+    *out = (struct past){.fence = -1};
     out->fence = row->fence;
     out->incident = str_dup(json_string_value(json_object_get(o, "incident")));
     json_array_foreach(runs, n, run) {
         const char *action = json_string_value(json_object_get(run, "action"));
         const char *at = json_string_value(json_object_get(run, "at"));
         good = good && action && at && past_add_run(out, action, strtoll(at, NULL, 10), 0);
+    }
+    json_array_foreach(json_object_get(o, "results"), n, result) {
+        const char *action = json_string_value(json_object_get(result, "action"));
+        struct past_result *r = good && action ? result_of(out, action) : NULL;
+        good = r != NULL;
+        if (r) {
+            r->healed = (uint32_t)json_integer_value(json_object_get(result, "healed"));
+            r->not_healed = (uint32_t)json_integer_value(json_object_get(result, "not_healed"));
+        }
     }
     json_decref(o);
     if (good)
@@ -100,7 +158,29 @@ hardy_status past_load(struct store *store, const char *service, struct past *ou
             *error = why;
         return status;
     }
-    status = decode(&row, out, error);
+    status = past_decode(&row, out, error);
     store_row_free(&row);
+    return status;
+}
+
+struct counting {
+    int64_t since;
+    uint32_t runs;
+};
+
+static bool count_runs(void *ctx, const struct store_row *row) {
+    struct counting *c = ctx;
+    struct past past;
+    if (past_decode(row, &past, NULL) == HARDY_OK) {
+        c->runs += past_runs(&past, NULL, c->since);
+        past_free(&past);
+    }
+    return true;
+}
+
+hardy_status past_all_runs(struct store *store, int64_t since, uint32_t *out, hardy_error *error) {
+    struct counting c = {.since = since};
+    hardy_status status = store_scan(store, "service", "", NULL, SIZE_MAX, count_runs, &c, error);
+    *out = c.runs;
     return status;
 }

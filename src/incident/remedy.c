@@ -8,51 +8,116 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PARAMS = 1 << 20, MAX_OUTPUT = 64 << 10 };
+enum { MAX_PARAMS = 1 << 20, MAX_REQUEST = 100 << 10, MAX_OUTPUT = 64 << 10 };
 
 /* The shell only puts standard error where standard output goes, and becomes the command. */
 static const char *const both[] = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh"};
 enum { BOTH = sizeof both / sizeof *both };
+/* One request, made by hardy under the shim, which is hardy too. */
+static const char *const own_http[] = {"/proc/self/exe", "__http"};
 
-static char *as_json(char *const *argv) {
+static void put_argv(struct json_out *j, char *const *argv) {
+    json_out_array(j);
+    for (; *argv; argv++)
+        json_out_string(j, *argv);
+    json_out_array_end(j);
+}
+
+/* What `hardy __http` is to send. */
+static void put_request(struct json_out *j, const struct call_settings *c) {
+    json_out_object(j);
+    json_out_member_string(j, "method", c->method);
+    json_out_member_string(j, "url", c->url);
+    if (c->body)
+        json_out_member_string(j, "body", c->body);
+    json_out_key(j, "headers");
+    json_out_object(j);
+    for (size_t n = 0; n < c->headers.count; n++) {
+        const char *line = c->headers.items[n], *value = strchr(line, ':');
+        char *name = str_format("%.*s", (int)(value ? value - line : 0), line);
+        json_out_key(j, name ? name : "");
+        json_out_string(j, value ? value + 1 + strspn(value + 1, " \t") : "");
+        free(name);
+    }
+    json_out_object_end(j);
+    json_out_object_end(j);
+}
+
+/* What identifies the remedy: what is run, and how many there are to be. */
+static char *params_of(const struct action_settings *a, int64_t to) {
     struct buf text;
     struct json_out j;
     buf_init(&text, MAX_PARAMS);
     json_out_init(&j, &text, 0);
-    json_out_array(&j);
-    for (; *argv; argv++)
-        json_out_string(&j, *argv);
-    json_out_array_end(&j);
+    if (a->scale.source) {
+        json_out_object(&j);
+        json_out_key(&j, "scale_to");
+        json_out_int(&j, to);
+        json_out_key(&j, "run");
+    }
+    if (a->http.url)
+        put_request(&j, &a->http);
+    else
+        put_argv(&j, a->run.argv);
+    if (a->scale.source)
+        json_out_object_end(&j);
     char *out = text.failed ? NULL : buf_take(&text);
     buf_free(&text);
     return out;
 }
 
-static char **environment_of(const struct incident *i, const char *const *env) {
+static char **environment_of(const struct incident *i, const struct action_settings *a,
+                             const char *const *env, int64_t from, int64_t to) {
     struct environment e = {0};
+    struct buf request;
+    struct json_out j;
     environment_add(&e, env);
     environment_set(&e, "HARDY_INCIDENT", "%s", i->id);
     environment_set(&e, "HARDY_SERVICE", "%s", i->service);
+    if (a->scale.source) {
+        environment_set(&e, "HARDY_SCALE_FROM", "%lld", (long long)from);
+        environment_set(&e, "HARDY_SCALE_TO", "%lld", (long long)to);
+    }
+    if (a->http.url) {
+        buf_init(&request, MAX_REQUEST);
+        json_out_init(&j, &request, 0);
+        put_request(&j, &a->http);
+        environment_set(&e, "HARDY_REQUEST", "%s", request.failed ? "" : request.data);
+        buf_free(&request);
+    }
     return environment_take(&e);
+}
+
+static const char **argv_of(const struct action_settings *a) {
+    size_t count = 0;
+    while (a->run.argv && a->run.argv[count])
+        count++;
+    const char **argv = calloc(BOTH + count + 1, sizeof *argv);
+    for (size_t n = 0; argv && a->http.url && n < 2; n++)
+        argv[n] = own_http[n];
+    for (size_t n = 0; argv && !a->http.url && n < BOTH; n++)
+        argv[n] = both[n];
+    for (size_t n = 0; argv && n < count; n++)
+        argv[BOTH + n] = a->run.argv[n];
+    return argv;
 }
 
 hardy_status remedy_prepare(struct remedy *r, const struct incident *i,
                             const struct action_settings *action, const char *const *env,
                             const char *cwd, int64_t keep, hardy_error *error) {
-    size_t count = 0;
+    int64_t from = 0, to = 0;
     remedy_free(r);
-    while (action->run.argv[count])
-        count++;
+    if (action->scale.source) {
+        hardy_status status = action_scale(action, i->evidence, &from, &to, error);
+        if (status != HARDY_OK)
+            return status;
+    }
     r->key = incident_remedy_key(i);
-    r->params = as_json(action->run.argv);
-    r->env = environment_of(i, env);
-    r->argv = calloc(BOTH + count + 1, sizeof *r->argv);
+    r->params = params_of(action, to);
+    r->env = environment_of(i, action, env, from, to);
+    r->argv = argv_of(action);
     if (!r->key || !r->params || !r->env || !r->argv)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for the remedy %s", action->name);
-    for (size_t n = 0; n < BOTH; n++)
-        r->argv[n] = both[n];
-    for (size_t n = 0; n < count; n++)
-        r->argv[BOTH + n] = action->run.argv[n];
     r->require = (struct store_op){
         .kind = STORE_REQUIRE, .row_kind = "incident", .key = i->id, .if_fence = i->fence};
     r->spec = (struct command_spec){.row_kind = "remedy",
@@ -71,7 +136,8 @@ hardy_status remedy_prepare(struct remedy *r, const struct incident *i,
                                     .probe = (const char *const *)action->probe.argv,
                                     .attach = true,
                                     .with_start = &r->require,
-                                    .with_start_count = 1};
+                                    .with_start_count = 1,
+                                    .program = action->http.url != NULL};
     return HARDY_OK;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "incident/settings.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "config/template.h"
-#include "incident/incident.h"
 #include "notify/notify.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +10,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-static const char *const in_doubt_words[] = {"ask", "probe", "rerun", "fail", NULL};
-static const char *const severity_words[] = {"critical", "high", "medium", "low", NULL};
+const char *const severity_words[] = {"critical", "high", "medium", "low", NULL};
 
 static const struct schema_key rule_keys[] = {
     {.name = "name",
@@ -44,58 +43,6 @@ static const struct schema_key rule_keys[] = {
 static const struct schema_section rule_section = {"rule", rule_keys, COUNT(rule_keys),
                                                    sizeof(struct rule_settings)};
 
-static const struct schema_key action_keys[] = {
-    {.name = "name",
-     .kind = SCHEMA_NAME,
-     .offset = offsetof(struct action_settings, name),
-     .help = "of the action"},
-    {.name = "run",
-     .kind = SCHEMA_COMMAND,
-     .offset = offsetof(struct action_settings, run),
-     .required = true,
-     .help = "the remedy; idempotent if it can be"},
-    {.name = "probe",
-     .kind = SCHEMA_COMMAND,
-     .offset = offsetof(struct action_settings, probe),
-     .help = "asked when nobody knows how it ended: exit 0 done, 1 not done"},
-    {.name = "in_doubt",
-     .kind = SCHEMA_ENUM,
-     .offset = offsetof(struct action_settings, in_doubt),
-     .words = in_doubt_words,
-     .def = "ask",
-     .help = "what then: ask, probe, rerun or fail"},
-    {.name = "timeout",
-     .kind = SCHEMA_DURATION,
-     .offset = offsetof(struct action_settings, timeout),
-     .def = "1m",
-     .min = "100ms",
-     .max = "1d",
-     .help = "time the remedy may take"},
-    {.name = "max_runs",
-     .kind = SCHEMA_UNSIGNED,
-     .offset = offsetof(struct action_settings, max_runs),
-     .def = "10",
-     .min = "1",
-     .max = "1000",
-     .help = "how often it may run within `per`, over all incidents; then a "
-             "person is told"},
-    {.name = "per",
-     .kind = SCHEMA_DURATION,
-     .offset = offsetof(struct action_settings, per),
-     .def = "1h",
-     .min = "1s",
-     .max = "30d",
-     .help = "the time that max_runs counts over"},
-    {.name = "automation",
-     .kind = SCHEMA_ENUM,
-     .offset = offsetof(struct action_settings, automation),
-     .words = automation_words,
-     .def = "inherit",
-     .help = "observe: only propose it; act: carry it out"},
-};
-static const struct schema_section action_section = {"action", action_keys, COUNT(action_keys),
-                                                     sizeof(struct action_settings)};
-
 static const struct schema_key verify_keys[] = {
     {.name = "passes",
      .kind = SCHEMA_UNSIGNED,
@@ -112,8 +59,8 @@ static const struct schema_key verify_keys[] = {
      .max = "1d",
      .help = "time within which they must come"},
 };
-static const struct schema_section verify_section = {"verify", verify_keys, COUNT(verify_keys),
-                                                     sizeof(struct verify_settings)};
+const struct schema_section verify_section = {"verify", verify_keys, COUNT(verify_keys),
+                                              sizeof(struct verify_settings)};
 
 static const struct schema_key service_keys[] = {
     {.name = "name",
@@ -123,8 +70,11 @@ static const struct schema_key service_keys[] = {
     {.name = "check",
      .kind = SCHEMA_NAME,
      .offset = offsetof(struct service_settings, check),
-     .required = true,
      .help = "the check that opens an incident and verifies its repair"},
+    {.name = "checks",
+     .kind = SCHEMA_STRINGS,
+     .offset = offsetof(struct service_settings, checks),
+     .help = "several: one that is down opens it, all have to be good again"},
     {.name = "severity",
      .kind = SCHEMA_ENUM,
      .offset = offsetof(struct service_settings, severity),
@@ -176,12 +126,25 @@ static const struct schema_key service_keys[] = {
      .kind = SCHEMA_STRINGS,
      .offset = offsetof(struct service_settings, escalate),
      .help = "names under notify:"},
+    {.name = "escalate_after",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct service_settings, escalate_after),
+     .def = "0s",
+     .max = "7d",
+     .help = "people are told, too, when it is not well after this time; hardy goes on; 0s = not"},
+    {.name = "ask_for",
+     .kind = SCHEMA_DURATION,
+     .offset = offsetof(struct service_settings, ask_for),
+     .def = "30m",
+     .min = "1s",
+     .max = "7d",
+     .help = "with automation: ask, how long somebody's approval is waited for"},
     {.name = "automation",
      .kind = SCHEMA_ENUM,
      .offset = offsetof(struct service_settings, automation),
      .words = automation_words,
      .def = "inherit",
-     .help = "observe or act, for this service"},
+     .help = "observe, ask or act, for this service"},
 };
 static const struct schema_section service_section = {"service", service_keys, COUNT(service_keys),
                                                       sizeof(struct service_settings)};
@@ -203,12 +166,21 @@ static const struct schema_key incident_keys[] = {
 const struct schema_section incident_section = {"incidents", incident_keys, COUNT(incident_keys),
                                                 sizeof(struct incident_settings)};
 
+size_t incident_service_count(const struct incident_settings *all) {
+    return all->services.count + all->healing.services.count;
+}
+
+const struct service_settings *incident_service_at(const struct incident_settings *all, size_t n) {
+    const struct service_settings *services = all->services.items,
+                                  *healed = all->healing.services.items;
+    return n < all->services.count ? &services[n] : &healed[n - all->services.count];
+}
+
 const struct service_settings *incident_service(const struct incident_settings *all,
                                                 const char *name) {
-    const struct service_settings *list = all->services.items;
-    for (size_t i = 0; i < all->services.count; i++)
-        if (str_eq(list[i].name, name))
-            return &list[i];
+    for (size_t n = 0; n < incident_service_count(all); n++)
+        if (str_eq(incident_service_at(all, n)->name, name))
+            return incident_service_at(all, n);
     return NULL;
 }
 
@@ -226,11 +198,6 @@ const struct rule_settings *incident_rule(const struct service_settings *s, cons
         if (str_eq(list[i].name, name))
             return &list[i];
     return NULL;
-}
-
-bool incident_may_act(const struct incident_settings *all, const struct service_settings *s,
-                      const struct action_settings *a) {
-    return automation_resolve(a->automation, s->automation, all->automation) == AUTOMATION_ACT;
 }
 
 const struct check_settings *incident_check(const struct schema_list *checks, const char *name) {
@@ -311,8 +278,8 @@ static hardy_status check_rule(const struct yaml_node *node, const struct servic
     return HARDY_OK;
 }
 
-static hardy_status check_service(const struct yaml_node *node, const struct service_settings *s,
-                                  hardy_error *error) {
+hardy_status service_check(const struct yaml_node *node, const struct service_settings *s,
+                           hardy_error *error) {
     const struct source_settings *sources = s->sources.items;
     const struct rule_settings *rules = s->rules.items;
     const struct action_settings *actions = s->actions.items;
@@ -328,10 +295,31 @@ static hardy_status check_service(const struct yaml_node *node, const struct ser
         if (status != HARDY_OK)
             return status;
     }
-    for (size_t i = 0; i < s->actions.count; i++)
-        if (actions[i].in_doubt == IN_DOUBT_PROBE && !actions[i].probe.argv)
-            return yaml_fail(below(node, "actions", actions[i].name), error,
-                             "action `%s` says in_doubt: probe and has no probe", actions[i].name);
+    for (size_t i = 0; i < s->actions.count; i++) {
+        hardy_status status =
+            action_check(below(node, "actions", actions[i].name), s, &actions[i], error);
+        if (status != HARDY_OK)
+            return status;
+    }
+    return HARDY_OK;
+}
+
+/* `check: NAME` is `checks: [NAME]`; `alone`: what stands for no checks at all, NULL = an error. */
+hardy_status service_take_checks(const struct yaml_node *node, struct service_settings *s,
+                                 const char *alone, hardy_error *error) {
+    const char *one = s->check ? s->check : alone;
+    if (s->checks.count > 0 && s->check)
+        return yaml_fail(node, error, "service `%s` has both check and checks", s->name);
+    if (s->checks.count > 0)
+        return HARDY_OK;
+    if (!one)
+        return yaml_fail(node, error, "service `%s` has no check", s->name);
+    s->checks.items = calloc(2, sizeof *s->checks.items);
+    if (s->checks.items)
+        s->checks.items[0] = str_dup(one);
+    if (!s->checks.items || !s->checks.items[0])
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for service %s", s->name);
+    s->checks.count = 1;
     return HARDY_OK;
 }
 
@@ -342,10 +330,13 @@ hardy_status incident_settings_read(const struct config *config, struct incident
     if (status != HARDY_OK)
         return status;
     status = automation_read(config, &out->automation, error);
-    const struct service_settings *list = out->services.items;
-    for (size_t i = 0; status == HARDY_OK && i < out->services.count; i++)
-        status = check_service(below(node, "services", list[i].name), &list[i], error);
-    return status;
+    struct service_settings *list = out->services.items;
+    for (size_t i = 0; status == HARDY_OK && i < out->services.count; i++) {
+        const struct yaml_node *at = below(node, "services", list[i].name);
+        status = service_take_checks(at, &list[i], NULL, error);
+        status = status == HARDY_OK ? service_check(at, &list[i], error) : status;
+    }
+    return status == HARDY_OK ? heal_settings_read(config, out, error) : status;
 }
 
 struct checking {
@@ -372,8 +363,6 @@ static void complain(struct checking *c, const struct yaml_node *node, const cha
 size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
                                const struct schema_list *checks, const struct schema_list *targets,
                                schema_report report, void *ctx) {
-    const struct yaml_node *nodes = below(config_section(config, "incidents"), "services", NULL);
-    const struct service_settings *services = all->services.items;
     const struct check_settings *check = checks->items;
     const struct notify_target *target = targets->items;
     struct names check_names = {.count = 0}, target_names = {.count = 0};
@@ -383,13 +372,19 @@ size_t incident_settings_check(const struct config *config, const struct inciden
         names_add(&check_names, check[n].name);
     for (size_t n = 0; n < targets->count; n++)
         names_add(&target_names, target[n].name);
-    for (size_t n = 0; n < all->services.count; n++) {
-        const struct service_settings *s = &services[n];
-        const struct yaml_node *node = below(nodes, s->name, NULL);
-        if (!incident_check(checks, s->check))
-            complain(&c, below(node, "check", NULL),
-                     "service `%s` names the check `%s`, which is not under checks:%s", s->name,
-                     s->check, meant(s->check, &check_names, hint));
+    for (size_t n = 0; n < incident_service_count(all); n++) {
+        const struct service_settings *s = incident_service_at(all, n);
+        const char *section = s->heals ? "heal" : "incidents";
+        const struct yaml_node *node =
+            below(below(config_section(config, section), "services", NULL), s->name, NULL);
+        for (size_t k = 0; k < s->checks.count; k++)
+            if (!incident_check(checks, s->checks.items[k]))
+                complain(&c,
+                         below(node, s->check ? "check" : "checks", NULL)
+                             ? below(node, s->check ? "check" : "checks", NULL)
+                             : node,
+                         "service `%s` names the check `%s`, which is not under checks:%s", s->name,
+                         s->checks.items[k], meant(s->checks.items[k], &check_names, hint));
         for (size_t k = 0; k < s->escalate.count; k++)
             if (!notify_find(targets, s->escalate.items[k]))
                 complain(&c, below(node, "escalate", NULL),
@@ -401,6 +396,7 @@ size_t incident_settings_check(const struct config *config, const struct inciden
 
 void incident_settings_free(struct incident_settings *s) {
     schema_free(&incident_section, s);
+    schema_free(&heal_section, &s->healing);
 }
 
 const char *incident_severity_text(int severity) {

@@ -20,6 +20,9 @@ static void put_members(const struct incident *i, struct json_out *j) {
     json_out_member_string(j, "rule", i->rule);
     json_out_key(j, "confidence");
     json_out_double(j, i->confidence);
+    json_out_member_string(j, "plan", i->plan);
+    json_out_member_string(j, "action", i->action);
+    json_out_member_string(j, "waits", i->waits);
     json_out_member_string(j, "outcome", i->outcome);
 }
 

@@ -153,6 +153,11 @@ static void on_trouble(void *ctx, const struct incident *i, const hardy_error *e
     page_at_once(s, i->id, text, i->severity);
 }
 
+static void on_pages(void *ctx) {
+    struct watched *s = ctx;
+    outbox_kick(s->owner->outbox);
+}
+
 static void remember(struct watched *s, const struct incident *i) {
     free(s->remedy);
     s->remedy = NULL;
@@ -199,7 +204,7 @@ static void on_incident_ended(void *ctx, const struct incident *i, const hardy_e
 
 static void handle(struct watched *s, enum handle_why why, const char *severity,
                    const char *summary) {
-    static const struct handler_events events = {on_told, on_trouble, on_incident_ended,
+    static const struct handler_events events = {on_told, on_trouble, on_pages, on_incident_ended,
                                                  on_handler_gone};
     struct watch *w = s->owner;
     s->why = why;
@@ -226,21 +231,50 @@ static bool doubt_settled(const struct watched *s) {
     return settled;
 }
 
-static void service_checked(struct watched *s, const struct check_state *state) {
+struct verdict { /* of all checks of a service */
+    bool well;   /* each has passed as often as a repair has to */
+    bool down;   /* one is */
+    char message[300];
+};
+
+static struct verdict judge(const struct watched *s) {
+    const struct service_settings *service = s->service;
+    struct verdict v = {.well = true};
+    for (size_t n = 0; n < service->checks.count; n++) {
+        const char *name = service->checks.items[n];
+        const struct check_state *state = health_find(s->owner->health, name, NULL);
+        bool up = state && state->level == LEVEL_UP, down = state && state->level == LEVEL_DOWN;
+        v.well = v.well && up && state->successes >= service->verify.passes;
+        if (down && !v.down)
+            snprintf(v.message, sizeof v.message, "%s%s%s", service->checks.count > 1 ? name : "",
+                     service->checks.count > 1 ? ": " : "", state->message);
+        v.down = v.down || down;
+    }
+    return v;
+}
+
+static void service_checked(struct watched *s) {
     const struct watch *w = s->owner;
     const char *severity = incident_severity_text(s->service->severity);
-    bool well = state->level == LEVEL_UP && state->successes >= s->service->verify.passes;
+    struct verdict v = judge(s);
     char summary[400];
     if (s->handler || (w->options.once && handling(w)))
         return;
     if (s->mute == MUTE_DOUBT && doubt_settled(s)) {
         handle(s, HANDLE_LEFT, NULL, NULL);
-    } else if (s->mute != MUTE_NOT && well) {
+    } else if (s->mute != MUTE_NOT && v.well) {
         handle(s, HANDLE_UP, NULL, NULL);
-    } else if (state->level == LEVEL_DOWN && (s->mute == MUTE_NOT || w->options.once)) {
-        snprintf(summary, sizeof summary, "%s is down: %s", s->service->name, state->message);
+    } else if (v.down && (s->mute == MUTE_NOT || w->options.once)) {
+        snprintf(summary, sizeof summary, "%s is down: %s", s->service->name, v.message);
         handle(s, HANDLE_DOWN, severity, summary);
     }
+}
+
+static bool has_check(const struct service_settings *s, const char *name) {
+    for (size_t n = 0; n < s->checks.count; n++)
+        if (str_eq(s->checks.items[n], name))
+            return true;
+    return false;
 }
 
 static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *state,
@@ -251,8 +285,8 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
     if (w->events->checked && !(w->options.once && handling(w)))
         w->events->checked(w->ctx, c, state, changed);
     for (size_t n = 0; n < w->count; n++)
-        if (str_eq(w->services[n].service->check, c->name))
-            service_checked(&w->services[n], state);
+        if (has_check(w->services[n].service, c->name))
+            service_checked(&w->services[n]);
 }
 
 /* --- /metrics --------------------------------------------------------------------------------- */
@@ -367,17 +401,16 @@ static void on_begin(struct loop_timer *timer) {
 }
 
 static hardy_status find_service(const struct watch_options *o, hardy_error *error) {
-    const struct service_settings *services = o->world.settings->services.items;
     const char *names[64];
     size_t count = 0;
     if (!o->service || incident_service(o->world.settings, o->service))
         return HARDY_OK;
-    for (size_t n = 0; n < o->world.settings->services.count && n < 64; n++)
-        names[count++] = services[n].name;
+    for (size_t n = 0; n < incident_service_count(o->world.settings) && n < 64; n++)
+        names[count++] = incident_service_at(o->world.settings, n)->name;
     const char *nearest = str_nearest(o->service, names, count);
-    return fail(error, HARDY_E_NOT_FOUND, NULL, "there is no service `%s` under incidents:%s%s%s",
-                o->service, nearest ? " (did you mean `" : "", nearest ? nearest : "",
-                nearest ? "`?)" : "");
+    return fail(error, HARDY_E_NOT_FOUND, NULL,
+                "there is no service `%s` under incidents: or heal:%s%s%s", o->service,
+                nearest ? " (did you mean `" : "", nearest ? nearest : "", nearest ? "`?)" : "");
 }
 
 static void free_watch(struct watch *w) {
@@ -427,13 +460,13 @@ static hardy_status start_all(struct watch *w, hardy_error *error) {
 
 hardy_status watch_start(const struct watch_options *options, const struct watch_events *events,
                          void *ctx, struct watch **out, hardy_error *error) {
-    const struct schema_list *services = &options->world.settings->services;
+    size_t count = incident_service_count(options->world.settings);
     hardy_status status = find_service(options, error);
     if (status != HARDY_OK)
         return status;
     struct watch *w = calloc(1, sizeof *w);
     if (w)
-        w->services = calloc(services->count + 1, sizeof *w->services);
+        w->services = calloc(count + 1, sizeof *w->services);
     if (!w || !w->services) {
         free(w);
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to watch");
@@ -443,9 +476,9 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
     w->started_wall = loop_wall(options->world.loop);
     w->ctx = ctx;
     hardy_error_init(&w->error, sizeof w->error);
-    for (size_t n = 0; n < services->count; n++)
+    for (size_t n = 0; n < count; n++)
         w->services[w->count++] = (struct watched){
-            .owner = w, .service = &((const struct service_settings *)services->items)[n]};
+            .owner = w, .service = incident_service_at(options->world.settings, n)};
     loop_timer_init(&w->timer, on_begin, w);
     loop_timer_init(&w->look, on_look, w);
     status = start_all(w, error);

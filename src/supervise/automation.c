@@ -2,11 +2,10 @@
 #include "supervise/automation.h"
 #include "base/str.h"
 
-const char *const automation_words[] = {"inherit", "observe", "act", NULL};
+const char *const automation_words[] = {"inherit", "observe", "ask", "act", NULL};
 
 const char *automation_text(enum automation a) {
-    static const char *const texts[] = {"inherit", "observe", "act", "ask"};
-    return texts[a];
+    return automation_words[a];
 }
 
 hardy_status automation_read(const struct config *config, int *out, hardy_error *error) {
@@ -21,7 +20,7 @@ hardy_status automation_read(const struct config *config, int *out, hardy_error 
             return HARDY_OK;
         }
     }
-    return yaml_fail(node, error, "automation: `%s` is not one of observe, act",
+    return yaml_fail(node, error, "automation: `%s` is not one of observe, ask, act",
                      node->kind == YAML_SCALAR ? node->text : yaml_kind_text(node));
 }
 

@@ -10,8 +10,8 @@
 enum automation {
     AUTOMATION_INHERIT, /* as what is above it says */
     AUTOMATION_OBSERVE, /* tell what would have been done */
-    AUTOMATION_ACT,     /* do it */
-    AUTOMATION_ASK      /* do it when a person has said yes */
+    AUTOMATION_ASK,     /* do it when a person has said yes */
+    AUTOMATION_ACT      /* do it */
 };
 /* For SCHEMA_ENUM, in the order of the enumeration. At the top of the file, where there is nothing
  * to inherit from, from the second word on. */

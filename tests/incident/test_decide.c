@@ -29,12 +29,12 @@ static struct settings settings;
 
 static struct incident_next decide(const struct incident *i, const struct past *past) {
     const struct past nothing = {.fence = -1};
-    return incident_decide(i, &settings.incidents, service_of(&settings, "web"),
-                           past ? past : &nothing, now);
+    const struct incident_around around = {.wall = now, .past = past ? past : &nothing};
+    return incident_decide(i, &settings.incidents, service_of(&settings, "web"), &around);
 }
 
-static char two[] = "two", none[] = "none", shy[] = "shy", one[] = "one", gone[] = "gone",
-            hard[] = "hard", soft[] = "soft", removed[] = "removed";
+static char two[] = "two", none[] = "none", shy[] = "shy", hard[] = "hard", soft[] = "soft",
+            removed[] = "removed", both[] = "soft hard", careful[] = "careful";
 
 static void every_state_has_its_step(void **state) {
     (void)state;
@@ -57,35 +57,47 @@ static void every_state_has_its_step(void **state) {
          0},
         {{.state = INCIDENT_GATHERED}, INCIDENT_ANALYSE, NULL, "", 0},
         {{.state = INCIDENT_ANALYSED}, INCIDENT_ESCALATE, NULL, "no rule explains it", 0},
-        {{.state = INCIDENT_ANALYSED, .rule = gone},
+        {{.state = INCIDENT_ANALYSED, .plan = removed},
          INCIDENT_ESCALATE,
          NULL,
-         "no rule explains it",
+         "its remedies are not configured any more",
          0},
         {{.state = INCIDENT_ANALYSED, .rule = none},
          INCIDENT_ESCALATE,
          NULL,
          "its rule names no remedy",
          0},
-        {{.state = INCIDENT_ANALYSED, .rule = two}, INCIDENT_ACT, "soft", "", 1},
-        {{.state = INCIDENT_ANALYSED, .rule = two, .round = 1, .last = LAST_REMEDY_FAILED},
+        {{.state = INCIDENT_ANALYSED, .rule = two, .plan = both}, INCIDENT_ACT, "soft", "", 1},
+        {{.state = INCIDENT_ANALYSED,
+          .rule = two,
+          .plan = both,
+          .round = 1,
+          .last = LAST_REMEDY_FAILED},
          INCIDENT_ACT,
          "hard",
          "",
          2},
-        {{.state = INCIDENT_ANALYSED, .rule = two, .round = 2, .last = LAST_NOT_VERIFIED},
+        {{.state = INCIDENT_ANALYSED,
+          .rule = two,
+          .plan = both,
+          .round = 2,
+          .last = LAST_NOT_VERIFIED},
          INCIDENT_ACT,
          "soft",
          "",
          3},
-        {{.state = INCIDENT_ANALYSED, .rule = two, .round = 3, .last = LAST_NOT_VERIFIED},
+        {{.state = INCIDENT_ANALYSED,
+          .rule = two,
+          .plan = both,
+          .round = 3,
+          .last = LAST_NOT_VERIFIED},
          INCIDENT_ESCALATE,
          NULL,
          "3 attempts did not help",
          0},
-        {{.state = INCIDENT_ANALYSED, .rule = shy},
+        {{.state = INCIDENT_ANALYSED, .rule = shy, .plan = careful},
          INCIDENT_ESCALATE,
-         NULL,
+         "careful",
          "automation is observe; would have run careful",
          0},
         {{.state = INCIDENT_ACTING, .action = hard, .round = 2}, INCIDENT_ACT, "hard", "", 2},
@@ -120,10 +132,12 @@ static void every_state_has_its_step(void **state) {
 /* Three levels: the file, the service, the action; the nearest that says something counts. */
 static void automation_is_asked_at_three_levels(void **state) {
     (void)state;
-    static const char *const words[] = {"", "observe", "act"};
-    for (int file = 0; file < 3; file++)
-        for (int service = 0; service < 3; service++)
-            for (int action = 0; action < 3; action++) {
+    static const char *const words[] = {"", "observe", "ask", "act"};
+    static const enum incident_next_kind kinds[] = {INCIDENT_ESCALATE, INCIDENT_ESCALATE,
+                                                    INCIDENT_ASK, INCIDENT_ACT};
+    for (int file = 0; file < 4; file++)
+        for (int service = 0; service < 4; service++)
+            for (int action = 0; action < 4; action++) {
                 char text[600];
                 struct settings s;
                 int said = action ? action : service ? service : file;
@@ -134,19 +148,20 @@ static void automation_is_asked_at_three_levels(void **state) {
                          file ? "automation: " : "", words[file], service ? ", automation: " : "",
                          words[service], action ? ", automation: " : "", words[action]);
                 settings_read(&s, text);
-                struct incident i = {.state = INCIDENT_ANALYSED, .rule = (char[]){"r"}};
+                struct incident i = {.state = INCIDENT_ANALYSED, .plan = (char[]){"a"}};
                 struct past past = {.fence = -1};
                 struct incident_next next =
-                    incident_decide(&i, &s.incidents, service_of(&s, "web"), &past, now);
+                    incident_decide(&i, &s.incidents, service_of(&s, "web"),
+                                    &(struct incident_around){.wall = now, .past = &past});
                 /* Nothing said anywhere is observe. */
-                assert_int_equal(next.kind, said == 2 ? INCIDENT_ACT : INCIDENT_ESCALATE);
+                assert_int_equal(next.kind, kinds[said]);
                 settings_free(&s);
             }
 }
 
 static void what_ran_too_often_is_passed_over(void **state) {
     (void)state;
-    struct incident i = {.state = INCIDENT_ANALYSED, .rule = two};
+    struct incident i = {.state = INCIDENT_ANALYSED, .rule = two, .plan = both};
     struct past past = {.fence = -1};
     assert_true(past_add_run(&past, "soft", now - 59 * HARDY_MINUTE, 0));
     assert_string_equal(decide(&i, &past).action, "soft");
@@ -156,7 +171,7 @@ static void what_ran_too_often_is_passed_over(void **state) {
     struct incident_next next = decide(&i, &past);
     assert_int_equal(next.kind, INCIDENT_ESCALATE);
     assert_string_equal(next.why, "soft has run 2 times within 1h, as often as it may");
-    i.rule = one;
+    i.plan = hard;
     assert_string_equal(decide(&i, &past).why,
                         "hard has run 1 time within 10m, as often as it may");
     past_free(&past);

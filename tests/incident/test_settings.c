@@ -45,7 +45,10 @@ static void defaults_are_careful(void **state) {
     const struct action_settings *restart = incident_action(web, "restart");
     assert_int_equal(s.incidents.automation, AUTOMATION_OBSERVE);
     assert_int_equal(s.incidents.keep, 90 * HARDY_DAY);
-    assert_false(incident_may_act(&s.incidents, web, restart));
+    assert_int_equal(incident_automation(&s.incidents, web, restart), AUTOMATION_OBSERVE);
+    assert_int_equal(restart->cooldown, 0);
+    assert_int_equal(web->escalate_after, 0);
+    assert_int_equal(web->ask_for, 30 * HARDY_MINUTE);
     assert_string_equal(incident_severity_text(web->severity), "high");
     assert_int_equal(web->gather_deadline, 20 * HARDY_SECOND);
     assert_int_equal(web->verify.passes, 3);
@@ -127,7 +130,7 @@ static void values_have_ranges(void **state) {
         "      max_attempts: |1000\n",
         "      pause: |2h\n",
         "      severity: |loud\n",
-        "      automation: |ask\n",
+        "      automation: |perhaps\n",
         "      verify: {passes: |0}\n",
         "      verify: {window: |2d}\n",
         "      sources: {a: {file: /x, weight: |0}}\n",

@@ -27,7 +27,7 @@ is 'one restart' "$(starts)" 2
 code 'incidents list' 0 "$HARDY" incidents list
 is 'two incidents, none open' "$(grep -c ' resolved ' <<<"$out")" 2
 code 'no such service' 2 "$HARDY" incidents handle -c watch.yaml --service payment-ap
-like 'the nearest is named' "$err" 'there is no service `payment-ap` under incidents: \(did you mean `payment-api`\?\)'
+like 'the nearest is named' "$err" 'there is no service `payment-ap` under incidents: or heal: \(did you mean `payment-api`\?\)'
 code 'no such severity' 2 "$HARDY" incidents handle -c watch.yaml --service payment-api --severity loud
 like 'the words are named' "$err" '"loud" is not one of critical, high, medium, low'
 code 'handle needs a service' 2 "$HARDY" incidents handle -c watch.yaml

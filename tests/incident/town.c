@@ -144,12 +144,29 @@ static const char frame[] =
     "      escalate: [pager]\n"
     "%s";
 
+static hardy_status act_inside(void *ctx, const struct action_settings *action, const char *key,
+                               char told[200], hardy_error *error) {
+    struct town *t = ctx;
+    (void)error;
+    t->inside_count++;
+    str_copy(t->inside_key, sizeof t->inside_key, key);
+    str_copy(t->inside_action, sizeof t->inside_action, action->name);
+    snprintf(told, 200, "did %s", action->name);
+    t->up |= t->inside_heals;
+    return HARDY_OK;
+}
+
 void town_begin(struct town *t, const char *more, const struct sim_options *options) {
+    char yaml[4000];
+    snprintf(yaml, sizeof yaml, frame, more);
+    town_begin_as(t, yaml, options);
+}
+
+void town_begin_as(struct town *t, const char *yaml, const struct sim_options *options) {
     static const struct store_methods methods = {
         .submit = spy_submit, .get = spy_get, .scan = spy_scan};
     struct sim_options calm;
     struct store_options memory = {.path = NULL, .wall = sim_wall, .wall_ctx = t};
-    char yaml[4000];
     hardy_error error;
     memset(t, 0, sizeof *t);
     here = t;
@@ -161,7 +178,6 @@ void town_begin(struct town *t, const char *more, const struct sim_options *opti
     spy->base = (struct store){.methods = &methods, .wall = sim_wall, .wall_ctx = t};
     spy->town = t;
     t->store = &spy->base;
-    snprintf(yaml, sizeof yaml, frame, more);
     settings_read(&t->settings, yaml);
     str_copy(t->state, sizeof t->state, "/tmp/hardy-town.XXXXXX");
     assert_non_null(mkdtemp(t->state));
@@ -172,6 +188,7 @@ void town_begin(struct town *t, const char *more, const struct sim_options *opti
     t->restart = (struct remedy_plan){.takes = 3 * HARDY_SECOND, .settles = true};
     t->reset = (struct remedy_plan){.takes = HARDY_SECOND, .settles = true};
     t->refusal = HARDY_E_NOSPACE;
+    t->inside = (struct remedy_inside){t, act_inside};
     sim_program_add(t->loop, "ask", ask, t);
     sim_program_add(t->loop, "look", look, t);
     sim_program_add(t->loop, "/bin/sh", shell, t);
@@ -301,7 +318,8 @@ struct life *town_watch(struct town *t, bool once, const char *by_hand) {
                                               .client = l->client,
                                               .checks = &t->settings.checks,
                                               .targets = &t->settings.targets,
-                                              .settings = &t->settings.incidents},
+                                              .settings = &t->settings.incidents,
+                                              .inside = &t->inside},
                                     .once = once,
                                     .service = by_hand ? "web" : NULL,
                                     .summary = by_hand,

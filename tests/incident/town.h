@@ -48,11 +48,17 @@ struct town {
     hardy_status refusal;
     bool refuse_always;
     const char *usurp_at; /* another host takes the incident over when this is told; NULL = never */
+    struct remedy_inside inside; /* what hardy does itself: counted; the last is told */
+    int inside_count;
+    bool inside_heals;
+    char inside_key[100], inside_action[64];
     struct life lives[MAX_LIVES];
     size_t life_count;
     size_t batches_with_page_and_state; /* escalation and its pages came together */
     size_t pages_alone;                 /* pages without the incident's row */
 };
+/* With this configuration: checks that run `ask`, a target `pager`, a service `web`. */
+void town_begin_as(struct town *t, const char *yaml, const struct sim_options *options);
 /* `more` = keys of the service, lines with six spaces; `options` NULL = without faults. */
 void town_begin(struct town *t, const char *more, const struct sim_options *options);
 void town_end(struct town *t);
