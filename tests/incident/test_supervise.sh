@@ -98,4 +98,4 @@ lines = [json.loads(l) for l in open(sys.argv[1])]
 print({l["subject"] for l in lines} == {"payment-api", "screen"}, [l["what"] for l in lines if l["incident"]],
       len({l["incident"] for l in lines if l["incident"]}))
 PY
-)" "True ['opened', 'gathered', 'analysed', 'escalated', 'told'] 1"
+)" "True ['opened', 'gathered', 'analysed', 'proposed', 'escalated', 'told'] 1"
