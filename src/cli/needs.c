@@ -95,8 +95,11 @@ static bool add_run(void *ctx, const struct store_row *row) {
 }
 
 static void need_for_incident(struct looking *l, const struct incident *i) {
-    char *line = str_format("hardy incidents show %s", i->id);
-    char *what = str_format("%s: %s", incident_state_text(i->state), i->summary);
+    bool asked = incident_asks(i);
+    char *line = asked ? str_format("hardy incidents approve %s %s", i->id, i->action)
+                       : str_format("hardy incidents show %s", i->id);
+    char *what = asked ? str_format("may %s be run? %s", i->action, i->summary)
+                       : str_format("%s: %s", incident_state_text(i->state), i->summary);
     need(l, "incident", i->id, what ? what : "", line ? line : "");
     free(what);
     free(line);
@@ -118,7 +121,7 @@ static bool add_incident(void *ctx, const struct store_row *row) {
                                     json_loadb(text.data ? text.data : "", text.len, 0, NULL));
         buf_free(&text);
     }
-    if (i.state == INCIDENT_ESCALATED || i.state == INCIDENT_IN_DOUBT) {
+    if (incident_asks(&i) || i.state == INCIDENT_ESCALATED || i.state == INCIDENT_IN_DOUBT) {
         need_for_incident(l, &i);
     }
     incident_free(&i);

@@ -121,17 +121,20 @@ like 'with its end' "$out" '^  20[0-9-]+ [0-9:]+  everything +resumed +by '
 unlike 'without a table of nothing' "$out" OPENED
 cat >children.yaml <<END
 state: $HARDY_STATE
-supervise: {worker: {command: [sh, -c, "exit 4"], never_restart_on: [4]}}
+supervise:
+  worker: {command: [sh, -c, "exit 4"], never_restart_on: [4]}
+  steady: {command: [sleep, "30"]}
 END
 : >children.out
-timeout 10 "$HARDY" supervise -c children.yaml >children.out 2>&1 &
+timeout 20 "$HARDY" supervise -c children.yaml >children.out 2>&1 &
+supervisor=$!
 wait_for grep -q 'given up' children.out
-kill $! 2>/dev/null
-wait $! 2>/dev/null
 code 'a child that was given up' 0 "$HARDY" status --since 12h
 like 'has died' "$out" '^  worker +1$'
 like 'of what' "$out" '^  20[0-9-]+ [0-9:]+  child worker +died +exited with 4, after '
 like 'needs a person' "$out" '^  child worker: given up: '
+kill $supervisor
+wait $supervisor 2>/dev/null
 code 'what observe makes of an incident' 3 timeout 20 "$HARDY" supervise --once
 code 'is told' 0 "$HARDY" status --since 12h
 like 'in a table' "$out" '^  WHAT +OPENED +OPEN +RECOVERED +WOULD ACT +ACTED +HEALED +NOT HEALED +ESCALATED +LONGEST$'

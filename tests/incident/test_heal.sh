@@ -81,6 +81,9 @@ watch ask
 wait_for says ' up ' ask
 rm well
 wait_for says 'asked .*may call be run' ask
+code 'hardy status' 0 "$HARDY" status --since 1h
+like 'says it, too' "$out" '^  incident inc-[0-9a-f-]+: may call be run\? '
+like 'with what to type' "$out" '^    hardy incidents approve inc-[0-9a-f-]+ call$'
 like 'the page says what to type' "$(cat ask.log)" "PAGE \[screen\] shop: .*Type: hardy --state .* incidents approve inc-[0-9a-f-]* call"
 { kill -9 "$watcher"; wait "$watcher"; } 2>/dev/null
 id=$("$HARDY" incidents list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
