@@ -138,8 +138,8 @@ wait $supervisor 2>/dev/null
 code 'what observe makes of an incident' 3 timeout 20 "$HARDY" supervise --once
 code 'is told' 0 "$HARDY" status --since 12h
 like 'in a table' "$out" '^  WHAT +OPENED +OPEN +RECOVERED +WOULD ACT +ACTED +HEALED +NOT HEALED +ESCALATED +LONGEST$'
-like 'opened, and with a person' "$out" '^  web +1 +1 +0 +[01] +0 +0 +0 +1 +[0-9]'
-like 'in a list' "$out" '^  20[0-9-]+ [0-9:]+  web +escalated +.*mend'
+like 'opened, and with a person' "$out" '^  web +1 +1 +0 +1 +0 +0 +0 +1 +[0-9]'
+like 'in a list' "$out" '^  20[0-9-]+ [0-9:]+  web +would have run +mend'
 like 'it needs a person' "$out" '^  incident inc-'
 like 'it is open' "$out" '^inc-[0-9a-f-]+ +20[0-9-]+ [0-9:]+ +web +escalated +0 +the file is gone$'
 AUTOMATION=act code 'what act makes of one' 0 timeout 20 "$HARDY" incidents handle --service web --summary 'by hand'
