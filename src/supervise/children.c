@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order among children: who may start, who may be stopped. */
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/prng.h"
 #include "base/sha256.h"
 #include "base/str.h"
 #include "io/file.h"
+#include "io/lock.h"
 #include "supervise/children_parts.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,11 +103,32 @@ static void free_all(struct children *c) {
     free(c);
 }
 
+static void look_if_paused(struct children *c) {
+    bool paused = false;
+    for (size_t n = 0; n < c->count; n++)
+        paused = paused || c->items[n].machine.paused;
+    if (paused)
+        loop_timer_start_by(c->world->loop, &c->look,
+                            time_add(loop_now(c->world->loop), look_every));
+}
+
+/* A person's pause is a row of the store, and a window a matter of the clock: nobody tells. */
+static void on_look(struct loop_timer *timer) {
+    struct children *c = timer->ctx;
+    for (size_t n = 0; n < c->count && !c->stopping; n++) {
+        struct supervised *r = &c->items[n];
+        if (r->owned && r->machine.paused && !supervised_hands_off(r))
+            supervised_tell(r, CHILD_UNPAUSE);
+    }
+    look_if_paused(c);
+}
+
 static void on_changed(struct loop_post *post) {
     struct children *c = post->ctx;
     c->posted = false;
     for (size_t n = 0; n < c->count; n++)
         look_at(&c->items[n]);
+    look_if_paused(c);
     if (c->posted)
         return; /* that has changed something in turn */
     if (c->stopping && all_at_rest(c)) {
@@ -133,54 +153,36 @@ void children_changed(struct children *c) {
     }
 }
 
-/* A person's pause is a row of the store, and a window a matter of the clock: nobody tells. */
-static void on_look(struct loop_timer *timer) {
-    struct children *c = timer->ctx;
-    for (size_t n = 0; n < c->count && !c->stopping; n++) {
-        struct supervised *r = &c->items[n];
-        if (r->owned && r->machine.paused && !supervised_hands_off(r))
-            supervised_tell(r, CHILD_UNPAUSE);
-    }
-    loop_timer_start(c->world->loop, timer, time_add(loop_now(c->world->loop), look_every));
-}
-
 /* --- the beginning and the end ---------------------------------------------------------------- */
 
-/* Tells the children of this state from those of any other one whose processes can be seen here. */
+/* Tells the children of this state from those of any other one whose processes can be seen here.
+ * The file is locked by whoever makes it, so that two that begin together have the same. */
 static hardy_status read_token(struct children *c, hardy_error *error) {
-    struct buf text;
-    uint8_t secret[16];
+    uint8_t secret[sizeof c->token / 2];
     char path[4200];
-    buf_init(&text, sizeof c->token);
     if (!c->world->folder) {
         str_copy(c->token, sizeof c->token, "simulated");
         return HARDY_OK;
     }
     snprintf(path, sizeof path, "%s/id", c->world->folder);
     hardy_status status = file_make_dirs(c->world->folder, 0700, error);
-    if (status != HARDY_OK)
-        return status;
-    if (!file_exists(path)) {
+    int fd = status == HARDY_OK ? lock_open(path, error) : -1;
+    if (fd < 0)
+        return status == HARDY_OK ? HARDY_E_IO : status;
+    status = lock_wait_for(fd, 0, HARDY_SECOND, error);
+    ssize_t n = status == HARDY_OK ? pread(fd, c->token, sizeof c->token - 1, 0) : 0;
+    if (status == HARDY_OK && n == 0) {
         if (!prng_secret(secret, sizeof secret))
-            return fail(error, HARDY_E_IO, NULL, "the system has no random numbers");
+            status = fail(error, HARDY_E_IO, NULL, "the system has no random numbers");
         str_hex(secret, sizeof secret, c->token);
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (fd >= 0) { /* else another process was first, and its word counts */
-            bool written = write(fd, c->token, 32) == 32;
-            close(fd);
-            if (!written)
-                return fail_errno(error, errno, path, "cannot be written");
-        }
+        n = status == HARDY_OK ? pwrite(fd, c->token, sizeof c->token - 1, 0) : -1;
     }
-    status = file_read(path, &text, error);
-    if (status == HARDY_OK && text.len != 32)
-        status = fail(error, HARDY_E_CORRUPT, path,
-                      "is not what hardy wrote; remove it when no child of this state runs");
-    if (status == HARDY_OK) {
-        memcpy(c->token, text.data, 32);
-        c->token[32] = '\0';
-    }
-    buf_free(&text);
+    if (status == HARDY_OK && n != sizeof c->token - 1)
+        status = n < 0
+                     ? fail_errno(error, errno, path, "cannot be read or written")
+                     : fail(error, HARDY_E_CORRUPT, path,
+                            "is not what hardy wrote; remove it when no child of this state runs");
+    close(fd);
     return status;
 }
 
@@ -213,7 +215,6 @@ hardy_status children_start(const struct children_world *world, const struct sch
         c->items[n].machine.allowed = c->items[n].s->after.count == 0;
     for (size_t n = 0; n < c->count; n++)
         supervised_begin(&c->items[n]);
-    loop_timer_start(world->loop, &c->look, time_add(loop_now(world->loop), look_every));
     children_changed(c);
     *out = c;
     return HARDY_OK;
@@ -329,13 +330,13 @@ static void put_wall(struct json_out *j, const char *key, int64_t wall) {
 }
 
 static void put_last_death(const struct child_record *r, struct json_out *j) {
-    const struct child_death *d = &r->deaths[r->death_count - 1];
     char text[80];
     json_out_key(j, "last_death");
     if (r->death_count == 0) {
         json_out_null(j);
         return;
     }
+    const struct child_death *d = &r->deaths[r->death_count - 1];
     child_end_text(d->code, d->signal, d->unknown, text, sizeof text);
     json_out_object(j);
     put_wall(j, "at", d->at);

@@ -497,6 +497,8 @@ static void feed(struct supervised *r, const struct child_event *event) {
         r->look_pause = look_min;
         look_again(r);
     }
+    if (event->kind == CHILD_PAUSE)
+        children_changed(r->all); /* somebody has to look when that is over */
     if (r->machine.state == before.state && !todo.start && r->machine.alive == before.alive)
         return;
     if (!r->machine.running)

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # What is refused under supervise:, with the place and what would be right; nothing is started. And what
 # `hardy supervise explain` says of what is right.
-. "$(dirname "$0")/../tap.sh"
+home=$(cd "$(dirname "$0")/../.." && pwd)
+. "$home/tests/tap.sh"
+guide=$home/docs/supervise.md
 
 refuses() { # refuses WHAT PATTERN KEYS: the keys of the child `web`
     printf 'checks: [{name: up, tcp: "127.0.0.1:1"}]\nnotify: {pager: {type: stderr}}\nsupervise:\n  web: {%s}\n' "$3" >c.yaml
@@ -32,6 +34,13 @@ code 'a circle' 2 "$HARDY" validate c.yaml
 like 'a circle is told' "$out" '^c.yaml:2:[0-9]+: child `a`: after: it would have to start after itself, or after one that would$'
 printf 'supervise: [x]\n' >c.yaml
 code 'a list: exit code 2' 2 timeout 20 "$HARDY" supervise -c c.yaml
+
+# The guide's example.
+awk '/^```yaml/ { on = 1; next } /^```/ { on = 0 } on' "$guide" >guide.yaml
+code "the guide's example" 0 "$HARDY" validate guide.yaml
+is "the guide's example has no warnings" "$out" 'guide.yaml: a configuration, nothing wrong'
+code "the guide's schedule" 0 "$HARDY" supervise explain -c guide.yaml api
+is 'is what is printed' "$out" "$(sed -n '/^api: restart/,/^  ready for/p' "$guide")"
 
 # Every key there is, once.
 cat >c.yaml <<'YAML'
