@@ -46,9 +46,14 @@ static bool open_file(struct child_log *log) {
     return log->out >= 0;
 }
 
-static int64_t size_now(const struct child_log *log) {
-    struct stat st;
-    return fstat(log->out, &st) == 0 ? (int64_t)st.st_size : 0;
+static int64_t size_now(struct child_log *log) {
+    struct stat st = {0};
+    if (fstat(log->out, &st) == 0 && st.st_nlink == 0) { /* somebody has removed it */
+        close(log->out);
+        log->out = -1;
+        return 0;
+    }
+    return (int64_t)st.st_size;
 }
 
 static bool ends_with_line(const struct child_log *log, int64_t size) {
@@ -123,9 +128,9 @@ static int64_t tell_lost(struct child_log *log, int64_t size) {
 
 /* The bytes moved; 0 or less: nothing waits. */
 static ssize_t move(struct child_log *log) {
+    int64_t size = open_file(log) ? size_now(log) : 0;
     bool there = open_file(log);
     int why = there ? 0 : errno;
-    int64_t size = there ? size_now(log) : 0;
     if (there && log->lost > 0)
         size = tell_lost(log, size);
     size_t len = there && log->lost == 0 ? room(log, &size) : 0;

@@ -102,6 +102,7 @@ void child_record_encode(const struct child_record *r, const struct child *c, st
     json_out_object(&j);
     json_out_member_string(&j, "boot", r->boot);
     json_out_member_string(&j, "number", r->number);
+    json_out_member_string(&j, "command", r->command);
     json_out_key(&j, "pid");
     json_out_int(&j, r->process.pid);
     field_put_time(&j, "pid_started", r->process.started);
@@ -199,6 +200,7 @@ hardy_status child_record_load(struct store *store, const char *name, const char
     } else {
         field_copy(out->boot, sizeof out->boot, o, "boot");
         field_copy(out->number, sizeof out->number, o, "number");
+        field_copy(out->command, sizeof out->command, o, "command");
         get_lists(o, out);
         out->since = field_time(o, "since");
         out->paged = flag(o, "paged");

@@ -24,6 +24,7 @@ struct child_record {
     char boot[37];                               /* in which the times and the process below are */
     char number[CHILD_NUMBER_SIZE];              /* of the last start; "" = never started */
     struct process_identity process;             /* pid 0 = it does not run */
+    char command[65];                            /* SHA-256 of what it was started with */
     int64_t since;                               /* wall of the last start */
     bool left;                                   /* hardy was not stopped, but killed */
     bool paged;                                  /* somebody was told that it was given up */

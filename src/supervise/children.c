@@ -186,6 +186,30 @@ static hardy_status read_token(struct children *c, hardy_error *error) {
     return status;
 }
 
+/* One that an earlier hardy has left running, that nobody has, and that the file does not name. */
+static bool tell_if_forgotten(void *ctx, const struct store_row *row) {
+    struct children *c = ctx;
+    const struct children_world *w = c->world;
+    struct child_record r;
+    struct process_identity who;
+    char path[4200], text[200];
+    if (find(c, row->key) ||
+        child_record_load(w->store, row->key, w->boot, &r, NULL, NULL) != HARDY_OK || !r.left ||
+        process_identify(w->loop, r.process.pid, &who) != HARDY_OK ||
+        who.started != r.process.started)
+        return true;
+    snprintf(path, sizeof path, "%s/%s.lock", w->folder ? w->folder : "", row->key);
+    int lock = w->folder ? lock_open(path, NULL) : -1;
+    if ((lock < 0 || !lock_held(lock, 0)) && c->events->told) {
+        snprintf(text, sizeof text,
+                 "pid %d runs, and is not under supervise: any more; end it yourself", who.pid);
+        c->events->told(c->ctx, row->key, loop_wall(w->loop), "left", text);
+    }
+    if (lock >= 0)
+        close(lock);
+    return true;
+}
+
 hardy_status children_start(const struct children_world *world, const struct schema_list *list,
                             const struct children_events *events, void *ctx, struct children **out,
                             hardy_error *error) {
@@ -215,6 +239,7 @@ hardy_status children_start(const struct children_world *world, const struct sch
         c->items[n].machine.allowed = c->items[n].s->after.count == 0;
     for (size_t n = 0; n < c->count; n++)
         supervised_begin(&c->items[n]);
+    (void)store_scan_keys(world->store, "child", "", NULL, SIZE_MAX, tell_if_forgotten, c, NULL);
     children_changed(c);
     *out = c;
     return HARDY_OK;

@@ -21,7 +21,8 @@ struct supervised {
     bool reloading;
     int lock, socket; /* -1 = none */
     char socket_address[128];
-    char *mark; /* "HARDY_CHILD_ID=TOKEN/NAME/" */
+    char *mark;       /* "HARDY_CHILD_ID=TOKEN/NAME/" */
+    char command[65]; /* as in the record, of the settings */
     char status[200];
     struct process *process;
     struct process *reload; /* the command */

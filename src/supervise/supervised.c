@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/parse.h"
+#include "base/sha256.h"
 #include "base/str.h"
 #include "durable/seeded.h"
 #include "io/file.h"
@@ -181,6 +182,7 @@ static void start(struct supervised *r) {
     r->record.starts++;
     r->record.since = loop_wall(loop_of(r));
     r->record.left = true;
+    str_copy(r->record.command, sizeof r->record.command, r->command);
     r->record.process = (struct process_identity){0};
     r->status[0] = '\0';
     r->reloading = r->unwell = false;
@@ -552,6 +554,7 @@ static bool find_running(struct supervised *r) {
     if (process_find(loop_of(r), r->mark, &who, number, sizeof number) &&
         !str_eq(number, r->record.number) && attach(r, &who)) {
         str_copy(r->record.number, sizeof r->record.number, number);
+        str_copy(r->record.command, sizeof r->record.command, r->command);
         r->record.since = loop_wall(loop_of(r));
         r->record.starts++;
         r->machine.ready = HARDY_NEVER;
@@ -567,7 +570,11 @@ static void adopt(struct supervised *r) {
     struct child_event e = {
         .kind = CHILD_ADOPT, .at = r->machine.started, .ready = r->machine.ready};
     r->record.left = true;
-    told(r, "adopted", "pid %d, started by an earlier hardy", r->record.process.pid);
+    told(r, "adopted", "pid %d, started by an earlier hardy%s", r->record.process.pid,
+         str_eq(r->record.command, r->command)
+             ? ""
+             : "; the file says another command, directory or environment now, which needs a "
+               "restart");
     feed(r, &e);
 }
 
@@ -670,6 +677,18 @@ static void try_lock(struct supervised *r) {
 
 /* --- its life --------------------------------------------------------------------------------- */
 
+/* What a running one would have to be started again for. */
+static void command_hash(const struct child_settings *s, char out[65]) {
+    struct sha256 sum;
+    sha256_init(&sum);
+    for (char **a = s->command.argv; *a; a++)
+        sha256_add_part(&sum, *a, strlen(*a));
+    sha256_add_part(&sum, s->cwd ? s->cwd : "", s->cwd ? strlen(s->cwd) : 0);
+    for (char **e = s->env; e && *e; e++)
+        sha256_add_part(&sum, *e, strlen(*e));
+    sha256_done_hex(&sum, out);
+}
+
 hardy_status supervised_init(struct supervised *r, struct children *all,
                              const struct child_settings *s, hardy_error *error) {
     *r = (struct supervised){.all = all, .s = s, .lock = -1, .socket = -1, .look_pause = look_min};
@@ -682,6 +701,7 @@ hardy_status supervised_init(struct supervised *r, struct children *all,
                                      .tcp = (char *)(uintptr_t)s->ready_of,
                                      .timeout = HARDY_SECOND,
                                      .interval = HARDY_SECOND};
+    command_hash(s, r->command);
     r->mark = str_format("HARDY_CHILD_ID=%s/%s/", all->token, s->name);
     if (!r->mark)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for children");

@@ -191,6 +191,25 @@ ok 'there are many' test "$(wc -l <all)" -gt 300
 ok 'in many files' test "$(ls lines.log.* | wc -l)" -gt 2
 is 'each of which ends with a line' "$(for f in lines.log.*; do tail -c 1 "$f" | od -An -c; done | sort -u | tr -d ' ')" '\n'
 
+# The file has changed when it is adopted.
+cat >c.yaml <<'EOF'
+supervise:
+  one: {command: ["sleep", "1000"], min_uptime: 10ms}
+  two: {command: ["sleep", "1000"], min_uptime: 10ms}
+EOF
+up
+said 'one +ready'
+said 'two +ready'
+one=$(pid_of one) two=$(pid_of two)
+kill_hardy
+sed -i '/two:/d; s/1000/2000/' c.yaml
+up
+said "one +adopted +pid $one, .*; the file says another command, directory or environment now, which needs a restart" && ok 'what has changed needs a restart' true
+said "two +left +pid $two runs, and is not under supervise: any more" && ok 'what is not in the file any more is told' true
+down 143 'ended by TERM'
+is 'and is left alone' "$(left)" "$two"
+kill -9 "$two"
+
 # Killed while it starts something, again and again: a child that dies at once, and says when there are two.
 cat >quick.sh <<'EOF'
 exec 9>quick.lock
