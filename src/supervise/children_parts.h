@@ -37,8 +37,9 @@ struct supervised {
     bool dirty, refused; /* the record has to be written again; the store did not take it */
     const char *page;    /* "trigger", "resolve": to be written with the record; NULL = none */
     char page_summary[400];
-    bool page_under_way;
-    char why_off[320]; /* why it is left alone */
+    const char *page_under_way; /* as `page` */
+    struct loop_timer again;    /* to write it when the store has refused it */
+    char why_off[320];          /* why it is left alone */
 };
 struct children {
     const struct children_world *world;
@@ -56,19 +57,43 @@ struct children {
     void *gone_ctx;
 };
 
+static inline struct loop *loop_of(const struct supervised *r) {
+    return r->all->world->loop;
+}
+/* All that belongs to it. */
+static inline struct process_family supervised_family(const struct supervised *r) {
+    return (struct process_family){r->record.process.pid, r->mark};
+}
+
 /* supervised.c */
 hardy_status supervised_init(struct supervised *r, struct children *all,
                              const struct child_settings *s, hardy_error *error);
 void supervised_begin(struct supervised *r);
-void supervised_tell(struct supervised *r, enum child_event_kind kind);
+void supervised_feed(struct supervised *r, const struct child_event *event);
+void supervised_tell(struct supervised *r, enum child_event_kind kind); /* an event without more */
 bool supervised_ready(const struct supervised *r);
 bool supervised_at_rest(const struct supervised *r); /* may be freed */
 /* Whether it must be left alone now. */
 bool supervised_hands_off(struct supervised *r);
+/* That process is the one whose end is the child's. False: it has ended. */
+bool supervised_attach(struct supervised *r, const struct process_identity *who);
 hardy_status supervised_reload(struct supervised *r, hardy_error *error);
 void supervised_checked(struct supervised *r, const struct check_state *state);
-void supervised_write(struct supervised *r); /* the record */
 void supervised_free(struct supervised *r);
+
+/* supervised_hear.c: what waits at its socket. `ctx` is a supervised. */
+void supervised_hear(void *ctx);
+
+/* supervised_write.c */
+void supervised_write(struct supervised *r); /* the record */
+/* People are told with the next record: "trigger", "resolve". */
+void supervised_page(struct supervised *r, const char *action, const char *summary);
+
+/* supervised_told.c */
+void supervised_told(struct supervised *r, const char *what, const char *format, ...)
+    HARDY_PRINTF(3, 4);
+void supervised_tell_change(struct supervised *r, const struct child *before,
+                            const struct child_event *e);
 
 /* children.c: something has changed that others may depend on. */
 void children_changed(struct children *c);

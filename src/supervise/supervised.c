@@ -13,7 +13,6 @@
 #include "io/file.h"
 #include "io/lock.h"
 #include "io/notify_socket.h"
-#include "notify/notify.h"
 #include "supervise/children_parts.h"
 #include "work/environment.h"
 #include <signal.h>
@@ -22,102 +21,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_ROW = 64 << 10, MAX_PAGES = 16 };
 static const int64_t lock_pause = HARDY_SECOND;
-static const int64_t kept = 90 * HARDY_DAY; /* the record of one that is not supervised any more */
 static const int64_t look_min = 5 * HARDY_MILLISECOND, look_max = 500 * HARDY_MILLISECOND;
-
-static void feed(struct supervised *r, const struct child_event *event);
-
-static struct loop *loop_of(const struct supervised *r) {
-    return r->all->world->loop;
-}
-
-static void told(struct supervised *r, const char *what, const char *format, ...)
-    HARDY_PRINTF(3, 4);
-static void told(struct supervised *r, const char *what, const char *format, ...) {
-    char detail[400];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(detail, sizeof detail, format, args);
-    va_end(args);
-    if (r->all->events->told)
-        r->all->events->told(r->all->ctx, r->s->name, loop_wall(loop_of(r)), what, detail);
-}
-
-static struct process_family family_of(const struct supervised *r) {
-    return (struct process_family){r->record.process.pid, r->mark};
-}
 
 static char *path_of(const struct supervised *r, const char *ending) {
     return str_format("%s/%s.%s", r->all->world->folder, r->s->name, ending);
-}
-
-/* --- the record ------------------------------------------------------------------------------- */
-
-static void on_written(struct batch *b, hardy_status status) {
-    struct supervised *r = b->ctx;
-    if (status != HARDY_OK && !r->refused)
-        told(r, "not recorded", "%s; killed now, the next hardy knows less of it",
-             b->error.message);
-    r->refused = status != HARDY_OK;
-    if (status == HARDY_OK && r->page_under_way && r->all->events->paged)
-        r->all->events->paged(r->all->ctx);
-    if (r->dirty)
-        supervised_write(r);
-    children_changed(r->all);
-}
-
-static size_t put_pages(struct supervised *r, struct store_op *ops, void **memory) {
-    const struct children_world *w = r->all->world;
-    char key[160];
-    size_t count = 0;
-    snprintf(key, sizeof key, "hardy/%.8s/child/%s", r->all->token, r->s->name);
-    struct notice notice = {.action = r->page,
-                            .dedup_key = key,
-                            .summary = r->page_summary,
-                            .severity = r->s->critical ? "critical" : "high",
-                            .source = r->s->name};
-    for (size_t n = 0; w->targets && n < r->s->escalate.count && count < MAX_PAGES; n++) {
-        const struct notify_target *t = notify_find(w->targets, r->s->escalate.items[n]);
-        if (t && outbox_row(t, &notice, loop_wall(w->loop), &ops[count], &memory[count], NULL) ==
-                     HARDY_OK)
-            count++;
-    }
-    return count;
-}
-
-void supervised_write(struct supervised *r) {
-    const struct children_world *w = r->all->world;
-    struct store_op ops[MAX_PAGES + 1];
-    void *memory[MAX_PAGES];
-    struct buf value;
-    r->dirty = r->batch.busy;
-    if (r->dirty)
-        return; /* when that is over */
-    size_t pages = r->page ? put_pages(r, ops, memory) : 0;
-    r->page = NULL;
-    r->page_under_way = pages > 0;
-    int64_t wall = loop_wall(w->loop);
-    buf_init(&value, MAX_ROW);
-    str_copy(r->record.boot, sizeof r->record.boot, w->boot);
-    child_record_encode(&r->record, &r->machine, &value);
-    ops[pages] = (struct store_op){.kind = STORE_PUT,
-                                   .row_kind = "child",
-                                   .key = r->s->name,
-                                   .expires = r->record.left ? 0 : time_add(wall, kept),
-                                   .value = value.data,
-                                   .len = value.len};
-    batch_submit(&r->batch, w->loop, w->store, ops, pages + 1, on_written, r);
-    for (size_t n = 0; n < pages; n++)
-        free(memory[n]);
-    buf_free(&value);
-}
-
-static void page(struct supervised *r, const char *action, const char *summary) {
-    r->page = action;
-    str_copy(r->page_summary, sizeof r->page_summary, summary);
-    r->record.paged = str_eq(action, "trigger");
 }
 
 /* --- starting --------------------------------------------------------------------------------- */
@@ -192,12 +100,12 @@ static void start(struct supervised *r) {
     environment_free_list(env);
     if (status == HARDY_OK) {
         begun(r);
-        told(r, "starting", "pid %d", r->record.process.pid);
+        supervised_told(r, "starting", "pid %d", r->record.process.pid);
     } else {
-        told(r, "not started", "%s", error.message);
-        feed(r, &(struct child_event){.kind = CHILD_EXITED,
-                                      .code = status == HARDY_E_NOT_FOUND ? 127 : 126,
-                                      .random = loop_random(loop_of(r))});
+        supervised_told(r, "not started", "%s", error.message);
+        supervised_feed(r, &(struct child_event){.kind = CHILD_EXITED,
+                                                 .code = status == HARDY_E_NOT_FOUND ? 127 : 126,
+                                                 .random = loop_random(loop_of(r))});
     }
 }
 
@@ -234,11 +142,12 @@ static void try_lock(struct supervised *r);
 
 static void on_look(struct loop_timer *timer) {
     struct supervised *r = timer->ctx;
-    const struct process_family family = family_of(r);
+    const struct process_family family = supervised_family(r);
     if (!r->owned) {
         try_lock(r);
     } else if (awaits_end(r) && process_family_signal(loop_of(r), &family, 0) == 0) {
-        feed(r, &(struct child_event){.kind = CHILD_CLEARED, .random = loop_random(loop_of(r))});
+        supervised_feed(
+            r, &(struct child_event){.kind = CHILD_CLEARED, .random = loop_random(loop_of(r))});
     } else if (awaits_end(r)) {
         look_again(r);
     } else if (awaits_port(r) && !r->probe) {
@@ -250,19 +159,9 @@ static void on_look(struct loop_timer *timer) {
 
 /* --- its end ---------------------------------------------------------------------------------- */
 
-static void end_text(const struct supervised *r, char *out, size_t size) {
-    const struct child *m = &r->machine;
-    char how[80], span[48];
-    child_end_text(m->code, m->signal, m->unknown, how, sizeof how);
-    format_duration_short(m->lived, span);
-    snprintf(out, size, m->unknown ? "%s" : "%s after %s", how, span);
-}
-
-static void on_message(void *ctx, int pid, unsigned uid, const char *lines);
-
 /* A number that no process of the group holds any more may be another's tomorrow. */
 static bool something_left(struct supervised *r) {
-    const struct process_family group = {r->record.process.pid, NULL}, all = family_of(r);
+    const struct process_family group = {r->record.process.pid, NULL}, all = supervised_family(r);
     if (process_family_signal(loop_of(r), &all, 0) == 0)
         return false;
     if (process_family_signal(loop_of(r), &group, 0) == 0)
@@ -283,94 +182,33 @@ static void ended(struct supervised *r, bool unknown, int code, int signal) {
     e.left = something_left(r);
     if (!r->machine.paused && supervised_hands_off(r))
         supervised_tell(r, CHILD_PAUSE);
-    feed(r, &e);
+    supervised_feed(r, &e);
 }
 
 static void on_exited(void *ctx, struct process *p, int code, int signal) {
     struct supervised *r = ctx;
-    if (r->socket >= 0) /* its last words */
-        notify_socket_receive(r->socket, on_message, r);
-    if (p == r->process) /* else it has named another process as the one that counts */
+    if (r->socket >= 0)
+        supervised_hear(r); /* its last words */
+    if (p == r->process)    /* else it has named another process as the one that counts */
         ended(r, code < 0, code, signal);
 }
 
-/* --- what it says ----------------------------------------------------------------------------- */
-
-static void main_pid(struct supervised *r, int pid) {
+bool supervised_attach(struct supervised *r, const struct process_identity *who) {
     static const struct process_events events = {NULL, on_exited};
-    const struct process_family family = family_of(r);
-    struct process_identity who;
     struct process *p;
-    if (!r->process || pid == process_pid(r->process) || process_in_family(pid, &family) != 1 ||
-        process_identify(loop_of(r), pid, &who) != HARDY_OK ||
-        process_attach(loop_of(r), &who, &events, r, &p, NULL) != HARDY_OK)
-        return;
+    if (who->pid <= 0 || process_attach(loop_of(r), who, &events, r, &p, NULL) != HARDY_OK)
+        return false;
     process_free(r->process);
     r->process = p;
-    r->record.process = who;
-    told(r, "main process", "pid %d, as it says; how that ends will not be known", pid);
-    supervised_write(r);
-}
-
-static bool value_of(const char *line, size_t len, const char *name, char *out, size_t size) {
-    size_t skip = strlen(name);
-    if (len < skip || memcmp(line, name, skip) != 0)
-        return false;
-    snprintf(out, size, "%.*s", (int)(len - skip), line + skip);
+    r->record.process = *who;
     return true;
-}
-
-static void one_line(struct supervised *r, const char *line, size_t len) {
-    char value[200];
-    int64_t number;
-    if (value_of(line, len, "STATUS=", value, sizeof value)) {
-        str_make_printable(value);
-        str_copy(r->status, sizeof r->status, value);
-    } else if (value_of(line, len, "MAINPID=", value, sizeof value)) {
-        if (parse_integer(value, 1, INT32_MAX, &number, NULL) == HARDY_OK)
-            main_pid(r, (int)number);
-    } else if (value_of(line, len, "EXTEND_TIMEOUT_USEC=", value, sizeof value)) {
-        if (parse_integer(value, 0, HARDY_HOUR / HARDY_MICROSECOND, &number, NULL) == HARDY_OK)
-            feed(r,
-                 &(struct child_event){.kind = CHILD_EXTEND, .span = number * HARDY_MICROSECOND});
-    } else if (value_of(line, len, "READY=1", value, sizeof value)) {
-        r->reloading = false;
-        if (r->s->readiness == READY_BY_NOTIFY)
-            supervised_tell(r, CHILD_IS_READY);
-    } else if (value_of(line, len, "RELOADING=1", value, sizeof value)) {
-        r->reloading = true;
-    } else if (value_of(line, len, "STOPPING=1", value, sizeof value)) {
-        supervised_tell(r, CHILD_ENDS_ITSELF);
-    } else if (value_of(line, len, "WATCHDOG=1", value, sizeof value)) {
-        supervised_tell(r, CHILD_PING);
-    }
-}
-
-/* Whoever sends has to be one of it. One that has ended since (a command of a shell) could reach
- * the socket, which lies in a folder of ours, and is of our user. */
-static void on_message(void *ctx, int pid, unsigned uid, const char *lines) {
-    struct supervised *r = ctx;
-    const struct process_family family = family_of(r);
-    int member = process_in_family(pid, &family);
-    if (member == 0 || (member < 0 && uid != geteuid()) || !r->machine.alive)
-        return;
-    while (*lines) {
-        size_t len = strcspn(lines, "\n");
-        one_line(r, lines, len);
-        lines += len + (lines[len] == '\n');
-    }
-}
-
-static void on_socket(void *ctx) {
-    const struct supervised *r = ctx;
-    notify_socket_receive(r->socket, on_message, ctx);
 }
 
 /* --- doing what the machine says ---------------------------------------------------------------
  */
 
 static void send_signal(struct supervised *r, int signum, bool itself) {
-    const struct process_family family = family_of(r);
+    const struct process_family family = supervised_family(r);
     if (itself && r->process) {
         process_signal_itself(r->process, signum);
         process_signal_itself(r->process, SIGCONT);
@@ -379,97 +217,6 @@ static void send_signal(struct supervised *r, int signum, bool itself) {
     (void)process_family_signal(loop_of(r), &family, signum);
     if (signum != SIGKILL) /* one that is stopped would not notice */
         (void)process_family_signal(loop_of(r), &family, SIGCONT);
-}
-
-static void given_up(struct supervised *r, const char *end) {
-    const struct child *m = &r->machine;
-    const struct child_rules *rules = m->rules;
-    char text[300], within[48], rest[48];
-    format_duration_short(rules->within, within);
-    format_duration_short(rules->retry_after, rest);
-    if (m->why == CHILD_WHY_CODE)
-        snprintf(text, sizeof text, "%s: starting it again would not help", end);
-    else if (m->why == CHILD_WHY_CRASHES)
-        snprintf(text, sizeof text, "%s, the %uth such death", end, rules->crashes);
-    else
-        snprintf(text, sizeof text, "%s; restarted %u times within %s%s%s", end, rules->restarts,
-                 within, m->state == CHILD_FAILED ? "" : "; tried again in ",
-                 m->state == CHILD_FAILED ? "" : rest);
-    char summary[400];
-    snprintf(summary, sizeof summary, "child %s %s: %s", r->s->name,
-             m->state == CHILD_FAILED ? "was given up" : "does not stay up", text);
-    told(r, m->state == CHILD_FAILED ? "given up" : "restarted too often", "%s", text);
-    if (!r->record.paged)
-        page(r, "trigger", summary);
-}
-
-/* It ended without anybody's asking for it; what follows is decided. */
-static void tell_death(struct supervised *r) {
-    const struct child *m = &r->machine;
-    char end[160], span[48];
-    end_text(r, end, sizeof end);
-    if (m->exhausted || m->state == CHILD_FAILED) {
-        given_up(r, end);
-    } else if (m->state == CHILD_RESTING) {
-        format_duration_short(m->until - loop_now(loop_of(r)), span);
-        told(r, "ended", "%s; restarted in %s (%u of %u within %gs)", end, span,
-             child_restarts(m, loop_now(loop_of(r))) + 1, m->rules->restarts,
-             (double)m->rules->within / (double)HARDY_SECOND);
-    } else {
-        told(r, "ended", "%s%s", end, m->state == CHILD_STARTING ? "; restarted at once" : "");
-    }
-}
-
-static void tell_stopping(struct supervised *r) {
-    const struct child *m = &r->machine;
-    char span[48];
-    switch (m->why) {
-    case CHILD_WHY_HUNG:
-        format_duration_short(m->rules->watchdog, span);
-        told(r, "hung", "not heard of for %s; it gets ABRT", span);
-        break;
-    case CHILD_WHY_LATE:
-        format_duration_short(m->rules->start_timeout, span);
-        told(r, "late", "not ready after %s", span);
-        break;
-    case CHILD_WHY_ITSELF:
-        told(r, "stopping", "it says so itself");
-        break;
-    default:
-        if (m->alive)
-            told(r, "stopping", "it gets %s", child_signal_text(m->rules->stop_signal));
-        else
-            told(r, "left over",
-                 "it has ended and left processes running, which are ended; run it in the "
-                 "foreground, or without HARDY_CHILD_ID what is to outlive it");
-    }
-}
-
-static void tell_change(struct supervised *r, const struct child *before,
-                        const struct child_event *e) {
-    const struct child *m = &r->machine;
-    bool death = (e->kind == CHILD_EXITED && before->alive) || e->kind == CHILD_CLEARED;
-    char span[48];
-    if (death && !m->running && m->state == CHILD_STOPPED)
-        told(r, "stopped", "%s", "as asked");
-    else if (death && m->state != CHILD_STOPPING && !before->again)
-        tell_death(r);
-    if (m->state == before->state && e->kind != CHILD_EXITED && m->killing == before->killing)
-        return;
-    if (m->state == CHILD_READY && before->state != CHILD_READY && e->kind != CHILD_ADOPT) {
-        format_duration_short(loop_now(loop_of(r)) - m->started, span);
-        told(r, "ready", "after %s", span);
-    } else if (m->killing && !before->killing) {
-        format_duration_short(m->rules->stop_timeout, span);
-        told(r, "killed", "still there after %s", span);
-    } else if (m->state == CHILD_STOPPING &&
-               (before->state != CHILD_STOPPING || m->why != before->why)) {
-        tell_stopping(r);
-    } else if (m->state == CHILD_WAITING && m->paused && m->allowed) {
-        told(r, "held", "it would have been restarted; %s", r->why_off);
-    } else if (m->state == CHILD_WAITING) {
-        told(r, "waiting", "for %s", children_missing(r) ? children_missing(r) : "its turn");
-    }
 }
 
 static void note_death(struct supervised *r, const struct child *before) {
@@ -483,13 +230,13 @@ static void note_death(struct supervised *r, const struct child *before) {
                                                                  .lived = m->lived});
 }
 
-static void feed(struct supervised *r, const struct child_event *event) {
+void supervised_feed(struct supervised *r, const struct child_event *event) {
     struct child before = r->machine;
     struct child_todo todo;
     child_decide(&r->machine, loop_now(loop_of(r)), event, &todo);
     if (event->kind == CHILD_EXITED && before.alive)
         note_death(r, &before);
-    tell_change(r, &before, event);
+    supervised_tell_change(r, &before, event);
     if (todo.signal)
         send_signal(r, todo.signal, todo.itself);
     loop_timer_start(loop_of(r), &r->timer, todo.at);
@@ -506,13 +253,13 @@ static void feed(struct supervised *r, const struct child_event *event) {
     if (!r->machine.running)
         r->record.process = (struct process_identity){0};
     if (r->machine.state == CHILD_READY && r->record.paged)
-        page(r, "resolve", "it is ready again");
+        supervised_page(r, "resolve", "it is ready again");
     supervised_write(r);
     children_changed(r->all);
 }
 
 void supervised_tell(struct supervised *r, enum child_event_kind kind) {
-    feed(r, &(struct child_event){.kind = kind});
+    supervised_feed(r, &(struct child_event){.kind = kind});
 }
 
 bool supervised_hands_off(struct supervised *r) {
@@ -535,24 +282,16 @@ static void on_timer(struct loop_timer *timer) {
 
 /* --- adoption --------------------------------------------------------------------------------- */
 
-static bool attach(struct supervised *r, const struct process_identity *who) {
-    static const struct process_events events = {NULL, on_exited};
-    if (who->pid <= 0 || process_attach(loop_of(r), who, &events, r, &r->process, NULL) != HARDY_OK)
-        return false;
-    r->record.process = *who;
-    return true;
-}
-
 /* One that a hardy before this one has started and that runs still. */
 static bool find_running(struct supervised *r) {
     struct process_identity who;
     char number[CHILD_NUMBER_SIZE];
-    if (r->record.left && attach(r, &r->record.process))
+    if (r->record.left && supervised_attach(r, &r->record.process))
         return true;
     /* Started, and killed before it was written down. What is of the start that was written down
      * are remains. */
     if (process_find(loop_of(r), r->mark, &who, number, sizeof number) &&
-        !str_eq(number, r->record.number) && attach(r, &who)) {
+        !str_eq(number, r->record.number) && supervised_attach(r, &who)) {
         str_copy(r->record.number, sizeof r->record.number, number);
         str_copy(r->record.command, sizeof r->record.command, r->command);
         r->record.since = loop_wall(loop_of(r));
@@ -570,20 +309,22 @@ static void adopt(struct supervised *r) {
     struct child_event e = {
         .kind = CHILD_ADOPT, .at = r->machine.started, .ready = r->machine.ready};
     r->record.left = true;
-    told(r, "adopted", "pid %d, started by an earlier hardy%s", r->record.process.pid,
-         str_eq(r->record.command, r->command)
-             ? ""
-             : "; the file says another command, directory or environment now, which needs a "
-               "restart");
-    feed(r, &e);
+    supervised_told(
+        r, "adopted", "pid %d, started by an earlier hardy%s", r->record.process.pid,
+        str_eq(r->record.command, r->command)
+            ? ""
+            : "; the file says another command, directory or environment now, which needs a "
+              "restart");
+    supervised_feed(r, &e);
 }
 
 /* The last thing that is known is that it ran, or that something of it does: it ended while nobody
  * watched. */
 static void find_ended(struct supervised *r) {
     r->record.process = (struct process_identity){0}; /* the number may be another's by now */
-    feed(r, &(struct child_event){
-                .kind = CHILD_ADOPT, .at = r->machine.started, .ready = r->machine.ready});
+    supervised_feed(r, &(struct child_event){.kind = CHILD_ADOPT,
+                                             .at = r->machine.started,
+                                             .ready = r->machine.ready});
     ended(r, true, 0, 0);
 }
 
@@ -596,7 +337,7 @@ static void begin(struct supervised *r) {
     hardy_status status = child_record_load(r->all->world->store, r->s->name, r->all->world->boot,
                                             &r->record, &r->machine, &error);
     if (status != HARDY_OK && status != HARDY_E_NOT_FOUND)
-        told(r, "record lost", "%s", error.message);
+        supervised_told(r, "record lost", "%s", error.message);
     enum child_state known = r->record.left ? r->machine.state : CHILD_STOPPED;
     bool ran = r->record.left && r->record.process.pid > 0;
     if (!r->record.left) { /* hardy was stopped in between: that is a new beginning */
@@ -616,7 +357,8 @@ static void begin(struct supervised *r) {
     } else if (known == CHILD_FAILED || known == CHILD_DONE) {
         r->machine.state = known;
         r->machine.wanted = false;
-        told(r, known == CHILD_FAILED ? "given up" : "done", "as it was before hardy was killed");
+        supervised_told(r, known == CHILD_FAILED ? "given up" : "done",
+                        "as it was before hardy was killed");
     } else if (known == CHILD_RESTING || known == CHILD_WAITING) {
         r->machine.state = known;
         r->machine.wanted = true;
@@ -628,7 +370,7 @@ static void begin(struct supervised *r) {
 }
 
 static void on_log_trouble(void *ctx, const char *what) {
-    told(ctx, "log", "%s", what);
+    supervised_told(ctx, "log", "%s", what);
 }
 
 static hardy_status open_log(struct supervised *r, hardy_error *error) {
@@ -654,7 +396,7 @@ static hardy_status open_socket(struct supervised *r, hardy_error *error) {
     free(path);
     if (r->socket < 0)
         return HARDY_E_IO;
-    r->socket_watch = loop_watch_start(loop_of(r), r->socket, on_socket, r);
+    r->socket_watch = loop_watch_start(loop_of(r), r->socket, supervised_hear, r);
     return r->socket_watch ? HARDY_OK : fail(error, HARDY_E_NOMEM, NULL, "no memory for a socket");
 }
 
@@ -663,7 +405,7 @@ static void try_lock(struct supervised *r) {
     hardy_error_init(&error, sizeof error);
     if (r->lock >= 0 && lock_try(r->lock, 0, &error) != HARDY_OK) {
         if (!r->told_elsewhere)
-            told(r, "elsewhere", "another hardy has it; waiting to take over");
+            supervised_told(r, "elsewhere", "another hardy has it; waiting to take over");
         r->told_elsewhere = true;
         loop_timer_start(loop_of(r), &r->look, time_add(loop_now(loop_of(r)), lock_pause));
         return;
@@ -671,11 +413,15 @@ static void try_lock(struct supervised *r) {
     r->owned = true;
     if (r->all->world->folder &&
         (open_socket(r, &error) != HARDY_OK || (r->s->log.file && open_log(r, &error) != HARDY_OK)))
-        told(r, "trouble", "%s: %s", error.where, error.message);
+        supervised_told(r, "trouble", "%s: %s", error.where, error.message);
     begin(r);
 }
 
 /* --- its life --------------------------------------------------------------------------------- */
+
+static void on_again(struct loop_timer *timer) {
+    supervised_write(timer->ctx);
+}
 
 /* What a running one would have to be started again for. */
 static void command_hash(const struct child_settings *s, char out[65]) {
@@ -694,6 +440,7 @@ hardy_status supervised_init(struct supervised *r, struct children *all,
     *r = (struct supervised){.all = all, .s = s, .lock = -1, .socket = -1, .look_pause = look_min};
     loop_timer_init(&r->timer, on_timer, r);
     loop_timer_init(&r->look, on_look, r);
+    loop_timer_init(&r->again, on_again, r);
     child_init(&r->machine, &s->rules);
     r->tcp = (struct check_settings){.name = s->name,
                                      .kind = CHECK_TCP,
@@ -741,7 +488,7 @@ static void on_reloaded(void *ctx, struct process *p, int code, int signal) {
     struct supervised *r = ctx;
     char how[80];
     child_end_text(code, signal, false, how, sizeof how);
-    told(r, "reload", "its command %s", how);
+    supervised_told(r, "reload", "its command %s", how);
     process_free(p);
     r->reload = NULL;
 }
@@ -770,7 +517,7 @@ hardy_status supervised_reload(struct supervised *r, hardy_error *error) {
         return fail(error, HARDY_E_CLOSED, NULL, "child `%s` does not run", r->s->name);
     if (r->reload)
         return fail(error, HARDY_E_RUNNING, NULL, "child `%s` is being reloaded", r->s->name);
-    told(r, "reload", "asked for");
+    supervised_told(r, "reload", "asked for");
     if (r->s->reload.command.argv)
         return run_reload(r, error);
     process_signal_itself(r->process, r->s->reload_signal);
@@ -783,6 +530,7 @@ void supervised_free(struct supervised *r) {
         return; /* it was never made */
     loop_timer_stop(loop, &r->timer);
     loop_timer_stop(loop, &r->look);
+    loop_timer_stop(loop, &r->again);
     if (r->probe)
         check_probe_cancel(r->probe);
     process_free(r->process);
