@@ -225,6 +225,7 @@ hardy_status children_start(const struct children_world *world, const struct sch
     c->events = events;
     c->ctx = ctx;
     c->post = (struct loop_post){.fn = on_changed, .ctx = c};
+    process_adopt_orphans(world->loop); /* the first process of a container is left with them */
     loop_timer_init(&c->look, on_look, c);
     hardy_status status = read_token(c, error);
     for (size_t n = 0; n < list->count && status == HARDY_OK; n++) {

@@ -31,7 +31,8 @@ struct children_events { /* each may be NULL */
     void (*settled)(void *ctx);
 };
 struct children;
-/* `list` of child_settings, borrowed until gone. The children start on the loop, each when those it
+/* `list` of child_settings, borrowed until gone. From now on the loop reaps every child of this
+ * process, also what children leave behind. The children start on the loop, each when those it
  * comes after are ready. */
 hardy_status children_start(const struct children_world *world, const struct schema_list *list,
                             const struct children_events *events, void *ctx, struct children **out,

@@ -121,6 +121,25 @@ said 'daemon +ended +exited with 0'
 is 'what it has left behind is ended' "$(left)" "$(pid_of other)"
 down 143 'the other one is ended'
 
+# What makes itself independent is left alone, and reaped.
+cat >c.yaml <<'EOF'
+supervise:
+  parent: {command: "env -u HARDY_CHILD_ID setsid sh -c 'echo $$ >free; sleep 0.5' & sleep 0.3; exit 1", restart: never}
+  other: {command: ["sleep", "1000"]}
+EOF
+up
+said 'parent +ended +exited with 1'
+unlike 'what has no mark is left alone' "$(cat log)" 'left over'
+ok 'it lives on' kill -0 "$(cat free)"
+ended_all() { [ ! -e "/proc/$(cat free)" ]; }
+ok 'and nothing is left of it when it ends' wait_for ended_all
+down 143 'ended by TERM'
+if [ "$(id -u)" = 0 ] && unshare --fork --pid --mount-proc true 2>/dev/null; then
+    code 'as the first process of a container' 6 timeout 20 unshare --fork --pid --mount-proc "$HARDY" supervise --name first --restart on_failure --never-restart-on 6 -- sh -c 'exit 6'
+else
+    skip 'as the first process of a container' 'namespaces need root'
+fi
+
 if command -v systemd-notify >/dev/null; then
     cat >c.yaml <<'EOF'
 supervise:
