@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "daemon/inside.h"
 #include "http/problem.h"
+#include "incident/incident.h"
 #include "observe/process.h"
 
 #define METRICS_MAX ((size_t)8 << 20)
@@ -71,6 +72,8 @@ void metrics_answer(void *ctx, struct http_request *r) {
     exposition_state(&x, d->store && store_health(d->store, NULL) == HARDY_OK);
     write_health(d, &x);
     pause_write_metrics(d, &x);
+    if (d->store)
+        incident_write_metrics(d->store, &x);
     gather_write_metrics(d, &x);
     gateway_write_metrics(d->gateway, &x);
     if (text.failed) { /* half a page would look like metrics that have gone */

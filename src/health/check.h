@@ -115,6 +115,7 @@ bool check_state_add(struct check_state *s, const struct check_settings *c,
 /* How much it changes, 0 to 0.99: changes among the last CHECK_FLAP_RESULTS passes and failures,
  * the newer ones weighing more. */
 double check_flap_share(const struct check_state *s);
+uint32_t check_flap_changes(const struct check_state *s); /* how many those are */
 /* Whether there is no news: no result for three intervals and a time-out, or three unknowns in a
  * row. What was known may no longer be so. */
 bool check_stale(const struct check_state *s, const struct check_settings *c, int64_t now);

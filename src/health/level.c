@@ -35,6 +35,10 @@ double check_flap_share(const struct check_state *s) {
     return hundredths / (100.0 * places);
 }
 
+uint32_t check_flap_changes(const struct check_state *s) {
+    return count_bits(s->changes);
+}
+
 static void add_change(struct check_state *s, const struct check_flap *flap, bool change) {
     s->changes = (s->changes << 1 | change) & CHANGES;
     double share = check_flap_share(s);

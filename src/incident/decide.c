@@ -215,7 +215,9 @@ struct incident_next incident_decide(const struct incident *i, const struct inci
                                      const struct incident_around *around) {
     switch (i->state) {
     case INCIDENT_RECEIVED:
-        return only(INCIDENT_GATHER);
+        /* What goes up and down by itself would seem mended, or not, by chance. */
+        return i->flaps ? escalate("while it flaps, a repair would only add to it")
+                        : only(INCIDENT_GATHER);
     case INCIDENT_GATHERED:
         return only(INCIDENT_ANALYSE);
     case INCIDENT_ANALYSED:

@@ -133,6 +133,13 @@ bool handler_add_past(struct handler *h) {
     return text && journal_add(&h->journal, &op, text);
 }
 
+void handler_save_with_past(struct handler *h) {
+    if (handler_add_past(h))
+        handler_save(h, handler_step);
+    else
+        handler_end_without_memory(h);
+}
+
 /* Pages to everybody the service names, into the next batch. */
 bool handler_add_pages(struct handler *h, const struct incident *i, const char *action,
                        const char *summary) {
@@ -339,17 +346,18 @@ void handler_resolve(struct handler *h, const char *outcome) {
     journal_note(&h->journal, &h->i, "resolved", false, "%s, %s after it was noticed", outcome,
                  span);
     snprintf(summary, sizeof summary, "%.63s: %.300s", h->i.service, outcome);
+    h->past.resolved++;
     if (h->i.told && !handler_add_pages(h, &h->i, "resolve", summary))
         handler_end_without_memory(h);
     else
-        handler_save(h, handler_step);
+        handler_save_with_past(h);
 }
 
 /* --- verify ----------------------------------------------------------------------------------- */
 
 static void on_verified(struct handler *h, bool good, const char *message) {
     char text[HANDLER_TEXT], span[48], then[80];
-    if (!past_add_result(&h->past, h->i.action, good) || !handler_add_past(h)) {
+    if (!past_add_result(&h->past, h->i.action, good)) {
         handler_end_without_memory(h);
         return;
     }
@@ -370,7 +378,7 @@ static void on_verified(struct handler *h, bool good, const char *message) {
     journal_note(&h->journal, &h->i, "not verified", false,
                  "no %u good answers in a row within %s, but: %s%s", h->service->verify.passes,
                  span, message, handler_then_text(h, then));
-    handler_save(h, handler_step);
+    handler_save_with_past(h);
 }
 
 /* --- a person --------------------------------------------------------------------------------- */
@@ -394,10 +402,11 @@ void handler_escalate(struct handler *h, const struct incident_next *next) {
         journal_note(&h->journal, &h->i, "escalated", false,
                      "%s; telling nobody, for `escalate:` is empty", next->why);
     buf_free(&places);
+    h->past.escalated++;
     if (!handler_page(h, next->why))
         handler_end_without_memory(h);
     else
-        handler_save(h, handler_step);
+        handler_save_with_past(h);
 }
 
 static void warn(struct handler *h, const char *why) {

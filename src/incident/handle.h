@@ -35,6 +35,7 @@ struct handler_world { /* borrowed until ended */
 /* What is wanted. An incident that is under way or in doubt is gone on with in any case. */
 enum handle_why {
     HANDLE_DOWN,    /* its check is down: opens one, unless the latest is with a person */
+    HANDLE_FLAPS,   /* the same, of a check that flaps: people are told, and nothing is done */
     HANDLE_BY_HAND, /* a person says so: opens one; one that was with a person is closed */
     HANDLE_UP,      /* its check is up: settles one that is with a person or in doubt */
     HANDLE_LEFT     /* only what an earlier process left */

@@ -84,7 +84,10 @@ static void remedy_failed(struct handler *h, const struct record *r, const char 
     journal_note(&h->journal, &h->i, "remedy", false, "%s failed%s%s: %s%s%s%s", h->i.action,
                  span[0] ? " after " : "", span, why, hint[0] ? ": " : "", hint,
                  handler_then_text(h, then));
-    handler_save(h, handler_step);
+    if (past_add_result(&h->past, h->i.action, false))
+        handler_save_with_past(h);
+    else
+        handler_end_without_memory(h);
 }
 
 static void on_command_ended(void *ctx, const struct command_result *result) {

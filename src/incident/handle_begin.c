@@ -23,6 +23,7 @@ static bool close_former(struct handler *h, const char *by) {
     snprintf(outcome, sizeof outcome, "handled again as %s", by);
     snprintf(summary, sizeof summary, "%.63s: %.300s", former->service, outcome);
     former->state = INCIDENT_RESOLVED;
+    h->past.resolved++;
     former->ended = handler_wall(h);
     bool good = handler_replace(&former->outcome, outcome);
     journal_note(&h->journal, former, "closed", true, "%s", outcome);
@@ -54,7 +55,9 @@ static void open_incident(struct handler *h) {
                              .summary = str_dup(h->summary),
                              .owner = str_dup(h->world.self),
                              .created = handler_wall(h),
-                             .by_hand = h->why == HANDLE_BY_HAND};
+                             .by_hand = h->why == HANDLE_BY_HAND,
+                             .flaps = h->why == HANDLE_FLAPS};
+    h->past.opened++;
     if (!good || !h->i.service || !h->i.severity || !h->i.summary ||
         !handler_replace(&h->past.incident, id) || !handler_add_past(h)) {
         handler_end_without_memory(h);
@@ -83,7 +86,9 @@ static void take_up(struct handler *h) {
 static void settle_up(struct handler *h) {
     char text[HANDLER_TEXT];
     h->has_row = true;
-    if (h->i.state == INCIDENT_IN_DOUBT)
+    if (h->i.flaps)
+        snprintf(text, sizeof text, "steady and up again");
+    else if (h->i.state == INCIDENT_IN_DOUBT)
         snprintf(text, sizeof text, "well again; how %s ended was never found out",
                  h->i.action ? h->i.action : "the remedy");
     else
@@ -136,7 +141,7 @@ static void begin(struct handler *h) {
         take_up(h);
     else if (waited || up || h->why == HANDLE_LEFT)
         handler_end(h, NULL);
-    else if (with_person && h->why == HANDLE_DOWN)
+    else if (with_person && h->why != HANDLE_BY_HAND)
         leave_alone(h);
     else
         open_incident(h);

@@ -75,6 +75,8 @@ void handler_write_failed(struct handler *h, const hardy_error *error);
 void handler_save(struct handler *h, void (*then)(struct handler *h));
 /* The service's row, into the next batch. */
 bool handler_add_past(struct handler *h);
+/* handler_save() with that, then the next step. */
+void handler_save_with_past(struct handler *h);
 /* Pages to everybody the service names, into the next batch. */
 bool handler_page(struct handler *h, const char *what);
 void handler_resolve(struct handler *h, const char *outcome);

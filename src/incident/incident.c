@@ -57,6 +57,8 @@ void incident_encode(const struct incident *i, struct buf *out) {
     json_out_member_string(&j, "state", incident_state_text(i->state));
     json_out_key(&j, "by_hand");
     json_out_bool(&j, i->by_hand);
+    json_out_key(&j, "flaps");
+    json_out_bool(&j, i->flaps);
     json_out_key(&j, "told");
     json_out_bool(&j, i->told);
     json_out_member_string(&j, "owner", i->owner);
@@ -112,6 +114,7 @@ hardy_status incident_decode(const struct store_row *row, struct incident *out,
     out->state = (enum incident_state)(state < 0 ? 0 : state);
     out->last = (enum incident_last)(last < 0 ? 0 : last);
     out->by_hand = json_is_true(json_object_get(o, "by_hand"));
+    out->flaps = json_is_true(json_object_get(o, "flaps"));
     out->told = json_is_true(json_object_get(o, "told"));
     out->owner = get(o, "owner");
     out->created = field_time(o, "created");

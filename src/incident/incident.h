@@ -52,6 +52,7 @@ struct incident {
     char *outcome;           /* the same for people, one line */
     uint32_t events;         /* rows written so far */
     bool by_hand;            /* opened by a person, whatever the check says */
+    bool flaps;              /* opened because a check flaps: people are told, nothing is mended */
     bool told;               /* people were paged: they are also told when it is over */
     char *owner;             /* who handles it or did so last: "hardy supervise, pid 4711" */
 };
@@ -184,6 +185,7 @@ struct past {
     size_t count;
     struct past_result *results;
     size_t result_count;
+    uint32_t opened, resolved, escalated; /* incidents */
 };
 hardy_status past_load(struct store *store, const char *service, struct past *out,
                        hardy_error *error);
@@ -199,6 +201,11 @@ int64_t past_last_run(const struct past *p, const char *action);
 bool past_add_result(struct past *p, const char *action, bool healed);
 /* Adds a run, forgetting those before `forget`; false = no memory. */
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget);
+/* How many of its incidents are not over, those with a person among them. */
+uint32_t past_open(const struct past *p);
+struct exposition;
+/* Of all services: incidents, and how often which remedy has helped. */
+void incident_write_metrics(struct store *store, struct exposition *x);
 void past_encode(const struct past *p, struct buf *out);
 
 /* --- decisions: pure -------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The row of a service: which incident is its latest, and when which remedy was run. */
+/* The row of a service: which incident is its latest, how many there were, and when which remedy
+ * was run. */
 #include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -60,6 +61,10 @@ bool past_add_result(struct past *p, const char *action, bool healed) {
     return true;
 }
 
+uint32_t past_open(const struct past *p) {
+    return p->opened > p->resolved ? p->opened - p->resolved : 0;
+}
+
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget) {
     size_t kept = 0;
     for (size_t n = 0; n < p->count; n++) {
@@ -112,7 +117,14 @@ void past_encode(const struct past *p, struct buf *out) {
         json_out_object_end(&j);
     }
     json_out_array_end(&j);
+    json_out_member_count(&j, "opened", p->opened);
+    json_out_member_count(&j, "resolved", p->resolved);
+    json_out_member_count(&j, "escalated", p->escalated);
     json_out_object_end(&j);
+}
+
+static uint32_t count_at(const json_t *o, const char *key) {
+    return (uint32_t)json_integer_value(json_object_get(o, key));
 }
 
 hardy_status past_decode(const struct store_row *row, struct past *out, hardy_error *error) {
@@ -133,10 +145,13 @@ hardy_status past_decode(const struct store_row *row, struct past *out, hardy_er
         struct past_result *r = good && action ? result_of(out, action) : NULL;
         good = r != NULL;
         if (r) {
-            r->healed = (uint32_t)json_integer_value(json_object_get(result, "healed"));
-            r->not_healed = (uint32_t)json_integer_value(json_object_get(result, "not_healed"));
+            r->healed = count_at(result, "healed");
+            r->not_healed = count_at(result, "not_healed");
         }
     }
+    out->opened = count_at(o, "opened");
+    out->resolved = count_at(o, "resolved");
+    out->escalated = count_at(o, "escalated");
     json_decref(o);
     if (good)
         return HARDY_OK;

@@ -8,6 +8,7 @@
 #include "http/server.h"
 #include "notify/notify.h"
 #include "observe/process.h"
+#include "supervise/maintenance.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +29,7 @@ struct watched {
     struct handler *handler; /* an incident is being handled */
     enum handle_why why;
     enum mute mute;
+    bool flapped; /* MUTE_PERSON: because a check flaps */
     char *remedy; /* MUTE_DOUBT: the key of what is in doubt */
 };
 
@@ -162,6 +164,7 @@ static void remember(struct watched *s, const struct incident *i) {
     free(s->remedy);
     s->remedy = NULL;
     s->mute = MUTE_NOT;
+    s->flapped = i && i->flaps;
     if (i && i->state == INCIDENT_ESCALATED)
         s->mute = MUTE_PERSON;
     if (i && i->state == INCIDENT_IN_DOUBT) {
@@ -231,11 +234,19 @@ static bool doubt_settled(const struct watched *s) {
     return settled;
 }
 
-struct verdict { /* of all checks of a service */
-    bool well;   /* each has passed as often as a repair has to */
-    bool down;   /* one is */
-    char message[300];
+struct verdict {       /* of all checks of a service */
+    bool well;         /* each has passed as often as a repair has to, and does not flap */
+    bool down;         /* one is */
+    bool flaps;        /* one does */
+    char message[300]; /* of the first that is down */
+    char flap[200];    /* of the first that flaps */
 };
+
+/* Whether it is known not to flap. What has only begun to look, since a restart, is not. */
+static bool steady(const struct watched *s, const struct check_state *state) {
+    uint64_t seen = state->counts[CHECK_PASS] + state->counts[CHECK_FAIL];
+    return !state->flapping && (!s->flapped || seen >= CHECK_FLAP_RESULTS);
+}
 
 static struct verdict judge(const struct watched *s) {
     const struct service_settings *service = s->service;
@@ -244,13 +255,28 @@ static struct verdict judge(const struct watched *s) {
         const char *name = service->checks.items[n];
         const struct check_state *state = health_find(s->owner->health, name, NULL);
         bool up = state && state->level == LEVEL_UP, down = state && state->level == LEVEL_DOWN;
-        v.well = v.well && up && state->successes >= service->verify.passes;
+        v.well = v.well && up && state->successes >= service->verify.passes && steady(s, state);
+        if (state && state->flapping && !v.flaps)
+            snprintf(
+                v.flap, sizeof v.flap,
+                "%s flaps: it changed between good and bad %u times within its last %d answers",
+                name, check_flap_changes(state), CHECK_FLAP_RESULTS);
+        v.flaps = v.flaps || (state && state->flapping);
         if (down && !v.down)
             snprintf(v.message, sizeof v.message, "%s%s%s", service->checks.count > 1 ? name : "",
                      service->checks.count > 1 ? ": " : "", state->message);
         v.down = v.down || down;
     }
     return v;
+}
+
+/* In a pause, or a window, nobody is called either. */
+static bool hands_are_off(const struct watched *s) {
+    const struct handler_world *world = &s->owner->options.world;
+    struct hands_off off;
+    (void)hands_off(world->maintenance, world->store, s->service->name, loop_wall(world->loop),
+                    &off, NULL);
+    return off.off;
 }
 
 static void service_checked(struct watched *s) {
@@ -264,6 +290,9 @@ static void service_checked(struct watched *s) {
         handle(s, HANDLE_LEFT, NULL, NULL);
     } else if (s->mute != MUTE_NOT && v.well) {
         handle(s, HANDLE_UP, NULL, NULL);
+    } else if (v.flaps && s->mute == MUTE_NOT) {
+        if (!hands_are_off(s))
+            handle(s, HANDLE_FLAPS, severity, v.flap);
     } else if (v.down && (s->mute == MUTE_NOT || w->options.once)) {
         snprintf(summary, sizeof summary, "%s is down: %s", s->service->name, v.message);
         handle(s, HANDLE_DOWN, severity, summary);
@@ -300,6 +329,7 @@ static void answer_metrics(void *ctx, struct http_request *r) {
     exposition_process(&x, w->started_wall);
     exposition_state(&x, store_health(w->options.world.store, NULL) == HARDY_OK);
     outbox_write_metrics(w->outbox, &x);
+    incident_write_metrics(w->options.world.store, &x);
     if (w->events->metrics)
         w->events->metrics(w->ctx, &x);
     if (text.failed) /* half a page would look like metrics that have gone */

@@ -2,6 +2,7 @@
 /* Healing: what the checks that are down lead to, and everything that keeps it from doing harm. */
 #include "base/str.h"
 #include "durable/pause.h"
+#include "observe/exposition.h"
 #include "store/store.h"
 #include "town.h"
 #include <stdio.h>
@@ -456,6 +457,129 @@ static void a_restart_does_not_begin_the_count_anew(void **state) {
     assert_string_equal(pager_text(&town.pager, 1, "action"), "resolve");
 }
 
+/* Answers of the check's turns, `span` each, from now on. */
+static void go_up_and_down(int64_t span, int turns) {
+    for (int n = 0; n < turns; n++)
+        town_break(&town, n * span, n % 2 == 1);
+}
+
+#define FLAPPY(threshold)                                                                          \
+    "automation: act\n"                                                                            \
+    "checks:\n"                                                                                    \
+    "  - {name: web, command: [ask], interval: 1s, timeout: 500ms, grace: 0s, "                    \
+    "failure_threshold: " threshold                                                                \
+    ", success_threshold: 1, failures_in_last: off, flap: {high: 0.3, low: 0.15}}\n"               \
+    "notify:\n"                                                                                    \
+    "  pager: {type: webhook, url: \"http://127.0.0.1:8080/page\", timeout: 2s}\n"                 \
+    "heal:\n  services:\n    web:\n      escalate: [pager]\n"                                      \
+    "      verify: {passes: 2, window: 10s}\n      pause: 4s\n" RESTART("")
+
+static void what_flaps_is_told_once_and_not_touched(void **state) {
+    (void)state;
+    town_begin_as(&town, FLAPPY("3"), NULL);
+    struct life *l = town_watch(&town, false, NULL);
+    go_up_and_down(2 * HARDY_SECOND, 60);
+    town_pass(&town, HARDY_MINUTE);
+    IN_ORDER(l, "opened: ", "web flaps: it changed between good and bad ",
+             " times within its last 21 answers",
+             "escalated: while it flaps, a repair would only add to it");
+    assert_true(town_incident(&town)->flaps);
+    /* It goes on, for longer than a repair would wait, and through a new hardy. */
+    town_kill(&town, 0, false);
+    town_pass(&town, 50 * HARDY_SECOND);
+    assert_int_equal(town_incidents(&town), 1);
+    assert_int_equal(town.pager.count, 1);
+    assert_string_equal(pager_text(&town.pager, 0, "action"), "trigger");
+    assert_non_null(strstr(pager_text(&town.pager, 0, "summary"), "web flaps: "));
+    /* Up is not enough: it has to be steady. */
+    town.up = true;
+    l = &town.lives[town.life_count - 1];
+    town_pass(&town, 20 * HARDY_SECOND);
+    assert_int_equal(town_incident(&town)->state, INCIDENT_ESCALATED);
+    town_wait_told(&town, l, "resolved: steady and up again");
+    town_pass(&town, HARDY_MINUTE);
+    assert_string_equal(pager_text(&town.pager, 1, "action"), "resolve");
+    assert_int_equal(town.restarts, 0);
+    /* An outage afterwards is one like any other. */
+    town_break(&town, 0, false);
+    town_wait_told(&town, l, "resolved: restart helped");
+    assert_int_equal(town.restarts, 1);
+}
+
+static void what_is_mended_when_it_begins_to_flap_is_mended_to_its_end(void **state) {
+    (void)state;
+    town_begin_as(&town, FLAPPY("2"), NULL);
+    town.restart = (struct remedy_plan){.takes = 30 * HARDY_SECOND};
+    struct life *l = town_watch(&town, false, NULL);
+    go_up_and_down(3 * HARDY_SECOND, 60);
+    town_wait_told(&town, l, "acting: restart");
+    town_pass(&town, 4 * HARDY_MINUTE);
+    IN_ORDER(l, "opened: ", "acting: restart", "remedy: restart done",
+             "resolved: ", "opened: ", "web flaps: ", "escalated: while it flaps");
+    assert_int_equal(town.restarts, 1);
+    assert_int_equal(town_incidents(&town), 2);
+}
+
+static void in_a_pause_nobody_hears_of_flapping(void **state) {
+    (void)state;
+    struct pause pause = {.target = (char[]){"web"}, .who = (char[]){"root"}};
+    town_begin_as(&town, FLAPPY("3"), NULL);
+    assert_int_equal(pause_set(town.inner, &pause, HARDY_NEVER, NULL), HARDY_OK);
+    struct life *l = town_watch(&town, false, NULL);
+    go_up_and_down(2 * HARDY_SECOND, 60);
+    town_pass(&town, HARDY_MINUTE);
+    assert_int_equal(town_incidents(&town), 0);
+    assert_int_equal(
+        pause_clear(town.inner, "web", "root", loop_wall(town.loop), HARDY_NEVER, NULL), HARDY_OK);
+    town_wait_told(&town, l, "escalated: while it flaps");
+    assert_int_equal(town.pager.count, 1);
+    assert_int_equal(town.restarts, 0);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+static void metric(const char *line) {
+    struct exposition x;
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    exposition_begin(&x, &text);
+    incident_write_metrics(town.inner, &x);
+    if (!strstr(text.data, line))
+        fail_msg("no line %s in\n%s", line, text.data);
+    buf_free(&text);
+}
+
+static void incidents_and_remedies_are_counted_over_restarts(void **state) {
+    (void)state;
+    town_begin_as(&town, HEAL("", RESTART(", cooldown: 0s") "      max_attempts: 2\n"), NULL);
+    struct life *l = town_watch(&town, false, NULL);
+    town_break(&town, 0, false);
+    town_wait_told(&town, l, "resolved: ");
+    metric("\nhardy_incidents_total{service=\"web\",state=\"opened\"} 1\n");
+    metric("\nhardy_incidents_total{service=\"web\",state=\"resolved\"} 1\n");
+    metric("\nhardy_incidents_total{service=\"web\",state=\"escalated\"} 0\n");
+    metric("\nhardy_incidents_open{service=\"web\"} 0\n");
+    metric("\nhardy_heal_attempts_total{service=\"web\",action=\"restart\",result=\"healed\"} 1\n");
+    town_kill(&town, 0, false);
+    town_pass(&town, HARDY_SECOND);
+    l = &town.lives[town.life_count - 1];
+    /* One that fails has not helped, and neither has one that changes nothing. */
+    town.restart = (struct remedy_plan){.takes = HARDY_SECOND, .code = 1};
+    town_break(&town, 0, false);
+    town_wait_told(&town, l, "remedy: restart failed");
+    town.restart.code = 0;
+    town_wait_told(&town, l, "escalated: ");
+    metric("\nhardy_incidents_total{service=\"web\",state=\"opened\"} 2\n");
+    metric("\nhardy_incidents_total{service=\"web\",state=\"escalated\"} 1\n");
+    metric("\nhardy_incidents_open{service=\"web\"} 1\n");
+    metric("\nhardy_heal_attempts_total{service=\"web\",action=\"restart\",result=\"not_healed\"} "
+           "2\n");
+    town_break(&town, 0, true);
+    town_wait_told(&town, l, "resolved: ");
+    metric("\nhardy_incidents_total{service=\"web\",state=\"resolved\"} 2\n");
+    metric("\nhardy_incidents_open{service=\"web\"} 0\n");
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_teardown(f, teardown)
     const struct CMUnitTest tests[] = {
@@ -476,6 +600,10 @@ int main(void) {
         T(when_it_takes_long_people_are_told_and_it_goes_on),
         T(what_hardy_does_itself_is_done_once_under_its_key),
         T(a_restart_does_not_begin_the_count_anew),
+        T(what_flaps_is_told_once_and_not_touched),
+        T(what_is_mended_when_it_begins_to_flap_is_mended_to_its_end),
+        T(in_a_pause_nobody_hears_of_flapping),
+        T(incidents_and_remedies_are_counted_over_restarts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
