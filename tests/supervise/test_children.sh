@@ -105,7 +105,8 @@ supervise:
 EOF
 up
 said 'stubborn +ready'
-ok 'it has started others' test "$(left | wc -l)" -ge 3
+others() { [ "$(left | wc -l)" -ge 3 ]; }
+ok 'it has started others' wait_for others
 down 143 'who ignores TERM is killed'
 like 'and that is told' "$(cat log)" 'stubborn +killed +still there after 200ms'
 is 'and all that it has started with it' "$(left)" ''
@@ -143,19 +144,19 @@ fi
 if command -v systemd-notify >/dev/null; then
     cat >c.yaml <<'EOF'
 supervise:
-  dog: {command: "sleep 0.2; systemd-notify --ready --status='all is well'; while :; do systemd-notify WATCHDOG=1; sleep 0.1; done", ready: notify, watchdog: 1s, stop: {timeout: 500ms}}
+  dog: {command: "sleep 0.2; systemd-notify --ready --status='all is well'; while :; do systemd-notify WATCHDOG=1; sleep 0.1; done", ready: notify, watchdog: 2s, stop: {timeout: 500ms}}
   late: {command: "sleep 1000", ready: notify, start_timeout: 300ms, restart: on_failure, intensity: {restarts: 1}, on_exhausted: fail}
 EOF
     up
     said 'dog +ready'
     said 'late +late +not ready after 300ms'
     said 'late +given up' && ok 'who is not ready in time is ended, and that is a failure' true
-    sleep 1.5
+    sleep 2.5
     unlike 'who is heard of lives' "$(cat log)" 'dog +hung'
     # Another process of this machine, which is none of it, says that it ends.
     NOTIFY_SOCKET=$work/state/hardy.db-children/dog.notify timeout 5 systemd-notify STOPPING=1
     kill -STOP "$(pid_of dog)"
-    said 'dog +hung +not heard of for 1s; it gets ABRT' && ok 'who is stopped is not heard of' true
+    said 'dog +hung +not heard of for 2s; it gets ABRT' && ok 'who is stopped is not heard of' true
     said 'dog +ended +was ended by ABRT'
     wait_for times 'dog +ready' 2 && ok 'and is started again' true
     unlike 'a stranger is not listened to' "$(cat log)" 'dog +stopping'
