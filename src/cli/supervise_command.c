@@ -123,7 +123,7 @@ static void on_gone(void *ctx) {
 
 static void on_settled(void *ctx) {
     struct run *r = ctx;
-    r->exit = supervising_exit(&r->supervising);
+    r->exit = supervising_exit(r->supervising.children, &r->supervising.list);
     children_stop(r->supervising.children, on_gone, r);
 }
 
@@ -139,7 +139,7 @@ static void on_stopped(void *ctx, const char *name, int64_t wall, const char *wh
     struct run *r = ctx;
     on_told(ctx, name, wall, what, detail);
     if (r->session.interrupted && r->supervising.children)
-        r->exit = supervising_exit(&r->supervising);
+        r->exit = supervising_exit(r->supervising.children, &r->supervising.list);
 }
 
 static int run(struct run *r) {

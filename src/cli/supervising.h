@@ -13,11 +13,6 @@ struct supervising {
     struct children_world world;
     struct children *children; /* NULL = not started, or gone */
 };
-/* `supervise:` of the file, and whether the names in it exist. Tells what is wrong; returns the
- * exit code. */
-int supervising_read(const struct options *o, const struct config *config,
-                     const struct schema_list *checks, const struct schema_list *targets,
-                     struct supervising *out);
 /* `targets` and `maintenance` may be NULL; borrowed. */
 hardy_status supervising_start(struct supervising *s, struct session *session,
                                const struct schema_list *targets,
@@ -25,7 +20,7 @@ hardy_status supervising_start(struct supervising *s, struct session *session,
                                const struct children_events *events, void *ctx, hardy_error *error);
 void supervising_free(struct supervising *s);
 /* The exit code that stands for how it went: of the only child its own, 1 when one was given up. */
-int supervising_exit(const struct supervising *s);
+int supervising_exit(const struct children *children, const struct schema_list *list);
 
 /* `hardy supervise -- COMMAND` (supervise_command.c), and what its options are. */
 const struct option_row *supervise_command_rows(void);

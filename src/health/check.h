@@ -147,6 +147,9 @@ void health_stop(struct health *h);
 /* What is known of the checks with the same names is taken over, so that new settings do not make
  * everything unknown. Before the first result. */
 void health_take_over(struct health *h, const struct health *from);
+/* What is known now, as a set whose checks do not run; its settings are borrowed still. NULL = no
+ * memory. */
+struct health *health_keep(const struct health *h);
 
 /* --- what is told of them: report.c ----------------------------------------------------------- */
 /* application/health+json of all checks (`h` NULL: none); *ready = every critical check is up, not

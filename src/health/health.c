@@ -106,6 +106,24 @@ void health_stop(struct health *h) {
     free(h);
 }
 
+struct health *health_keep(const struct health *h) {
+    struct health *kept = calloc(1, sizeof *kept);
+    if (kept)
+        kept->checks = calloc(h->count + 1, sizeof *kept->checks);
+    if (!kept || !kept->checks) {
+        free(kept);
+        return NULL;
+    }
+    kept->loop = h->loop;
+    kept->count = h->count;
+    for (size_t i = 0; i < h->count; i++) {
+        kept->checks[i] = (struct watched){
+            .owner = kept, .check = h->checks[i].check, .state = h->checks[i].state};
+        loop_timer_init(&kept->checks[i].timer, on_due, &kept->checks[i]);
+    }
+    return kept;
+}
+
 void health_take_over(struct health *h, const struct health *from) {
     for (size_t i = 0; i < h->count; i++) {
         const struct check_state *known = health_find(from, h->checks[i].check->name, NULL);

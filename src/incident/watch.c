@@ -464,6 +464,8 @@ static hardy_status start_all(struct watch *w, hardy_error *error) {
             health_start(world->loop, world->client, world->checks, &health_events, w, error);
         if (!w->health)
             return HARDY_E_NOMEM;
+        if (w->options.known)
+            health_take_over(w->health, w->options.known);
     }
     if (w->health && w->options.health && w->options.health->listen) {
         w->view.health = w->health;
@@ -524,6 +526,10 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
 void watch_pages(struct watch *w) {
     if (!w->closing)
         outbox_kick(w->outbox);
+}
+
+const struct health *watch_health(const struct watch *w) {
+    return w->closing ? NULL : w->health;
 }
 
 void watch_stop(struct watch *w) {

@@ -14,7 +14,8 @@
 struct watch_options { /* borrowed until ended */
     struct handler_world world;
     const struct health_settings *health; /* serves it when it has an address; NULL = not */
-    bool once;                            /* handle one incident, then end */
+    const struct health *known; /* of the same checks before; needed only for the start; NULL */
+    bool once;                  /* handle one incident, then end */
     /* Opens one by hand for this service and ends with it; no check runs by itself. NULL = not. */
     const char *service;
     const char *severity, *summary; /* of that; severity NULL = the service's */
@@ -40,6 +41,8 @@ struct watch;
 /* E_NOT_FOUND: `service` is not among the services. What health_serve() says. */
 hardy_status watch_start(const struct watch_options *options, const struct watch_events *events,
                          void *ctx, struct watch **out, hardy_error *error);
+/* Its checks; NULL = none run. Borrowed until it ends. */
+const struct health *watch_health(const struct watch *w);
 /* Others have put pages into the outbox. */
 void watch_pages(struct watch *w);
 /* The same without the outbox's row: see outbox_tell(). */
