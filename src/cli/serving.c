@@ -117,6 +117,7 @@ int serving_open(struct serving *s, const struct options *o, struct loop *loop,
                                      .state = s->state,
                                      .state_problem = s->state_problem[0] ? s->state_problem : NULL,
                                      .token = s->token,
+                                     .env = session_environment(),
                                      .watch = how->watch,
                                      .companion = how->companion};
     status = daemon_open(&options, config, &s->daemon, &error);

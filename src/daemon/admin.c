@@ -98,7 +98,7 @@ static void put_checks(const struct daemon *d, struct json_out *j) {
     const struct check_state *state;
     json_out_key(j, "checks");
     json_out_array(j);
-    for (size_t i = 0; d->health && (state = health_at(d->health, i, &c)); i++) {
+    for (size_t i = 0; d->known && (state = health_at(d->known, i, &c)); i++) {
         check_to_json(j, c, state, loop_now(d->loop), loop_wall(d->loop));
     }
     json_out_array_end(j);
@@ -107,6 +107,12 @@ static void put_checks(const struct daemon *d, struct json_out *j) {
 static void put_all_checks(const struct daemon *d, struct json_out *j) {
     json_out_object(j);
     put_checks(d, j);
+    json_out_object_end(j);
+}
+
+static void put_supervised(const struct daemon *d, struct json_out *j) {
+    json_out_object(j);
+    supervise_put(d, j);
     json_out_object_end(j);
 }
 
@@ -120,7 +126,7 @@ static bool is_ready(const struct daemon *d) {
     struct buf report;
     bool ready;
     buf_init(&report, (size_t)1 << 20);
-    health_report(d->health, d->view.objection(d->view.ctx), false, &report, &ready);
+    health_report(d->known, d->view.objection(d->view.ctx), false, &report, &ready);
     buf_free(&report);
     return ready;
 }
@@ -162,6 +168,7 @@ static void put_status(const struct daemon *d, struct json_out *j) {
     json_out_key(j, "gateway");
     gateway_status_to_json(d->gateway, j);
     put_checks(d, j);
+    supervise_put(d, j);
     pause_to_json(d, j);
     gather_put_status(d, j);
     json_out_object_end(j);
@@ -216,6 +223,10 @@ static void answer_checks(void *ctx, struct http_request *r) {
     answer_json(ctx, r, put_all_checks);
 }
 
+static void answer_supervised(void *ctx, struct http_request *r) {
+    answer_json(ctx, r, put_supervised);
+}
+
 static void answer_index(void *ctx, struct http_request *r) {
     (void)ctx;
     http_respond_text(r, 200, "text/plain; charset=utf-8",
@@ -229,6 +240,7 @@ static void answer_index(void *ctx, struct http_request *r) {
                       "GET  /api/v1/guards\n"
                       "GET  /api/v1/upstreams\n"
                       "GET  /api/v1/checks\n"
+                      "GET  /api/v1/children    and fail-overs\n"
                       "POST /api/v1/guards/NAME/force-open?for=10m    also disable, reset\n"
                       "GET  /api/v1/pause\n"
                       "POST /api/v1/pause     {target, for, reason, by, force}\n"
@@ -362,6 +374,8 @@ static const struct http_route routes[] = {
     {.method = "GET", .path = "/api/v1/guards", .handle = answer_guards},
     {.method = "GET", .path = "/api/v1/upstreams", .handle = answer_upstreams},
     {.method = "GET", .path = "/api/v1/checks", .handle = answer_checks},
+    {.method = "GET", .path = "/api/v1/children", .handle = answer_supervised},
+    {.method = "GET", .path = "/api/v1/fail_over", .handle = answer_supervised},
     {.method = "POST", .path = GUARDS "*", .body_max = BODY_MAX, .handle = change_guard},
     {.method = "GET", .path = "/api/v1/pause", .handle = answer_pause},
     {.method = "POST", .path = "/api/v1/pause", .body_max = BODY_REST_MAX, .handle = pause_begin},

@@ -29,9 +29,10 @@ void daemon_admin_address(const struct daemon *d, struct http_authority *out) {
 const char *daemon_objection(void *ctx) {
     const struct daemon *d = ctx;
     bool ill = d->state_needed && d->store && store_health(d->store, NULL) != HARDY_OK;
-    return d->draining ? "hardy is shutting down"
-           : ill       ? "the state cannot be written, and on_state_error says refuse"
-                       : NULL;
+    return d->draining      ? "hardy is shutting down"
+           : ill            ? "the state cannot be written, and on_state_error says refuse"
+           : d->supervision ? supervision_objection(d->supervision)
+                            : NULL;
 }
 
 /* --- the token ------------------------------------------------------------------------------- */
@@ -61,8 +62,8 @@ static void take_token(struct daemon *d) {
 
 /* --- checks ----------------------------------------------------------------------------------- */
 
-static void on_checked(void *ctx, const struct check_settings *c, const struct check_state *s,
-                       bool changed) {
+void daemon_checked(void *ctx, const struct check_settings *c, const struct check_state *s,
+                    bool changed) {
     (void)ctx;
     if (changed) {
         log_event(s->level == LEVEL_DOWN ? HARDY_LOG_WARNING : HARDY_LOG_INFO, "check", "name",
@@ -76,7 +77,7 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
 
 /* `checks` are taken when it succeeds. */
 static hardy_status start_checks(struct daemon *d, struct schema_list *checks, hardy_error *error) {
-    static const struct health_events events = {on_checked};
+    static const struct health_events events = {daemon_checked};
     checks_use_state(checks, d->options.state);
     struct health *health = health_start(d->loop, d->client, checks, &events, d, error);
     if (!health) {
@@ -90,6 +91,7 @@ static hardy_status start_checks(struct daemon *d, struct schema_list *checks, h
     d->checks = *checks;
     *checks = (struct schema_list){0};
     d->health = health;
+    d->known = health;
     d->view.health = health;
     return HARDY_OK;
 }
@@ -134,14 +136,18 @@ static hardy_status open_admin(struct daemon *d, hardy_error *error) {
     return listening(status, "admin API", "--admin or admin.listen", error);
 }
 
-static hardy_status open_health(struct daemon *d, struct schema_list *checks, hardy_error *error) {
+static hardy_status open_health(struct daemon *d, const struct config *config,
+                                struct schema_list *checks, hardy_error *error) {
     struct http_client_options client;
     http_client_options_init(&client);
     if (d->options.companion) {
         return HARDY_OK;
     }
     d->client = http_client_new(d->loop, &client, error);
-    hardy_status status = d->client ? start_checks(d, checks, error) : HARDY_E_NOMEM;
+    hardy_status status = d->client ? daemon_supervise(d, config, error) : HARDY_E_NOMEM;
+    if (status == HARDY_OK && !d->supervision) {
+        status = start_checks(d, checks, error);
+    }
     if (status == HARDY_OK && d->health_settings.listen) {
         status = listening(
             health_serve(d->loop, &d->health_settings, &d->view, &d->health_server, error),
@@ -179,7 +185,7 @@ static hardy_status open_all(struct daemon *d, const struct config *config, hard
         status = open_admin(d, error);
     }
     if (status == HARDY_OK) {
-        status = open_health(d, &s.checks, error);
+        status = open_health(d, config, &s.checks, error);
     }
     if (status == HARDY_OK) {
         status = open_gatherings(d, config, error);
@@ -245,9 +251,10 @@ static bool same_section(const struct config *a, const struct config *b, const c
 static void tell_what_waits(const struct daemon *d, const struct config *config) {
     static const struct {
         const char *section, *key;
-    } fixed[] = {{"gateway", "listen"}, {"gateway", "hosts"},    {"gateway", "max_connections"},
-                 {"admin", "listen"},   {"admin", "hosts"},      {"health", NULL},
-                 {"state", NULL},       {"on_state_error", NULL}};
+    } fixed[] = {{"gateway", "listen"}, {"gateway", "hosts"},     {"gateway", "max_connections"},
+                 {"admin", "listen"},   {"admin", "hosts"},       {"health", NULL},
+                 {"state", NULL},       {"on_state_error", NULL}, {"supervise", NULL},
+                 {"fail_over", NULL}};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         if (!same_section(d->first, config, fixed[i].section, fixed[i].key)) {
             char name[64];
@@ -256,6 +263,30 @@ static void tell_what_waits(const struct daemon *d, const struct config *config)
             log_event(HARDY_LOG_WARNING, "this change needs a restart", "key", name, NULL);
         }
     }
+}
+
+/* What is watched, and what is done about it. */
+static hardy_status look_again(struct daemon *d, const struct config *config,
+                               struct schema_list *checks, hardy_error *error) {
+    static const char *const watched[] = {"checks", "incidents",   "heal",
+                                          "notify", "maintenance", "automation"};
+    bool same = true;
+    for (size_t i = 0; i < sizeof watched / sizeof *watched; i++) {
+        same = same && same_section(d->config, config, watched[i], NULL);
+    }
+    if (same) {
+        return HARDY_OK;
+    }
+    bool before = d->supervision != NULL;
+    hardy_status status = daemon_supervise_again(d, config, error);
+    if (status == HARDY_OK && !d->supervision) {
+        return start_checks(d, checks, error);
+    }
+    if (status == HARDY_OK && !before && d->health) { /* they have run on their own until now */
+        health_stop(d->health);
+        d->health = NULL;
+    }
+    return status;
 }
 
 /* `config` is taken when it succeeds. */
@@ -275,9 +306,9 @@ static hardy_status load(struct daemon *d, struct config *config, hardy_error *e
     if (status == HARDY_OK) {
         hardy_error why;
         hardy_error_init(&why, sizeof why);
-        if (d->client && !same_section(d->config, config, "checks", NULL) &&
-            start_checks(d, &s.checks, &why) != HARDY_OK) {
-            log_event(HARDY_LOG_ERROR, "the checks stay as they were", "why", why.message, NULL);
+        if (d->client && look_again(d, config, &s.checks, &why) != HARDY_OK) {
+            log_event(HARDY_LOG_ERROR, "the checks stay as they were", "where", why.where, "why",
+                      why.message, NULL);
         }
         char *token = d->admin.token;
         d->admin.token = s.admin.token;
@@ -408,8 +439,8 @@ static void close_rest(struct daemon *d) {
     if (d->health) {
         health_stop(d->health);
         d->health = NULL;
-        d->view.health = NULL;
     }
+    d->known = d->view.health = NULL;
     gatherer_close(d->gatherer);
     d->gatherer = NULL;
     if (d->client) {
@@ -454,8 +485,22 @@ static void on_health_gone(void *ctx) {
     on_gone(d);
 }
 
+static void on_gateway_drained(void *ctx);
+
+static void on_supervision_gone(struct daemon *d) {
+    on_gateway_drained(d);
+}
+
 static void on_gateway_drained(void *ctx) {
     struct daemon *d = ctx;
+    if (d->supervision) { /* each child within its own time */
+        loop_timer_stop(d->loop, &d->end);
+    }
+    if (!daemon_supervise_end(d, on_supervision_gone)) {
+        return;
+    }
+    loop_timer_init(&d->end, on_end_at_last, d);
+    loop_timer_start(d->loop, &d->end, time_add(loop_now(d->loop), END_AT_LAST));
     d->pending = 1;
     requests_end_followers(d);
     if (d->admin_server) {
@@ -507,5 +552,6 @@ void daemon_free(struct daemon *d) {
     }
     config_free(d->first);
     free(d->token);
+    free(d->folder);
     free(d);
 }

@@ -19,7 +19,8 @@ struct daemon_options { /* copied; what it points to is borrowed while the daemo
                                  * and checkpoints: they end with it */
     const char *state_problem;  /* why they are, though they should not be; NULL = they should */
     const char *token; /* the file with the token for changes; NULL = there is no place for one */
-    bool watch;        /* follows the configuration's file */
+    const char *const *env; /* of commands; NULL = ours */
+    bool watch;             /* follows the configuration's file */
     /* Serves one command only: takes a free port where the address is taken; runs no checks, and no
      * listener for health. */
     bool companion;

@@ -6,6 +6,7 @@
  * this room only. */
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
+#include "daemon/supervision.h"
 #include "degrade/gatherer.h"
 #include "degrade/kept.h"
 #include "durable/moment.h"
@@ -42,10 +43,16 @@ struct daemon {
     /* health */
     struct http_client *client; /* of the checks */
     struct schema_list checks;
-    struct health *health;
+    struct health *health;      /* of its own; NULL: what is supervised has them */
+    const struct health *known; /* what is told of, of either; NULL = nothing */
     struct health_view view;
     struct health_settings health_settings;
     struct health_server *health_server;
+
+    /* what is watched, healed, kept running and failed over; NULL: nothing */
+    struct supervision *supervision;
+    void (*supervision_gone)(struct daemon *d); /* the end waits for it */
+    char self[64], *folder;
 
     /* gatherings */
     struct kept *kept;         /* their last good answers; NULL: hardy wrap */
@@ -74,6 +81,8 @@ struct daemon {
 };
 
 /* --- daemon.c --- */
+void daemon_checked(void *ctx, const struct check_settings *c, const struct check_state *s,
+                    bool changed);       /* logs it */
 const char *daemon_objection(void *ctx); /* why it is not ready whatever the checks say; NULL */
 
 /* A call of the store has ended: perhaps the last one that the end waits for. */
@@ -124,6 +133,16 @@ void pause_to_json(const struct daemon *d, struct json_out *j);
 void pause_write_metrics(const struct daemon *d, struct exposition *x);
 void pause_begin(void *ctx, struct http_request *r);
 void pause_end(void *ctx, struct http_request *r);
+
+/* --- supervise.c --- */
+/* Begins what the configuration wants to be supervised, if anything. */
+hardy_status daemon_supervise(struct daemon *d, const struct config *config, hardy_error *error);
+hardy_status daemon_supervise_again(struct daemon *d, const struct config *config,
+                                    hardy_error *error);
+/* True: there is nothing any more; else `gone` comes, when all children have ended. */
+bool daemon_supervise_end(struct daemon *d, void (*gone)(struct daemon *d));
+void supervise_put(const struct daemon *d, struct json_out *j); /* members children, fail_over */
+void supervise_write_metrics(const struct daemon *d, struct exposition *x);
 
 /* --- actions.c, checkpoints.c, workflows.c, incidents.c --- */
 void incidents_answer_list(void *ctx, struct http_request *r);

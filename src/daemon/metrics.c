@@ -14,7 +14,7 @@ static void write_checks(const struct daemon *d, struct exposition *x, const cha
     const struct check_settings *c;
     const struct check_state *s;
     exposition_family(x, name, "gauge", help);
-    for (size_t i = 0; (s = health_at(d->health, i, &c)); i++) {
+    for (size_t i = 0; (s = health_at(d->known, i, &c)); i++) {
         exposition_sample(x, name, value(c, s, loop_now(d->loop)), "check", c->name, NULL);
     }
 }
@@ -45,7 +45,7 @@ static double duration(const struct check_settings *c, const struct check_state 
 static void write_health(const struct daemon *d, struct exposition *x) {
     const struct check_settings *c;
     const struct check_state *s;
-    if (!d->health || d->checks.count == 0) {
+    if (!d->known || !health_at(d->known, 0, &c)) {
         return;
     }
     write_checks(d, x, "hardy_check_up", "1 while the check is up, else 0", is_up);
@@ -54,7 +54,7 @@ static void write_health(const struct daemon *d, struct exposition *x) {
     write_checks(d, x, "hardy_check_stale", "1 while nothing new is known of the check", is_stale);
     write_checks(d, x, "hardy_check_duration_seconds", "How long the last run took", duration);
     exposition_family(x, "hardy_check_results_total", "counter", "Runs of the check, by result");
-    for (size_t i = 0; (s = health_at(d->health, i, &c)); i++) {
+    for (size_t i = 0; (s = health_at(d->known, i, &c)); i++) {
         for (int r = CHECK_PASS; r <= CHECK_UNKNOWN; r++) {
             exposition_sample(x, "hardy_check_results_total", (double)s->counts[r], "check",
                               c->name, "result", check_result_text((enum check_result)r), NULL);
@@ -74,6 +74,7 @@ void metrics_answer(void *ctx, struct http_request *r) {
     pause_write_metrics(d, &x);
     if (d->store)
         incident_write_metrics(d->store, &x);
+    supervise_write_metrics(d, &x);
     gather_write_metrics(d, &x);
     gateway_write_metrics(d->gateway, &x);
     if (text.failed) { /* half a page would look like metrics that have gone */

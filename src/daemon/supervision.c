@@ -137,7 +137,11 @@ static void on_urgent(void *ctx, const struct notify_target *target, const struc
 }
 
 static void on_metrics(void *ctx, struct exposition *x) {
-    supervision_write_metrics(ctx, x);
+    const struct supervision *s = ctx;
+    hands_off_write_metrics(&s->current->maintenance, s->options.store, loop_wall(s->options.loop),
+                            x);
+    if (s->fail_over)
+        fail_over_write_metrics(s->fail_over, x);
 }
 
 static void on_settled(void *ctx) {
@@ -187,6 +191,11 @@ static hardy_status act_inside(void *ctx, const struct action_settings *action, 
 
 static void on_watched(void *ctx, const struct incident *i, bool unsent, const hardy_error *error);
 
+static void tell_health(struct supervision *s) {
+    if (s->events->health)
+        s->events->health(s->ctx, s->watch ? watch_health(s->watch) : s->kept);
+}
+
 static hardy_status start_watch(struct supervision *s, hardy_error *error) {
     static const struct watch_events events = {on_checked,     on_incident, on_paged,
                                                on_page_failed, on_watched,  on_metrics};
@@ -211,7 +220,10 @@ static hardy_status start_watch(struct supervision *s, hardy_error *error) {
                                           .summary = o->summary,
                                           .page_wait = page_wait,
                                           .objection = objection};
-    return watch_start(&options, &events, s, &s->watch, error);
+    hardy_status status = watch_start(&options, &events, s, &s->watch, error);
+    if (status == HARDY_OK)
+        tell_health(s);
+    return status;
 }
 
 static void end_rest(struct supervision *s) {
@@ -229,9 +241,12 @@ static void replace_watch(struct supervision *s) {
     s->current = s->next;
     s->next = NULL;
     hardy_status status = start_watch(s, &error);
-    if (s->kept)
-        health_stop(s->kept);
+    struct health *kept = s->kept;
     s->kept = NULL;
+    if (status != HARDY_OK)
+        tell_health(s);
+    if (kept)
+        health_stop(kept);
     free_settings(s, former);
     if (status != HARDY_OK && s->events->watched)
         s->events->watched(s->ctx, NULL, false, &error);
@@ -240,6 +255,7 @@ static void replace_watch(struct supervision *s) {
 static void on_watched(void *ctx, const struct incident *i, bool unsent, const hardy_error *error) {
     struct supervision *s = ctx;
     s->watch = NULL;
+    tell_health(s);
     if (s->next && !s->stopping && !error) {
         replace_watch(s);
         return;
@@ -265,6 +281,8 @@ void supervision_reload(struct supervision *s, struct supervision_settings *sett
     if (waits)
         return;
     s->kept = health_keep(watch_health(s->watch));
+    if (s->kept && s->events->health)
+        s->events->health(s->ctx, s->kept);
     watch_stop(s->watch);
 }
 
@@ -365,10 +383,6 @@ void supervision_stop(struct supervision *s) {
 /* --- what it has -------------------------------------------------------------------------------
  */
 
-const struct health *supervision_health(const struct supervision *s) {
-    return s->kept ? s->kept : s->watch ? watch_health(s->watch) : NULL;
-}
-
 const struct children *supervision_children(const struct supervision *s) {
     return s->children;
 }
@@ -381,17 +395,13 @@ const struct fail_over *supervision_fail_over(const struct supervision *s) {
     return s->fail_over;
 }
 
-const struct schema_list *supervision_checks(const struct supervision *s) {
-    return &s->current->checks;
-}
-
 const char *supervision_objection(struct supervision *s) {
     return s->children ? children_objection(s->children) : NULL;
 }
 
 void supervision_write_metrics(const struct supervision *s, struct exposition *x) {
-    hands_off_write_metrics(&s->current->maintenance, s->options.store, loop_wall(s->options.loop),
-                            x);
+    if (s->watch)
+        watch_write_metrics(s->watch, x);
     if (s->fail_over)
         fail_over_write_metrics(s->fail_over, x);
 }

@@ -43,6 +43,8 @@ struct supervision_events { /* each may be NULL, but for `gone` */
                  const char *what, const char *detail);
     void (*paged)(void *ctx, const char *target, const char *dedup_key);
     void (*page_failed)(void *ctx, const char *target, const char *why, bool again);
+    /* What is known of the checks lies here from now on; NULL = nowhere. */
+    void (*health)(void *ctx, const struct health *health);
     void (*settled)(void *ctx); /* no child will do anything by itself any more */
     /* The watch has ended, see watch_events; children that there are go on until they are stopped.
      */
@@ -64,14 +66,12 @@ void supervision_reload(struct supervision *s, struct supervision_settings *sett
  * A second call changes nothing. */
 void supervision_stop(struct supervision *s);
 
-/* Valid until the next turn of the loop; NULL = there is none. */
-const struct health *supervision_health(const struct supervision *s);
+/* NULL = there are none, any more. */
 const struct children *supervision_children(const struct supervision *s);
 const struct schema_list *supervision_child_settings(const struct supervision *s);
 const struct fail_over *supervision_fail_over(const struct supervision *s);
-/* The checks that run. */
-const struct schema_list *supervision_checks(const struct supervision *s);
 /* Why the process is not ready whatever the checks say: a critical child that is not; NULL. */
 const char *supervision_objection(struct supervision *s);
+/* Of what it is at; who paused what is not among it. */
 void supervision_write_metrics(const struct supervision *s, struct exposition *x);
 #endif

@@ -143,7 +143,9 @@ const struct check_state *health_at(const struct health *h, size_t n,
 const struct check_state *health_find(const struct health *h, const char *name,
                                       const struct check_settings **settings);
 struct loop *health_loop(const struct health *h);
-void health_stop(struct health *h);
+/* No check runs any more; what is known stays. */
+void health_halt(struct health *h);
+void health_stop(struct health *h); /* and is freed */
 /* What is known of the checks with the same names is taken over, so that new settings do not make
  * everything unknown. Before the first result. */
 void health_take_over(struct health *h, const struct health *from);

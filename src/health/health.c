@@ -96,12 +96,17 @@ const struct check_state *health_find(const struct health *h, const char *name,
     return NULL;
 }
 
-void health_stop(struct health *h) {
+void health_halt(struct health *h) {
     for (size_t i = 0; i < h->count; i++) {
         loop_timer_stop(h->loop, &h->checks[i].timer);
         if (h->checks[i].probe)
             check_probe_cancel(h->checks[i].probe);
+        h->checks[i].probe = NULL;
     }
+}
+
+void health_stop(struct health *h) {
+    health_halt(h);
     free(h->checks);
     free(h);
 }

@@ -59,6 +59,8 @@ static void end(struct watch *w) {
                      w->error.status != HARDY_OK ? &w->error : NULL);
     for (size_t n = 0; n < w->count; n++)
         free(w->services[n].remedy);
+    if (w->health)
+        health_stop(w->health);
     incident_free(&w->last);
     free(w->services);
     free(w);
@@ -84,7 +86,7 @@ static void on_close(struct loop_timer *timer) {
         health_server_stop(w->server, one_gone, w);
     }
     if (w->health)
-        health_stop(w->health);
+        health_halt(w->health);
     outbox_stop(w->outbox, one_gone, w);
 }
 
@@ -320,6 +322,10 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
 
 /* --- /metrics --------------------------------------------------------------------------------- */
 
+void watch_write_metrics(const struct watch *w, struct exposition *x) {
+    outbox_write_metrics(w->outbox, x);
+}
+
 static void answer_metrics(void *ctx, struct http_request *r) {
     const struct watch *w = ctx;
     struct exposition x;
@@ -328,7 +334,7 @@ static void answer_metrics(void *ctx, struct http_request *r) {
     exposition_begin(&x, &text);
     exposition_process(&x, w->started_wall);
     exposition_state(&x, store_health(w->options.world.store, NULL) == HARDY_OK);
-    outbox_write_metrics(w->outbox, &x);
+    watch_write_metrics(w, &x);
     incident_write_metrics(w->options.world.store, &x);
     if (w->events->metrics)
         w->events->metrics(w->ctx, &x);
@@ -529,7 +535,7 @@ void watch_pages(struct watch *w) {
 }
 
 const struct health *watch_health(const struct watch *w) {
-    return w->closing ? NULL : w->health;
+    return w->health;
 }
 
 void watch_stop(struct watch *w) {
