@@ -485,22 +485,7 @@ static void on_health_gone(void *ctx) {
     on_gone(d);
 }
 
-static void on_gateway_drained(void *ctx);
-
-static void on_supervision_gone(struct daemon *d) {
-    on_gateway_drained(d);
-}
-
-static void on_gateway_drained(void *ctx) {
-    struct daemon *d = ctx;
-    if (d->supervision) { /* each child within its own time */
-        loop_timer_stop(d->loop, &d->end);
-    }
-    if (!daemon_supervise_end(d, on_supervision_gone)) {
-        return;
-    }
-    loop_timer_init(&d->end, on_end_at_last, d);
-    loop_timer_start(d->loop, &d->end, time_add(loop_now(d->loop), END_AT_LAST));
+static void end_listeners(struct daemon *d) {
     d->pending = 1;
     requests_end_followers(d);
     if (d->admin_server) {
@@ -513,6 +498,22 @@ static void on_gateway_drained(void *ctx) {
         health_server_stop(d->health_server, on_health_gone, d);
     }
     on_gone(d);
+}
+
+/* How long the children took is their own matter; the rest has its time from now on. */
+static void on_supervision_gone(struct daemon *d) {
+    loop_timer_start(d->loop, &d->end, time_add(loop_now(d->loop), END_AT_LAST));
+    end_listeners(d);
+}
+
+static void on_gateway_drained(void *ctx) {
+    struct daemon *d = ctx;
+    if (daemon_supervise_end(d, on_supervision_gone)) {
+        end_listeners(d);
+    } else {
+        loop_timer_stop(d->loop, &d->end);
+        loop_timer_init(&d->end, on_end_at_last, d);
+    }
 }
 
 void daemon_drain(struct daemon *d, void (*ended)(void *ctx), void *ctx) {
