@@ -32,17 +32,6 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void in_order(const struct life *l, const char *const *lines) {
-    const char *at = l->told.data;
-    for (; *lines; lines++) {
-        const char *found = strstr(at, *lines);
-        if (!found)
-            fail_msg("not told, or not in this place: %s\n%s", *lines, l->told.data);
-        at = found + strlen(*lines);
-    }
-}
-#define IN_ORDER(l, ...) in_order(l, (const char *const[]){__VA_ARGS__, NULL})
-
 /* --- pure ------------------------------------------------------------------------------------- */
 
 static void levels_are_shares_of_what_is_known(void **state) {

@@ -24,18 +24,6 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* The lines were told in this order. */
-static void in_order(const struct life *l, const char *const *lines) {
-    const char *at = l->told.data;
-    for (; *lines; lines++) {
-        const char *found = strstr(at, *lines);
-        if (!found)
-            fail_msg("not told, or not in this place: %s\n%s", *lines, l->told.data);
-        at = found + strlen(*lines);
-    }
-}
-#define IN_ORDER(l, ...) in_order(l, (const char *const[]){__VA_ARGS__, NULL})
-
 static bool count_event(void *ctx, const struct store_row *row) {
     size_t *counts = ctx;
     counts[0]++;

@@ -445,3 +445,13 @@ void town_usurp(struct town *t) {
     buf_free(&value);
     incident_free(&i);
 }
+
+void town_in_order(const struct life *l, const char *const *lines) {
+    const char *at = l->told.data;
+    for (; *lines; lines++) {
+        const char *found = strstr(at, *lines);
+        if (!found)
+            fail_msg("not told, or not in this place: %s\n%s", *lines, l->told.data);
+        at = found + strlen(*lines);
+    }
+}

@@ -74,6 +74,9 @@ void town_stop(struct town *t, struct life *l);
 void town_break(struct town *t, int64_t span, bool up);
 /* Kill -9 of everything that watches, then a new life. */
 void town_kill(struct town *t, int64_t span, bool once);
+/* The lines were told in this order. */
+void town_in_order(const struct life *l, const char *const *lines);
+#define IN_ORDER(l, ...) town_in_order(l, (const char *const[]){__VA_ARGS__, NULL})
 size_t told(const struct life *l, const char *text); /* how many lines hold it */
 /* The latest incident of the service; released by the next call and by town_end(). */
 const struct incident *town_incident(struct town *t);
