@@ -341,6 +341,8 @@ void handler_resolve(struct handler *h, const char *outcome) {
     char span[48], summary[HANDLER_TEXT];
     h->i.state = INCIDENT_RESOLVED;
     h->i.ended = handler_wall(h);
+    h->i.asked = 0;
+    handler_replace(&h->i.waits, NULL);
     handler_replace(&h->i.outcome, outcome);
     format_duration_short(h->i.ended - h->i.created, span);
     journal_note(&h->journal, &h->i, "resolved", false, "%s, %s after it was noticed", outcome,

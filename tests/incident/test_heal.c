@@ -315,6 +315,7 @@ static void one_remedy_can_be_paused_alone_and_what_gets_well_meanwhile_is(void 
     assert_int_equal(told(l, "held: paused by root"), 1);
     town_break(&town, 0, true);
     town_wait_told(&town, l, "resolved: recovered by itself");
+    assert_null(town_incident(&town)->waits);
     assert_int_equal(town.restarts, 0);
     assert_int_equal(town.pager.count, 0);
 }
