@@ -175,6 +175,13 @@ void gather_answer(void *ctx, struct http_request *r) {
 
 /* --- forgetting ------------------------------------------------------------------------------- */
 
+hardy_status gather_clear(struct daemon *d, const char *prefix, size_t *removed,
+                          hardy_error *error) {
+    *removed = 0;
+    return d->kept ? kept_remove(d->kept, prefix, removed, error)
+                   : fail(error, HARDY_E_UNSUPPORTED, NULL, "only hardy serve keeps answers");
+}
+
 void gather_forget(void *ctx, struct http_request *r) {
     struct daemon *d = ctx;
     struct buf prefix, text;
@@ -186,18 +193,22 @@ void gather_forget(void *ctx, struct http_request *r) {
     }
     buf_init(&prefix, PREFIX_MAX);
     bool given = http_query_get(http_request_query(r), "prefix", &prefix);
-    if (!given || !d->kept) {
+    if (!given) {
         buf_free(&prefix);
-        http_problem(r, given ? 503 : 400, NULL, NULL, NULL,
-                     given ? "only hardy serve keeps answers"
-                           : "?prefix= is needed: GATHERING/COMPONENT, GATHERING/, or nothing "
-                             "behind it for all");
+        http_problem(
+            r, 400, NULL, NULL, NULL,
+            "?prefix= is needed: GATHERING/COMPONENT, GATHERING/, or nothing behind it for "
+            "all");
         return;
     }
-    hardy_status status = kept_remove(d->kept, prefix.data ? prefix.data : "", &removed, &error);
+    hardy_status status = gather_clear(d, prefix.data ? prefix.data : "", &removed, &error);
     log_event(HARDY_LOG_INFO, "answers forgotten", "prefix", prefix.data ? prefix.data : "", "peer",
               http_request_peer(r), NULL);
     buf_free(&prefix);
+    if (status == HARDY_E_UNSUPPORTED) {
+        http_problem(r, 503, NULL, NULL, NULL, error.message);
+        return;
+    }
     if (status != HARDY_OK) {
         daemon_state_failed(r, status, &error);
         return;

@@ -121,6 +121,10 @@ hardy_status gather_open(struct daemon *d, const struct config *config, struct g
 void gather_take(struct daemon *d, struct gatherer *g);
 void gather_answer(void *ctx, struct http_request *r);
 void gather_forget(void *ctx, struct http_request *r);
+/* Forgets the last good answers whose keys begin so, "" = all. E_UNSUPPORTED: none are kept here.
+ */
+hardy_status gather_clear(struct daemon *d, const char *prefix, size_t *removed,
+                          hardy_error *error);
 void gather_put_status(const struct daemon *d, struct json_out *j);
 void gather_write_metrics(const struct daemon *d, struct exposition *x);
 

@@ -254,6 +254,12 @@ static void write_guards(const struct upstream_set *set, int64_t now, struct exp
         exposition_sample(x, "hardy_bulkhead_calls", s.waiting, "service", set->guards[i].name,
                           "state", "waiting", NULL);
     }
+    exposition_family(x, "hardy_concurrency_limit", "gauge",
+                      "Calls let through at once while a remedy has lowered them; 0 = it has not");
+    for (size_t i = 0; i < set->guard_count; i++) {
+        exposition_sample(x, "hardy_concurrency_limit", upstream_guard_lowered(&set->guards[i]),
+                          "guard", set->guards[i].name, NULL);
+    }
     exposition_family(x, "hardy_rate_limit_pressure", "gauge",
                       "1 while fewer than 5 requests are left of a limit, given or learned");
     for (size_t i = 0; i < set->count; i++) {

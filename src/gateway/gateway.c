@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/parse.h"
 #include "base/str.h"
 #include "gateway/inside.h"
 #include "settings/secret.h"
@@ -414,6 +415,12 @@ static void guard_to_json(const struct upstream_guard *guard, struct json_out *j
     json_out_member_count(j, "retries", s.retries);
     json_out_member_count(j, "retries_suppressed", s.retries_suppressed);
     json_out_member_count(j, "timeouts", s.timeouts);
+    json_out_key(j, "lowered_to");
+    if (upstream_guard_lowered(guard) > 0) {
+        json_out_int(j, upstream_guard_lowered(guard));
+    } else {
+        json_out_null(j);
+    }
     json_out_member_count(j, "running", s.running);
     json_out_member_count(j, "waiting", s.waiting);
     json_out_object_end(j);
@@ -460,4 +467,56 @@ hardy_status gateway_force_guard(struct gateway *g, const char *name, hardy_brea
     const char *near = str_nearest(name, names, count);
     return fail(error, HARDY_E_NOT_FOUND, NULL, "no guard is called \"%s\"%s%s%s", name,
                 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* --- remedies --------------------------------------------------------------------------------- */
+
+static bool is_all(const char *name) {
+    return !name || !name[0];
+}
+
+hardy_status gateway_reset_connections(struct gateway *g, const char *upstream, char told[200]) {
+    size_t closed = 0, found = 0;
+    for (size_t i = 0; i < g->set->count && !is_all(upstream); i++) {
+        const struct upstream_settings *s = g->set->upstreams[i].settings;
+        if (str_eq(s->name, upstream)) {
+            found++;
+            closed += http_client_close_idle(g->client, &s->url);
+        }
+    }
+    if (is_all(upstream)) {
+        closed = http_client_close_idle(g->client, NULL);
+    } else if (found == 0) {
+        snprintf(told, 200, "there is no upstream `%.60s`", upstream);
+        return HARDY_E_NOT_FOUND;
+    }
+    snprintf(told, 200, "closed %zu idle connection%s to %.60s", closed, closed == 1 ? "" : "s",
+             is_all(upstream) ? "all upstreams" : upstream);
+    return HARDY_OK;
+}
+
+hardy_status gateway_lower_concurrency(struct gateway *g, const char *guard, double to,
+                                       int64_t until, char told[200]) {
+    char span[48];
+    size_t used = 0, size = 150; /* the rest is for the span */
+    format_duration_short(until - loop_now(g->loop), span);
+    for (size_t i = 0; i < g->set->guard_count; i++) {
+        struct upstream_guard *one = &g->set->guards[i];
+        if (!is_all(guard) && !str_eq(one->name, guard)) {
+            continue;
+        }
+        upstream_guard_lower(one, to, until);
+        if (used < size) {
+            used += (size_t)snprintf(told + used, size - used, "%s%u at once through %s",
+                                     used > 0 ? ", " : "at most ", upstream_guard_lowered(one),
+                                     one->name);
+        }
+    }
+    if (used == 0) {
+        snprintf(told, 200, "there is no guard `%.60s`", is_all(guard) ? "" : guard);
+        return HARDY_E_NOT_FOUND;
+    }
+    used = used < size ? used : size - 1;
+    snprintf(told + used, 200 - used, ", for %s", span);
+    return HARDY_OK;
 }

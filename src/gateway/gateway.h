@@ -52,4 +52,11 @@ const struct request_record *gateway_find_active(const struct gateway *g, const 
 /* By hand, as hardy_guard_force(). E_NOT_FOUND names the nearest. */
 hardy_status gateway_force_guard(struct gateway *g, const char *name, hardy_breaker_state state,
                                  int64_t until, hardy_error *error);
+
+/* Remedies. `told`: what was done, a sentence; else why it was not. NULL and "" are all. */
+/* Closes the kept connections to an upstream; requests under way are left. E_NOT_FOUND. */
+hardy_status gateway_reset_connections(struct gateway *g, const char *upstream, char told[200]);
+/* See upstream_guard_lower(). E_NOT_FOUND. */
+hardy_status gateway_lower_concurrency(struct gateway *g, const char *guard, double to,
+                                       int64_t until, char told[200]);
 #endif

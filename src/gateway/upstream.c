@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNLIMITED 1000000 /* attempts at once: the most that a bulkhead has */
+
 void standings_free(struct standings *s) {
     struct standing *next;
     for (struct standing *one = s->first; one; one = next) {
@@ -33,6 +35,39 @@ static struct standing *find_standing(struct standings *s, const char *name) {
 }
 
 /* --- guards ----------------------------------------------------------------------------------- */
+
+/* As the standing says: the guard of this reading as the one before. */
+static void apply_lowered(struct upstream_guard *guard) {
+    const struct standing *s = guard->standing;
+    loop_timer_stop(guard->loop, &guard->lift);
+    guard_limit(guard->guard, upstream_guard_lowered(guard));
+    if (upstream_guard_lowered(guard) > 0) {
+        loop_timer_start(guard->loop, &guard->lift, s->lowered_until);
+    }
+}
+
+static void on_lift(struct loop_timer *timer) {
+    apply_lowered(timer->ctx);
+}
+
+uint32_t upstream_guard_lowered(const struct upstream_guard *guard) {
+    const struct standing *s = guard->standing;
+    return loop_now(guard->loop) < s->lowered_until ? s->lowered_to : 0;
+}
+
+void upstream_guard_lower(struct upstream_guard *guard, double share, int64_t until) {
+    struct standing *s = guard->standing;
+    hardy_guard_stats stats = {.size = sizeof stats};
+    stats.breaker.size = sizeof stats.breaker;
+    hardy_guard_get_stats(guard->guard, &stats);
+    if (upstream_guard_lowered(guard) == 0 || stats.running > s->lowered_from) {
+        s->lowered_from = stats.running;
+    }
+    s->lowered_to = (uint32_t)(share * s->lowered_from);
+    s->lowered_to = s->lowered_to > 0 ? s->lowered_to : 1;
+    s->lowered_until = until;
+    apply_lowered(guard);
+}
 
 static hardy_status make_guard(struct loop *loop, struct standings *standings,
                                struct guard_settings *settings, struct upstream_guard *out,
@@ -63,8 +98,20 @@ static hardy_status make_guard(struct loop *loop, struct standings *standings,
     out->limits_tokens = settings->given_tokens;
     out->tokens = settings->tokens;
     out->token_words = &standing->tokens;
+    if (!settings->config.bulkhead) { /* so that it can be lowered */
+        hardy_bulkhead_config_init(&settings->bulkhead, sizeof settings->bulkhead);
+        settings->bulkhead.max_concurrent = UNLIMITED;
+        settings->config.bulkhead = &settings->bulkhead;
+    }
     hardy_env env = loop_env(loop);
-    return guard_new_over(&settings->config, &env, &words, &out->guard, error);
+    hardy_status status = guard_new_over(&settings->config, &env, &words, &out->guard, error);
+    if (status == HARDY_OK) {
+        out->standing = standing;
+        out->loop = loop;
+        loop_timer_init(&out->lift, on_lift, out);
+        apply_lowered(out);
+    }
+    return status;
 }
 
 static hardy_status read_guard(const struct config *config, const struct upstream_settings *u,
@@ -170,6 +217,7 @@ void upstream_set_release(struct upstream_set *set) {
         return;
     }
     for (size_t i = 0; i < set->guard_count; i++) {
+        loop_timer_stop(set->guards[i].loop, &set->guards[i].lift);
         hardy_guard_free(set->guards[i].guard);
     }
     free(set->guards);

@@ -21,6 +21,10 @@ struct standing {
     struct breaker_words breaker; /* of the guard of this name, where the host shares none */
     struct gcra_words rate, tokens;
     struct budget_words budget;
+    /* of the guard of this name, while it is lowered: until when (monotonic), to how many at once,
+     * and how many were under way before */
+    int64_t lowered_until;
+    uint32_t lowered_to, lowered_from;
     struct learned learned[UPSTREAM_CREDENTIALS]; /* of the upstream of this name */
     size_t learned_count;
 };
@@ -38,6 +42,9 @@ struct upstream_guard {
     bool limits_tokens;
     hardy_rate_config tokens;
     struct gcra_words *token_words;
+    struct standing *standing;
+    struct loop *loop;
+    struct loop_timer lift; /* while it is lowered */
 };
 struct upstream {
     const struct upstream_settings *settings;
@@ -63,6 +70,14 @@ void upstream_set_release(struct upstream_set *set); /* NULL is fine */
 const struct upstream *upstream_find(const struct upstream_set *set, const char *path,
                                      const char **rest);
 const struct upstream_guard *upstream_guard_find(const struct upstream_set *set, const char *name);
+/* Lets only `share` (0 to 1) of what is under way through at once, but one at least, until `until`
+ * (monotonic), also after a reload. What is above waits for a slot as with a full bulkhead. While
+ * it is lowered already, the share is of what was under way before, so that asking twice lowers
+ * once.
+ */
+void upstream_guard_lower(struct upstream_guard *guard, double share, int64_t until);
+/* To how many; 0 = it is not lowered now. */
+uint32_t upstream_guard_lowered(const struct upstream_guard *guard);
 /* The limits learned for this credential (its hash); the oldest gives way to a new one. */
 struct learned *upstream_learned(const struct upstream *u, uint64_t credential);
 #endif

@@ -258,6 +258,12 @@ void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats) {
     memcpy(stats, &full, size);
 }
 
+void guard_limit(hardy_guard *guard, uint32_t at_once) {
+    if (guard->config.bulkhead != NULL) {
+        bulkhead_limit(&guard->bulkhead, at_once);
+    }
+}
+
 size_t hardy_guard_take_events(hardy_guard *guard, hardy_event *events, size_t max) {
     size_t count = 0;
     while (count < max && ring_take(&guard->ring, &events[count])) {

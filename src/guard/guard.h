@@ -25,6 +25,9 @@ HARDY_MUST_USE hardy_status guard_new_over(const hardy_guard_config *config, con
 /* The effective settings, borrowed for the guard's life: layers point at the guard's copies. */
 const hardy_guard_config *guard_config(const hardy_guard *guard);
 const char *guard_name(const hardy_guard *guard);
+/* So many attempts at once for now, 0 = as configured; see bulkhead_limit(). Without a bulkhead
+ * nothing. */
+void guard_limit(hardy_guard *guard, uint32_t at_once);
 /* The words in use; a member is NULL where the guard has no such layer. */
 struct guard_words guard_words_of(hardy_guard *guard);
 #endif

@@ -128,12 +128,16 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 
 /* --- hosts ----------------------------------------------------------------------------------- */
 
+static bool leads_to(const struct host *h, const struct http_authority *to, bool tls) {
+    return h->tls == tls && h->to.port == to->port && str_eq(h->to.host, to->host);
+}
+
 /* With a user more; NULL without memory. */
 static struct host *enter_host(struct http_client *c, const struct http_authority *to, bool tls) {
     struct host *h;
     for (struct list *i = c->hosts.next; i != &c->hosts; i = i->next) {
         h = LIST_ITEM(i, struct host, link);
-        if (h->tls == tls && h->to.port == to->port && str_eq(h->to.host, to->host)) {
+        if (leads_to(h, to, tls)) {
             h->users++;
             return h;
         }
@@ -277,6 +281,18 @@ struct loop *http_client_loop(const struct http_client *c) {
 
 size_t http_client_idle(const struct http_client *c) {
     return c->idle;
+}
+
+size_t http_client_close_idle(struct http_client *c, const struct http_url *url) {
+    size_t count = 0;
+    for (struct list *at = c->lines.next; at != &c->lines; at = at->next) {
+        struct line *line = LIST_ITEM(at, struct line, link);
+        if (line->kept && (!url || leads_to(line->host, &url->authority, url->tls))) {
+            close_line(line, CLOSE_LOCAL, "connections are reset"); /* unlinked when it is closed */
+            count++;
+        }
+    }
+    return count;
 }
 
 /* --- the end of a call ----------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 void http_client_free(struct http_client *c);
 struct loop *http_client_loop(const struct http_client *c);
 size_t http_client_idle(const struct http_client *c); /* kept connections not in use */
+/* Closes those to where `url` leads, NULL = all; calls under way are left. Returns how many. */
+size_t http_client_close_idle(struct http_client *c, const struct http_url *url);
 
 /* Everything is copied, but for a body that is borrowed. Times not given are HARDY_NEVER; give at
  * least one that always ends. */

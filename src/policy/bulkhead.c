@@ -27,7 +27,7 @@ hardy_status bulkhead_init(struct bulkhead *b, const hardy_bulkhead_config *c, h
     if (status != HARDY_OK) {
         return status;
     }
-    *b = (struct bulkhead){.config = *c};
+    *b = (struct bulkhead){.config = *c, .limit = c->max_concurrent};
     int errnum = pthread_mutex_init(&b->lock, NULL);
     if (errnum != 0) {
         return fail_errno(error, errnum, NULL, "cannot make the bulkhead's lock");
@@ -41,7 +41,7 @@ void bulkhead_destroy(struct bulkhead *b) {
 
 static bool take_free(struct bulkhead *b, uint64_t *word) {
     *word = word_load(&b->word);
-    while (waiting(*word) == 0 && used(*word) < b->config.max_concurrent) {
+    while (waiting(*word) == 0 && used(*word) < word_load(&b->limit)) {
         if (word_cas(&b->word, word, *word + ONE_USED)) {
             return true;
         }
@@ -113,13 +113,9 @@ bool bulkhead_granted(const struct bulkhead_waiter *w) {
     return true;
 }
 
-/* With the lock held. */
-static void release_locked(struct bulkhead *b) {
+/* The slot, which counts as used already, goes to the first who waits. With the lock held. */
+static void hand_over(struct bulkhead *b) {
     struct bulkhead_waiter *first = b->head;
-    if (!first) {
-        word_add(&b->word, -ONE_USED);
-        return;
-    }
     unlink_waiter(b, first);
     word_add(&b->word, -ONE_WAITING);
     void (*wake)(void *) = first->wake;
@@ -127,6 +123,15 @@ static void release_locked(struct bulkhead *b) {
     word_store(&first->state, GRANTED);
     if (wake) {
         wake(ctx);
+    }
+}
+
+/* With the lock held. While somebody waits, nobody else changes the word. */
+static void release_locked(struct bulkhead *b) {
+    if (b->head && used(word_load(&b->word)) <= word_load(&b->limit)) {
+        hand_over(b);
+    } else {
+        word_add(&b->word, -ONE_USED);
     }
 }
 
@@ -151,6 +156,17 @@ void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w) {
         word_add(&b->word, -ONE_WAITING);
     } else if (state == GRANTED) {
         release_locked(b);
+    }
+    mutex_unlock(&b->lock);
+}
+
+void bulkhead_limit(struct bulkhead *b, uint32_t slots) {
+    mutex_lock(&b->lock);
+    word_store(&b->limit,
+               slots == 0 || slots > b->config.max_concurrent ? b->config.max_concurrent : slots);
+    while (b->head && used(word_load(&b->word)) < word_load(&b->limit)) {
+        word_add(&b->word, ONE_USED);
+        hand_over(b);
     }
     mutex_unlock(&b->lock);
 }

@@ -20,6 +20,7 @@ struct bulkhead_waiter {
 struct bulkhead {
     hardy_bulkhead_config config;
     atomic_word word;
+    atomic_word limit; /* max_concurrent, or less for a while; changed with the lock held */
     pthread_mutex_t lock;
     struct bulkhead_waiter *head, *tail;
 };
@@ -36,6 +37,10 @@ bool bulkhead_granted(const struct bulkhead_waiter *w);
  * granted meanwhile. Afterwards no wake arrives. */
 void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w);
 void bulkhead_release(struct bulkhead *b);
+/* At most so many slots from now on, 0 = as many as are configured, which are never exceeded. Slots
+ * above it that are held stay so until they are released; those who wait get what is more than
+ * before. */
+void bulkhead_limit(struct bulkhead *b, uint32_t slots);
 void bulkhead_counts(const struct bulkhead *b, uint32_t *used, uint32_t *waiting);
 hardy_status bulkhead_check(const hardy_bulkhead_config *c, hardy_error *error);
 #endif

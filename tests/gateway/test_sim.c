@@ -58,6 +58,7 @@ struct town {
     unsigned count, running;
     bool gateway_gone, upstream_gone, ending;
     struct loop_timer end;
+    struct loop_timer remedy; /* fewer at once now and then, and new connections */
     /* what happened */
     uint64_t asked, whole, refused, cut, failed, left, given_up;
     char wrong[300]; /* the first invariant that broke; "" = none */
@@ -65,7 +66,7 @@ struct town {
 static struct { /* of all seeds */
     uint64_t asked, whole, refused, cut, failed, left, given_up;
     uint64_t faults[FAULT_KINDS], attempts[ATTEMPT_COUNT], outcomes[REQUEST_OUTCOME_COUNT];
-    uint64_t network, retries, opened, waited;
+    uint64_t network, retries, opened, waited, remedies;
     int64_t simulated;
 } sum;
 
@@ -412,9 +413,28 @@ static void check_leftovers(struct town *t) {
     buf_free(&json);
 }
 
+static void on_remedy(struct loop_timer *timer) {
+    struct town *t = timer->ctx;
+    const char *names[] = {"llm", "other", NULL};
+    int64_t now = loop_now(t->loop);
+    char told[200];
+    bool good =
+        gateway_lower_concurrency(t->gateway, names[prng_below(&t->prng, 3)], prng_unit(&t->prng),
+                                  now + prng_range(prng_next(&t->prng), HARDY_SECOND, HARDY_MINUTE),
+                                  told) == HARDY_OK &&
+        gateway_reset_connections(t->gateway, NULL, told) == HARDY_OK;
+    if (!good) {
+        wrong(t, "a remedy failed: %s", told);
+    }
+    sum.remedies++;
+    loop_timer_start(t->loop, timer,
+                     now + prng_range(prng_next(&t->prng), HARDY_SECOND, 2 * HARDY_MINUTE));
+}
+
 static void on_end_of_town(struct loop_timer *timer) {
     struct town *t = timer->ctx;
     check_leftovers(t);
+    loop_timer_stop(t->loop, &t->remedy);
     t->ending = true;
     gateway_drain(t->gateway, on_gateway_gone, t);
     chaos_llm_close(t->upstream, loop_now(t->loop) + 10 * HARDY_SECOND, on_upstream_gone, t);
@@ -500,6 +520,7 @@ static void run_town(struct town *t) {
     t->agents = calloc(t->count, sizeof *t->agents);
     t->running = t->count;
     loop_timer_init(&t->end, on_end_of_town, t);
+    loop_timer_init(&t->remedy, on_remedy, t);
     sim_outside(t->loop, true);
     for (unsigned i = 0; i < t->count; i++) {
         struct agent *a = &t->agents[i];
@@ -509,6 +530,9 @@ static void run_town(struct town *t) {
         buf_init(&a->body, 1 << 20);
         loop_timer_init(&a->timer, ask, a);
         ask_later(a, prng_range(prng_next(&t->prng), 0, 30 * HARDY_SECOND));
+    }
+    if (t->seed % 4 == 1) {
+        loop_timer_start(t->loop, &t->remedy, loop_now(t->loop) + 10 * HARDY_SECOND);
     }
     sim_outside(t->loop, false);
     loop_run(t->loop);
@@ -584,6 +608,7 @@ static bool report(void) {
     all &= reached("retries", sum.retries);
     all &= reached("requests that waited", sum.waited);
     all &= reached("breakers opened", sum.opened);
+    all &= reached("remedies", sum.remedies);
     (void)reached("agents that gave up", sum.given_up);
     for (int i = 0; i < ATTEMPT_COUNT; i++) {
         bool hit = reached(attempt_result_text((enum attempt_result)i), sum.attempts[i]);

@@ -657,6 +657,58 @@ static void test_pool_of_many(void **state) {
     end(&f);
 }
 
+/* Kept ones only, and those of one host when it is named; what comes then finds a new one. */
+static void test_close_idle(void **state) {
+    static const char *const many[] = {OK5, NULL, OK5, OK5}, *const one[] = {OK5};
+    struct fixture f;
+    struct raw_server other;
+    struct http_call_options o;
+    struct call_log logs[4], running;
+    struct http_url url;
+    char text[60];
+    (void)state;
+    memset(&other, 0, sizeof other);
+    memset(logs, 0, sizeof logs);
+    memset(&running, 0, sizeof running);
+    begin(&f, true, many, 4);
+    raw_server_open(&other, &f.w, one, 1);
+    snprintf(text, sizeof text, "http://127.0.0.1:%u/", f.server.port);
+    assert_int_equal(http_url_parse(text, &url, NULL), HARDY_OK);
+    http_call_options_init(&o);
+    call_run(&logs[0], &f.w, f.client, f.server.port, "/", &o);
+    call_run(&logs[1], &f.w, f.client, other.port, "/", &o);
+    o.url = &url;
+    o.fresh = true;
+    call_begin(&running, &f.w, f.client, &o);
+    o.fresh = false;
+    world_wait(&f.w, HARDY_SECOND);
+    assert_int_equal(http_client_idle(f.client), 2);
+    assert_int_equal(http_client_close_idle(f.client, &url), 1);
+    assert_int_equal(http_client_close_idle(f.client, &url), 0);
+    assert_int_equal(http_client_idle(f.client), 1);
+    world_wait(&f.w, HARDY_SECOND);
+    assert_int_equal(f.server.open, 1);
+    assert_int_equal(other.open, 1);
+    assert_non_null(running.call);
+    get(&f, &logs[2], &o);
+    assert_false(logs[2].facts.reused);
+    get(&f, &logs[3], &o);
+    assert_true(logs[3].facts.reused);
+    assert_int_equal(http_client_close_idle(f.client, NULL), 2);
+    assert_int_equal(http_client_idle(f.client), 0);
+    http_call_cancel(running.call);
+    world_wait(&f.w, HARDY_SECOND);
+    assert_int_equal(f.server.open + other.open, 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(logs[i].ends, 1);
+        call_free(&logs[i]);
+    }
+    call_free(&running);
+    http_url_free(&url);
+    raw_server_close(&other);
+    end(&f);
+}
+
 /* Pausing holds the far side back: the idle limit rests meanwhile, and nothing is lost. */
 static void test_uv_pause(void **state) {
     static char big[(32 << 20) + 100];
@@ -731,6 +783,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_pool_of_many),
+        cmocka_unit_test(test_close_idle),
         cmocka_unit_test(test_uv_pause),
     };
     if (argc > 1) {

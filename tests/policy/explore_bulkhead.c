@@ -12,7 +12,7 @@ struct caller {
 
 static struct bulkhead slots;
 static struct caller callers[EXPLORE_THREADS];
-static uint32_t inside, served, refused, left;
+static uint32_t inside, allowed, served, refused, left;
 
 static void fresh(uint32_t max_concurrent, uint32_t max_queue) {
     hardy_bulkhead_config c;
@@ -22,6 +22,7 @@ static void fresh(uint32_t max_concurrent, uint32_t max_queue) {
     explore_expect(bulkhead_init(&slots, &c, NULL) == HARDY_OK, "settings");
     memset(callers, 0, sizeof callers);
     inside = served = refused = left = 0;
+    allowed = max_concurrent;
 }
 
 static void wake(void *ctx) {
@@ -39,7 +40,7 @@ static bool is_woken(const void *ctx) {
 static void use_slot(void) {
     explore_look();
     inside++;
-    explore_expect(inside <= slots.config.max_concurrent, "more inside than there are slots");
+    explore_expect(inside <= allowed, "more inside than there are slots");
     explore_look();
     inside--;
     served++;
@@ -104,6 +105,18 @@ static void hasty_c(void) {
     hasty(&callers[2]);
 }
 
+static void lower_and_lift(void) {
+    bulkhead_limit(&slots, 1);
+    bulkhead_limit(&slots, 0);
+}
+static void release_two(void) {
+    bulkhead_release(&slots);
+    bulkhead_release(&slots);
+}
+static void lift(void) {
+    bulkhead_limit(&slots, 0);
+}
+
 static void one_slot(void) {
     fresh(1, 4);
 }
@@ -112,6 +125,20 @@ static void two_slots(void) {
 }
 static void one_slot_one_place(void) {
     fresh(1, 1);
+}
+/* One is held to the end, and the other not to be had. */
+static void one_held_and_lowered(void) {
+    fresh(2, 4);
+    explore_expect(ask(&callers[0]) == BULKHEAD_GRANTED, "no free slot");
+    bulkhead_limit(&slots, 1);
+}
+/* Both are held, and one of them is one too many now. */
+static void two_held_and_lowered(void) {
+    fresh(2, 4);
+    bool both = ask(&callers[0]) == BULKHEAD_GRANTED && ask(&callers[0]) == BULKHEAD_GRANTED;
+    explore_expect(both, "no free slots");
+    bulkhead_limit(&slots, 1);
+    allowed = 1;
 }
 static void one_slot_no_queue(void) {
     fresh(1, 0);
@@ -123,6 +150,11 @@ static void nothing_left_over(void) {
     explore_expect(used == 0, "a slot is still taken");
     explore_expect(waiting == 0, "somebody is still counted as waiting");
     explore_expect(!slots.head && !slots.tail, "somebody is still in the queue");
+}
+static void one_served_beside_one(void) {
+    bulkhead_release(&slots);
+    nothing_left_over();
+    explore_expect(served == 1, "somebody got lost");
 }
 static void two_served(void) {
     nothing_left_over();
@@ -178,5 +210,20 @@ const struct scenario bulkhead_scenarios[] = {
      one_slot,
      {patient_a, hasty_b, hasty_c},
      served_or_refused},
+    {"bulkhead: lowered and lifted between two callers",
+     3,
+     two_slots,
+     {patient_a, patient_b, lower_and_lift},
+     two_served},
+    {"bulkhead: lifted, so that one who waits gets what is free",
+     EXPLORE_ALL,
+     one_held_and_lowered,
+     {patient_b, lift},
+     one_served_beside_one},
+    {"bulkhead: two wait for two slots that have become one",
+     3,
+     two_held_and_lowered,
+     {release_two, patient_b, patient_c},
+     two_served},
     {0},
 };

@@ -389,6 +389,49 @@ static void slots_are_handed_over_in_order(void **state) {
     bulkhead_destroy(&b);
 }
 
+static void lowered_for_a_while(void **state) {
+    (void)state;
+    struct bulkhead b;
+    struct bulkhead_waiter w[8];
+    hardy_bulkhead_config c;
+    hardy_bulkhead_config_init(&c, sizeof c);
+    c.max_concurrent = 3;
+    assert_int_equal(bulkhead_init(&b, &c, NULL), HARDY_OK);
+    for (int i = 0; i < 8; i++) {
+        w[i] = (struct bulkhead_waiter){.wake = wake, .ctx = &woken[i]};
+        woken[i] = 0;
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(bulkhead_acquire(&b, &w[i]), BULKHEAD_GRANTED);
+    }
+    bulkhead_limit(&b, 1);
+    for (int i = 3; i < 7; i++) {
+        assert_int_equal(bulkhead_acquire(&b, &w[i]), BULKHEAD_QUEUED);
+    }
+    /* Nobody follows until as few are left as may be; then one for each that goes. */
+    bulkhead_release(&b);
+    bulkhead_release(&b);
+    expect_counts(&b, 1, 4);
+    assert_int_equal(woken[3], 0);
+    bulkhead_release(&b);
+    expect_counts(&b, 1, 3);
+    assert_true(woken[3] == 1 && bulkhead_granted(&w[3]));
+    /* More again: those who wait longest go at once. */
+    bulkhead_limit(&b, 2);
+    expect_counts(&b, 2, 2);
+    assert_true(bulkhead_granted(&w[4]) && !bulkhead_granted(&w[5]));
+    bulkhead_limit(&b, 0);
+    expect_counts(&b, 3, 1);
+    /* Never more than is configured. */
+    bulkhead_limit(&b, 100);
+    expect_counts(&b, 3, 1);
+    for (int i = 0; i < 4; i++) {
+        bulkhead_release(&b);
+    }
+    expect_counts(&b, 0, 0);
+    bulkhead_destroy(&b);
+}
+
 static void without_a_queue(void **state) {
     (void)state;
     struct bulkhead b;
@@ -427,6 +470,7 @@ int main(void) {
         cmocka_unit_test(times_that_wrap_or_go_backwards),
         cmocka_unit_test(refuses_budgets),
         cmocka_unit_test(slots_are_handed_over_in_order),
+        cmocka_unit_test(lowered_for_a_while),
         cmocka_unit_test(without_a_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
