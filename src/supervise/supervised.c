@@ -362,6 +362,7 @@ static void begin(struct supervised *r) {
     } else if (known == CHILD_RESTING || known == CHILD_WAITING) {
         r->machine.state = known;
         r->machine.wanted = true;
+        r->machine.paused = supervised_hands_off(r); /* what was held is not let go by a kill */
         supervised_tell(r, allowed ? CHILD_ALLOW : CHILD_HOLD);
     } else {
         supervised_tell(r, CHILD_WANT);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/prng.h"
 #include "base/str.h"
+#include "durable/pause.h"
 #include "io/family.h"
 #include "io/sim.h"
 #include "notify/notify.h"
@@ -400,6 +401,27 @@ static void what_was_given_up_stays_so_after_a_kill_but_not_after_a_stop(void **
     end();
 }
 
+static void what_is_paused_is_not_restarted_by_a_kill(void **state) {
+    const struct pause pause = {.target = (char *)(uintptr_t)PAUSE_EVERYTHING,
+                                .who = (char *)(uintptr_t) "ada"};
+    (void)state;
+    begin(1, "supervise: {first: {command: [first]}}");
+    assert_int_equal(pause_set(w.store, &pause, HARDY_NEVER, NULL), HARDY_OK);
+    w.dies_after = 1;
+    pass(10 * HARDY_SECOND);
+    int starts = w.starts[0];
+    assert_int_equal(state_of(0), CHILD_WAITING);
+    kill_after(HARDY_SECOND);
+    pass(10 * HARDY_SECOND);
+    assert_int_equal(state_of(0), CHILD_WAITING);
+    assert_int_equal(w.starts[0], starts);
+    w.dies_after = 0;
+    assert_int_equal(pause_clear(w.store, PAUSE_EVERYTHING, "ada", 0, HARDY_NEVER, NULL), HARDY_OK);
+    pass(HARDY_MINUTE);
+    assert_int_equal(state_of(0), CHILD_READY);
+    end();
+}
+
 /* Kills do not make more restarts possible than are allowed. */
 static void the_limit_holds_across_kills(void **state) {
     (void)state;
@@ -480,6 +502,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(killed_at_any_moment_it_starts_nothing_twice),
         cmocka_unit_test(what_is_asked_for_with_a_key_is_done_once),
         cmocka_unit_test(what_was_given_up_stays_so_after_a_kill_but_not_after_a_stop),
+        cmocka_unit_test(what_is_paused_is_not_restarted_by_a_kill),
         cmocka_unit_test(the_limit_holds_across_kills),
         cmocka_unit_test(in_trouble_there_are_never_two_and_it_comes_to_rest),
     };
