@@ -109,6 +109,7 @@ static void aim(struct group *g, int64_t drain) {
 
 static void decide(struct group *g);
 static void carry_out(struct group *g);
+static void decide_anew(struct group *g);
 
 static bool at_rest(const struct group *g) {
     return g->lock_fd >= 0 && !g->writing && !g->held_up && !g->carrying;
@@ -157,7 +158,7 @@ static void begin_switch(struct group *g, const struct fail_over_next *next, con
     fail_over_moved(&g->machine, next->to, now_of(g));
     g->proposed = g->machine.count;
     group_note(g, "switching", "from %s to %s: %s", from, to, next->why);
-    group_write(g, carry_out);
+    group_write(g, carry_out, decide_anew);
 }
 
 /* What people are to know. */
@@ -225,7 +226,7 @@ static void decide(struct group *g) {
     }
     bool write = add_proposal(g, &next);
     if (add_telling(g, &next) || write)
-        group_write(g, decide);
+        group_write(g, decide, NULL);
 }
 
 /* --- carrying a switch out -------------------------------------------------------------------- */
@@ -268,7 +269,7 @@ static void carried(struct group *g, hardy_status status, const char *detail) {
         fail_over_told(&g->machine, FAIL_OVER_PAGE);
         group_page(g, "trigger", detail);
     }
-    group_write(g, settled);
+    group_write(g, settled, NULL);
 }
 
 static void on_command_event(void *ctx, enum command_event what, const struct record *record,
@@ -382,7 +383,7 @@ void group_lost(struct group *g, const char *why) {
     if (g->lock_fd >= 0)
         close(g->lock_fd);
     g->lock_fd = -1;
-    g->carrying = g->held_up = false;
+    g->carrying = g->held_up = g->trouble_told = false;
     group_tell(g, "waiting", why);
     again_later(g, on_begin);
 }
@@ -395,6 +396,41 @@ static int64_t switched_at(const struct group *g) {
         return HARDY_NEVER;
     int64_t left = moment_left(m, g->owner->boot, loop_now(loop), loop_wall(loop));
     return loop_now(loop) + (left < 0 ? left : 0); /* a wall clock that was set back: now */
+}
+
+static bool is_unfinished(const struct fail_over_record *r) {
+    return r->number > 0 && !r->carried && !r->doubt;
+}
+
+/* The state did not take a switch. Now that it may, what was right then need not be so any more:
+ * what is recorded is read, and it is decided anew. */
+static void decide_anew(struct group *g) {
+    struct fail_over_record r;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_status status =
+        fail_over_record_load(g->owner->world.store, g->settings->name, &r, &error);
+    if (status != HARDY_OK && status != HARDY_E_NOT_FOUND) {
+        group_held_up(g, &error, decide_anew);
+        return;
+    }
+    struct fail_over_key *asked = fail_over_record_open_key(&g->record);
+    if (asked && !fail_over_record_key(&r, asked->key)) {
+        asked->status = HARDY_E_REFUSED;
+        replace(&asked->detail, "the state did not take the switch");
+        tell_switched(g, asked);
+    }
+    group_forget(g);
+    fail_over_record_free(&g->record);
+    g->record = r;
+    g->held_up = false;
+    g->machine.switched = switched_at(g);
+    size_t active = index_of(g, r.active);
+    g->machine.active = active < g->machine.count ? active : 0;
+    if (is_unfinished(&g->record))
+        carry_out(g);
+    else
+        decide(g);
 }
 
 static void first_written(struct group *g) {
@@ -438,9 +474,8 @@ static void take_up(struct group *g) {
         g->record.carried = true;
         replace(&g->record.active, g->candidates[0].name);
         aim(g, 0); /* connections need not wait for the record that nothing was done */
-        group_write(g, first_written);
-    } else if (g->record.number > 0 && !g->record.carried && !g->record.doubt &&
-               !FAIL_OVER_BUG(BUG_UNFINISHED)) {
+        group_write(g, first_written, NULL);
+    } else if (is_unfinished(&g->record) && !FAIL_OVER_BUG(BUG_UNFINISHED)) {
         snprintf(text, sizeof text, "the switch from %s to %s was left unfinished; it goes on",
                  g->record.from ? g->record.from : "", g->record.active);
         group_tell(g, "taken up", text);

@@ -40,9 +40,10 @@ struct group {
     void **memory;        /* behind ops */
     size_t op_count, op_cap;
     bool writing, held_up, pages;
+    bool trouble_told; /* and nothing has been written since */
     struct group_note notes[GROUP_NOTES];
     size_t note_count;
-    void (*then)(struct group *g);
+    void (*then)(struct group *g), (*refused)(struct group *g);
 
     bool carrying; /* a switch is recorded, and its command has not ended */
     struct fail_over_run run;
@@ -74,8 +75,11 @@ void group_note(struct group *g, const char *what, const char *format, ...) HARD
 /* Pages to everybody who is named go with the next write. `action`: see struct notice. */
 void group_page(struct group *g, const char *action, const char *text);
 /* Writes the record with what goes with it, then calls `then`. What another process has written
- * meanwhile is read again instead: group_lost(). A store that takes nothing now is tried again. */
-void group_write(struct group *g, void (*then)(struct group *g));
+ * meanwhile is read again instead: group_lost(). When the store takes nothing now, `refused` is
+ * called in a while; NULL = the same is tried again. */
+void group_write(struct group *g, void (*then)(struct group *g), void (*refused)(struct group *g));
+/* What was to go with it is not written. */
+void group_forget(struct group *g);
 void group_write_free(struct group *g);
 /* What is in memory is not the row: it is read again. */
 void group_lost(struct group *g, const char *why);

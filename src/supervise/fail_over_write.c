@@ -40,7 +40,7 @@ static bool add_op(struct group *g, const struct store_op *op, void *memory) {
     return true;
 }
 
-static void forget_ops(struct group *g) {
+void group_forget(struct group *g) {
     for (size_t n = 0; n < g->op_count; n++)
         free(g->memory[n]);
     g->op_count = g->note_count = 0;
@@ -48,7 +48,7 @@ static void forget_ops(struct group *g) {
 }
 
 void group_write_free(struct group *g) {
-    forget_ops(g);
+    group_forget(g);
     free(g->ops);
     free(g->memory);
     buf_free(&g->row);
@@ -155,7 +155,7 @@ static void page_at_once(struct group *g, const char *text) {
 void group_held_up(struct group *g, const hardy_error *error, void (*again)(struct group *g)) {
     char text[700], span[48];
     format_duration_short(try_again, span);
-    if (!g->held_up) {
+    if (!g->trouble_told) {
         snprintf(text, sizeof text, "%.300s; nothing is done until that is over, tried every %s",
                  error->message, span);
         group_tell(g, "held up", text);
@@ -163,7 +163,7 @@ void group_held_up(struct group *g, const hardy_error *error, void (*again)(stru
                  g->note_count ? "; " : "", g->note_count ? g->notes[0].detail : "");
         page_at_once(g, text);
     }
-    g->held_up = true;
+    g->held_up = g->trouble_told = true;
     g->rested = again;
     loop_timer_start(g->owner->world.loop, &g->rest,
                      time_add(loop_now(g->owner->world.loop), try_again));
@@ -182,22 +182,25 @@ static void on_written(struct batch *b, hardy_status status) {
         return;
     }
     if (status == HARDY_E_FENCED || status == HARDY_E_EXISTS) {
-        forget_ops(g);
+        group_forget(g);
         group_lost(g, "another hardy has written its record: it is read again");
         return;
     }
     if (status != HARDY_OK) {
-        group_held_up(g, &b->error, submit);
+        group_held_up(g, &b->error, g->refused ? g->refused : submit);
         return;
     }
-    g->held_up = false;
+    g->held_up = g->trouble_told = false;
     for (size_t n = 0; n < g->note_count; n++)
         group_tell(g, g->notes[n].what, g->notes[n].detail);
     bool pages = g->pages;
-    forget_ops(g);
+    group_forget(g);
     if (pages && f->events->paged)
         f->events->paged(f->ctx);
-    g->then(g);
+    if (!g->record.told && g->machine.told != FAIL_OVER_WELL)
+        group_write(g, g->then, g->refused); /* people heard of it while nothing could be written */
+    else
+        g->then(g);
 }
 
 static void submit(struct group *g) {
@@ -210,12 +213,13 @@ static void submit(struct group *g) {
         batch_submit(&g->batch, world->loop, world->store, g->ops, g->op_count, on_written, g);
 }
 
-void group_write(struct group *g, void (*then)(struct group *g)) {
+void group_write(struct group *g, void (*then)(struct group *g), void (*refused)(struct group *g)) {
     struct store_op op;
     char *owner = str_dup(g->owner->world.self);
     free(g->record.owner);
     g->record.owner = owner;
     g->then = then;
+    g->refused = refused;
     g->record.told = g->machine.told != FAIL_OVER_WELL;
     g->record.told_out = g->machine.told == FAIL_OVER_OUT;
     fail_over_record_op(&g->record, g->settings->name, &g->row, &op);

@@ -570,6 +570,27 @@ static void a_state_that_does_not_take_the_start(void **state) {
     world_end();
 }
 
+/* When the state takes it at last, it is not right any more. */
+static void a_switch_that_was_not_taken_is_decided_anew(void **state) {
+    (void)state;
+    world_begin(RUN, 1);
+    live();
+    pass(10 * HARDY_SECOND);
+    w.refuse = true;
+    set(0, false, false);
+    wait_told("held up: ");
+    set(0, true, false);
+    pass(2 * HARDY_MINUTE);
+    assert_int_equal(told("held up"), 1);
+    assert_int_equal(w.urgent, 1);
+    w.refuse = false;
+    wait_told("resolved: a is up"); /* for people had heard of it */
+    pass(HARDY_MINUTE);
+    assert_int_equal(w.run_count, 0);
+    assert_true(active_is("a"));
+    world_end();
+}
+
 /* Not even the first record: connections do not wait for it. */
 static void a_full_disk_at_the_start(void **state) {
     (void)state;
@@ -884,6 +905,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_restart_forgets_nothing),
         cmocka_unit_test(a_state_that_takes_nothing),
         cmocka_unit_test(a_state_that_does_not_take_the_start),
+        cmocka_unit_test(a_switch_that_was_not_taken_is_decided_anew),
         cmocka_unit_test(a_full_disk_at_the_start),
         cmocka_unit_test(another_host_writes),
         cmocka_unit_test(hands_off_it),
