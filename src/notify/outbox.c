@@ -14,6 +14,7 @@
 enum {
     MAX_NOTICE = 1 << 20,
     MAX_URGENT = 16,
+    MAX_SENT = 2 * MAX_URGENT,
     MAX_LOOK = 1000,
     MAX_REMOVED = 16,
     MAX_DEDUP_KEY = 200
@@ -49,9 +50,10 @@ struct lane {
     size_t urgent_count;
     const char *kind;     /* of rows: first what an earlier process saw refused, then what waits */
     char *after;          /* refused once more, passed over; NULL = from the start */
-    char *sent;           /* taken by the far side, but the row could not be removed */
-    int64_t min_age;      /* of the rows this pass takes */
-    struct store_row row; /* being sent */
+    char *sent[MAX_SENT]; /* the last that the far side took, whose rows may still be there */
+    size_t sent_next;
+    int64_t min_age;        /* of the rows this pass takes */
+    struct store_row row;   /* being sent */
     struct message message; /* what it says */
     bool from_memory;       /* it is the first of `urgent` */
     bool perhaps;           /* an attempt may have been taken though no answer came */
@@ -172,7 +174,8 @@ static void free_lanes(struct outbox *o) {
         while (l->urgent)
             drop_urgent(l);
         free(l->after);
-        free(l->sent);
+        for (size_t n = 0; n < MAX_SENT; n++)
+            free(l->sent[n]);
     }
     free(o->lanes);
 }
@@ -243,7 +246,7 @@ static void look(struct looking *k, const char *after) {
 /* Whether the end of what is to be sent waits too; then it is in `end`. */
 static bool overtaken(struct lane *l) {
     const char *const kinds[] = {waiting_kind, refused_kind};
-    if (l->message.over || l->from_memory || SEEDED_BUG(BUG_PAGE_STALE))
+    if (l->message.over || SEEDED_BUG(BUG_PAGE_STALE))
         return false;
     for (size_t i = 0; i < 2 && !l->end.key; i++) {
         struct looking k = {.lane = l, .kind = kinds[i], .action = "resolve", .most = 1};
@@ -263,13 +266,7 @@ static bool overtaken(struct lane *l) {
 static void on_written(struct loop_post *post) {
     struct lane *l = post->ctx;
     loop_release(l->owner->options.loop);
-    if (l->written_status == HARDY_OK) {
-        free(l->sent);
-        l->sent = NULL;
-        settle(l, now_of(l));
-    } else {
-        settle(l, time_add(now_of(l), rest));
-    }
+    settle(l, time_add(now_of(l), l->written_status == HARDY_OK ? 0 : rest));
 }
 
 static void on_store_written(void *ctx, hardy_status status, int failed, const hardy_error *error) {
@@ -292,13 +289,29 @@ static struct store_op removal(const char *kind, const char *key) {
         .kind = STORE_DELETE, .row_kind = kind, .key = key, .if_fence = STORE_ANY_FENCE};
 }
 
-/* The far side has it. A row that cannot be removed now is remembered, so that this process at
- * least does not send it again. With an end goes what was refused of the same trouble: it must not
+static bool was_sent(const struct lane *l, const char *key) {
+    for (size_t n = 0; n < MAX_SENT; n++)
+        if (str_eq(l->sent[n], key))
+            return true;
+    return false;
+}
+
+/* A row that cannot be removed now, or that is written after what was told from memory, is not sent
+ * again by this process at least. */
+static void remember_sent(struct lane *l) {
+    if (was_sent(l, l->row.key))
+        return;
+    replace(&l->sent[l->sent_next], l->row.key);
+    l->sent_next = (l->sent_next + 1) % MAX_SENT;
+}
+
+/* The far side has it. With an end goes what was refused of the same trouble: it must not
  * be offered again behind its end. */
 static void remove_row(struct lane *l) {
     struct store_op ops[1 + MAX_REMOVED];
     struct looking k = {.lane = l, .kind = refused_kind, .most = MAX_REMOVED};
     size_t count = 0;
+    remember_sent(l);
     if (l->from_memory) {
         drop_urgent(l);
         settle(l, now_of(l));
@@ -309,7 +322,6 @@ static void remove_row(struct lane *l) {
         return;
     }
     ops[count++] = removal(l->kind, l->row.key);
-    replace(&l->sent, l->row.key);
     if (l->message.over && !SEEDED_BUG(BUG_PAGE_LEFT))
         look(&k, NULL);
     for (size_t i = 0; i < k.count; i++)
@@ -361,20 +373,29 @@ static void put_aside(struct lane *l) {
 /* In place of both the end is sent, and says so where nothing can have come before. */
 static void overtake(struct lane *l) {
     struct buf value;
-    struct store_op ops[2] = {removal(l->kind, l->row.key)};
+    struct store_op ops[2];
+    size_t count = 0;
     buf_init(&value, 2 * MAX_NOTICE);
     bool untold =
         !l->perhaps && add_member(l->end.value, l->end.len, "untold", json_true(), &value);
-    ops[1] = (struct store_op){.kind = STORE_UPDATE,
-                               .row_kind = l->end_kind,
-                               .key = l->end.key,
-                               .if_fence = l->end.fence,
-                               .fence = l->end.fence,
-                               .value = value.data,
-                               .len = value.len,
-                               .expires = l->end.expires};
+    if (l->from_memory)
+        drop_urgent(l);
+    else
+        ops[count++] = removal(l->kind, l->row.key);
+    if (untold)
+        ops[count++] = (struct store_op){.kind = STORE_UPDATE,
+                                         .row_kind = l->end_kind,
+                                         .key = l->end.key,
+                                         .if_fence = l->end.fence,
+                                         .fence = l->end.fence,
+                                         .value = value.data,
+                                         .len = value.len,
+                                         .expires = l->end.expires};
     l->counts[OVERTAKEN]++;
-    write_ops(l, ops, untold ? 2 : 1);
+    if (count > 0)
+        write_ops(l, ops, count);
+    else
+        settle(l, now_of(l));
     buf_free(&value);
 }
 
@@ -510,7 +531,7 @@ static void on_look(struct loop_timer *timer) {
         return;
     }
     l->busy = true;
-    if (!l->from_memory && str_eq(l->sent, l->row.key)) {
+    if (!l->from_memory && was_sent(l, l->row.key)) {
         remove_row(l);
         return;
     }
