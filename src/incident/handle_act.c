@@ -61,8 +61,36 @@ static void in_doubt(struct handler *h) {
         handler_save(h, handler_step);
 }
 
+/* While the state took nothing, what was decided has grown old: the service may be well by now,
+ * people may have paused, and a cooldown counts from what is done, not from what was meant. */
+static void decide_anew(struct handler *h) {
+    journal_note(&h->journal, &h->i, "decided anew", false, "%s was not begun for %.0f s",
+                 h->i.action, (double)(loop_now(h->world.loop) - h->decided) / HARDY_SECOND);
+    past_drop_run(&h->past);
+    h->i.state = INCIDENT_ANALYSED;
+    h->i.round--;
+    h->i.asked = h->was_asked;
+    h->rechecked = false;
+    if (!handler_add_past(h))
+        handler_end_without_memory(h);
+    else
+        handler_step(h);
+}
+
+static void run_if_fresh(struct handler *h) {
+    static const int64_t fresh = 5 * HARDY_SECOND;
+    if (loop_now(h->world.loop) - h->decided > fresh)
+        decide_anew(h);
+    else
+        run_remedy(h);
+}
+
 static void on_rest_over(struct loop_timer *timer) {
-    run_remedy(timer->ctx);
+    struct handler *h = timer->ctx;
+    if (h->decided && !handler_remedy_begun(h))
+        run_if_fresh(h);
+    else
+        run_remedy(h);
 }
 
 /* The state could not be written or a process not be made: not the remedy's fault, tried again. */
@@ -224,6 +252,8 @@ void handler_act(struct handler *h, const struct incident_next *next) {
                      h->answer.who ? h->answer.who : "somebody");
     h->i.state = INCIDENT_ACTING;
     h->i.round = next->round;
+    h->decided = loop_now(h->world.loop);
+    h->was_asked = h->i.asked;
     h->i.asked = 0;
     handler_replace(&h->i.waits, NULL);
     if (!handler_replace(&h->i.action, next->action) ||
@@ -234,5 +264,5 @@ void handler_act(struct handler *h, const struct incident_next *next) {
     }
     journal_note(&h->journal, &h->i, "acting", false, "%s, attempt %u of %u", next->action,
                  next->round, h->service->max_attempts);
-    handler_save(h, run_remedy);
+    handler_save(h, run_if_fresh);
 }

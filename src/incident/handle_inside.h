@@ -47,6 +47,7 @@ struct handler {
 
     struct loop_timer timer; /* next step, pause, time between two rounds of the checks */
     struct gathering *gathering;
+    int64_t decided, was_asked; /* when the remedy was chosen, monotonic; `asked` of it */
     struct remedy remedy;
     struct command *command;
 

@@ -201,6 +201,8 @@ int64_t past_last_run(const struct past *p, const char *action);
 bool past_add_result(struct past *p, const char *action, bool healed);
 /* Adds a run, forgetting those before `forget`; false = no memory. */
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget);
+/* The latest run has not begun after all. */
+void past_drop_run(struct past *p);
 /* How many of its incidents are not over, those with a person among them. */
 uint32_t past_open(const struct past *p);
 struct exposition;

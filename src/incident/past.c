@@ -86,6 +86,11 @@ bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget
     return true;
 }
 
+void past_drop_run(struct past *p) {
+    if (p->count > 0)
+        free(p->runs[--p->count].action);
+}
+
 void past_encode(const struct past *p, struct buf *out) {
     struct json_out j;
     char text[24];

@@ -150,7 +150,8 @@ static void on_trouble(void *ctx, const struct incident *i, const hardy_error *e
              "tried again in %s",
              error->message, span);
     on_told(s, i, loop_wall(s->owner->options.world.loop), "held up", text);
-    if (!first)
+    if (!first ||
+        i->state == INCIDENT_RESOLVED) /* well again: its end is told when it is written */
         return;
     snprintf(text, sizeof text, "%s, and hardy cannot help: its state cannot be written (%s)",
              i->summary, error->message);

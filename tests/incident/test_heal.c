@@ -284,6 +284,26 @@ static void all_services_together_have_a_limit(void **state) {
         told(l, "escalated: 2 remedies have run within 1h over all services, as many as may"), 1);
 }
 
+/* A disk that is full for a while: what was right when it was decided is looked at again. */
+static void what_could_not_be_recorded_is_decided_anew(void **state) {
+    struct past past;
+    (void)state;
+    town_begin_as(&town, HEAL("", RESTART("")), NULL);
+    struct life *l = town_watch(&town, false, NULL);
+    town_break(&town, 0, false);
+    town_wait_told(&town, l, "analysed: ");
+    town.refuse = 5;
+    town_wait_told(&town, l, "held up: ");
+    town.up = true;
+    town_wait_told(&town, l, "resolved: recovered by itself");
+    assert_int_equal(town.restarts, 0);
+    assert_int_equal(told(l, "decided anew: restart was not begun for "), 1);
+    /* And it counts as if it had never been. */
+    assert_int_equal(past_load(town.inner, "web", &past, NULL), HARDY_OK);
+    assert_int_equal(past.count, 0);
+    past_free(&past);
+}
+
 static void while_paused_nothing_is_touched_and_nobody_woken(void **state) {
     (void)state;
     struct pause pause = {
@@ -581,6 +601,7 @@ int main(void) {
         T(down_healed_and_the_result_is_remembered),
         T(the_second_time_waits_for_the_cooldown),
         T(all_services_together_have_a_limit),
+        T(what_could_not_be_recorded_is_decided_anew),
         T(while_paused_nothing_is_touched_and_nobody_woken),
         T(one_remedy_can_be_paused_alone_and_what_gets_well_meanwhile_is),
         T(asked_it_waits_for_a_person_and_then_acts),
