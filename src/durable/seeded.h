@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef DURABLE_SEEDED_H
 #define DURABLE_SEEDED_H
-/* Mistakes that the simulation and the kill loops of tests/work and tests/notify have to find, in
- * programs made for nothing else. */
+/* Mistakes that the simulations and the kill loops of tests/work, tests/notify and tests/supervise
+ * have to find, in programs made for nothing else. */
 #ifdef HARDY_SEEDED_BUGS
 extern int seeded_bug;
 #define SEEDED_BUG(n) (seeded_bug == (n))
@@ -26,6 +26,13 @@ enum {
     BUG_CHILD_RESET = 21,      /* the delays begin anew after any life */
     BUG_CHILD_LEFT = 22,       /* started while something of it lives on */
     BUG_CHILD_LADDER = 23,     /* who says that it ends is killed without being asked */
-    BUG_CHILD_TWICE = 24       /* what runs already is not looked for */
+    BUG_CHILD_TWICE = 24,      /* what runs already is not looked for */
+    BUG_HEAL_COOLDOWN = 30,    /* a remedy may run again at once */
+    BUG_HEAL_LIMIT = 31,       /* all services together have no limit */
+    BUG_HEAL_PAUSED = 32,      /* people's pauses are not looked at */
+    BUG_HEAL_WELL = 33,        /* not asked once more before it is touched */
+    BUG_HEAL_UNTOLD = 34,      /* handed to a person who does not hear of it */
+    BUG_HEAL_OBSERVED = 35,    /* what is only to be observed is run */
+    BUG_HEAL_UNRESOLVED = 36   /* whoever was told does not hear of the end */
 };
 #endif

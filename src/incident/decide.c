@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "durable/seeded.h"
 #include "incident/incident.h"
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +64,8 @@ static bool used_up(const struct action_settings *a, const struct incident_aroun
 
 static int64_t cooled(const struct action_settings *a, const struct incident_around *around) {
     int64_t last = past_last_run(around->past, a->name);
-    return last == INT64_MIN ? INT64_MIN : time_add(last, a->cooldown);
+    return last == INT64_MIN || SEEDED_BUG(BUG_HEAL_COOLDOWN) ? INT64_MIN
+                                                              : time_add(last, a->cooldown);
 }
 
 /* Whether it can be run now; else `choice` knows why not. */
@@ -140,7 +142,8 @@ static size_t count_words(const char *words) {
 static bool too_much(const struct incident_settings *all, const struct incident_around *around,
                      char *why, size_t size) {
     char span[48];
-    if (all->healing.max_runs == 0 || around->runs < all->healing.max_runs)
+    if (all->healing.max_runs == 0 || SEEDED_BUG(BUG_HEAL_LIMIT) ||
+        around->runs < all->healing.max_runs)
         return false;
     format_duration_short(all->healing.per, span);
     snprintf(why, size, "%u remedies have run within %s over all services, as many as may",
@@ -171,7 +174,7 @@ static struct incident_next choose(const struct incident *i, const struct incide
         if (!action || !usable(i, action, around, &choice))
             continue;
         enum automation may = incident_automation(all, s, action);
-        if (may == AUTOMATION_OBSERVE) {
+        if (may == AUTOMATION_OBSERVE && !SEEDED_BUG(BUG_HEAL_OBSERVED)) {
             snprintf(why, sizeof why, "automation is observe; would have run %s", action->name);
             struct incident_next next = escalate(why);
             next.action = action->name;
@@ -222,7 +225,7 @@ struct incident_next incident_decide(const struct incident *i, const struct inci
         return only(INCIDENT_ANALYSE);
     case INCIDENT_ANALYSED:
         /* A pause is of what hardy does by itself; who opens an incident by hand means it. */
-        if (around->hands_off && !i->by_hand)
+        if (around->hands_off && !i->by_hand && !SEEDED_BUG(BUG_HEAL_PAUSED))
             return because(INCIDENT_WAIT, around->hands_off);
         return overdue(i, s, around->wall) ? warn(s) : choose(i, all, s, around);
     case INCIDENT_ACTING:

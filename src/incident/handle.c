@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One step after another: what is to be done is decided, done, and written. */
 #include "degrade/answer.h"
+#include "durable/seeded.h"
 #include "incident/handle_inside.h"
 #include "notify/notify.h"
 #include "supervise/maintenance.h"
@@ -349,7 +350,8 @@ void handler_resolve(struct handler *h, const char *outcome) {
                  span);
     snprintf(summary, sizeof summary, "%.63s: %.300s", h->i.service, outcome);
     h->past.resolved++;
-    if (h->i.told && !handler_add_pages(h, &h->i, "resolve", summary))
+    if (h->i.told && !SEEDED_BUG(BUG_HEAL_UNRESOLVED) &&
+        !handler_add_pages(h, &h->i, "resolve", summary))
         handler_end_without_memory(h);
     else
         handler_save_with_past(h);
@@ -405,7 +407,7 @@ void handler_escalate(struct handler *h, const struct incident_next *next) {
                      "%s; telling nobody, for `escalate:` is empty", next->why);
     buf_free(&places);
     h->past.escalated++;
-    if (!handler_page(h, next->why))
+    if (!SEEDED_BUG(BUG_HEAL_UNTOLD) && !handler_page(h, next->why))
         handler_end_without_memory(h);
     else
         handler_save_with_past(h);
@@ -453,7 +455,7 @@ static void gather_after_pause(struct handler *h) {
 
 /* Whether the checks are asked once more before this step. */
 static bool recheck_first(struct handler *h, enum incident_next_kind kind) {
-    if (h->i.by_hand || h->rechecked)
+    if (h->i.by_hand || h->rechecked || SEEDED_BUG(BUG_HEAL_WELL))
         return false;
     if (kind == INCIDENT_ACT)
         return h->i.state == INCIDENT_ANALYSED ||
