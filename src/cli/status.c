@@ -16,6 +16,7 @@
 #include "cli/serving.h"
 #include "cli/session.h"
 #include "gateway/record.h"
+#include "incident/show.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,10 @@ static void print_guards(const struct screen *s, bool color) {
                retry, remote_number(g, "recent_failures"), remote_number(g, "times_opened"),
                remote_number(g, "retries"), remote_number(g, "running"),
                remote_number(g, "waiting"));
+        if (json_is_integer(json_object_get(g, "lowered_to"))) {
+            printf("%18sa remedy lets at most %.0f through at once\n", "",
+                   remote_number(g, "lowered_to"));
+        }
     }
 }
 
@@ -283,6 +288,19 @@ static void print_paused(const struct screen *s, bool color) {
     }
 }
 
+static void print_remedy(void *ctx, const char *service, const struct past_result *r) {
+    bool *any = ctx;
+    printf("%s%-16s  %-16s  %6u  %10u  %7.0f %%\n",
+           *any ? "" : "\nSERVICE           REMEDY            HEALED  NOT HEALED  SUCCESS\n",
+           service, r->action, r->healed, r->not_healed, 100 * past_success_rate(r));
+    *any = true;
+}
+
+static void print_remedies(struct store *store) {
+    bool any = false;
+    (void)past_each_result(store, print_remedy, &any, NULL);
+}
+
 static void print_screen(const struct screen *s) {
     bool color = options_color(&s->o->globals, STDOUT_FILENO);
     if (s->session) {
@@ -300,6 +318,9 @@ static void print_screen(const struct screen *s) {
     }
     if (s->session) {
         print_children(s->session->store);
+    }
+    if (s->session) {
+        print_remedies(s->session->store);
     }
     print_open_incidents(&s->needs);
     if (s->session && s->since_wall) {
@@ -352,6 +373,21 @@ static json_t *json_children(const struct screen *s) {
     return list;
 }
 
+static json_t *json_remedies(const struct screen *s) {
+    struct buf text;
+    struct json_out j;
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&j, &text, 0);
+    json_out_object(&j);
+    remedies_to_json(s->session ? s->session->store : NULL, &j);
+    json_out_object_end(&j);
+    json_t *whole = parsed(&text);
+    json_t *list = json_incref(json_object_get(whole, "remedies"));
+    json_decref(whole);
+    buf_free(&text);
+    return list;
+}
+
 static json_t *json_history(const struct screen *s) {
     struct buf text;
     struct json_out j;
@@ -378,6 +414,7 @@ static void print_json(const struct screen *s) {
     (void)json_object_set(all, "needs", s->needs.people);
     (void)json_object_set(all, "incidents", s->needs.incidents);
     (void)json_object_set_new(all, "children", json_children(s));
+    (void)json_object_set_new(all, "remedies", json_remedies(s));
     (void)json_object_set_new(all, "paused", json_paused(s));
     (void)json_object_set_new(all, "history", json_history(s));
     remote_print(all);

@@ -12,6 +12,7 @@
 #include "durable/action.h"
 #include "durable/checkpoint.h"
 #include "http/problem.h"
+#include "incident/show.h"
 #include "settings/secret.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,6 +172,7 @@ static void put_status(const struct daemon *d, struct json_out *j) {
     supervise_put(d, j);
     pause_to_json(d, j);
     gather_put_status(d, j);
+    remedies_to_json(d->store, j);
     json_out_object_end(j);
 }
 

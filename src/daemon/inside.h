@@ -2,8 +2,8 @@
 #ifndef DAEMON_INSIDE_H
 #define DAEMON_INSIDE_H
 /* What daemon.c (the whole), state.c (guards' words and the store), admin.c, requests.c, actions.c,
- * checkpoints.c, gather.c, workflows.c, incidents.c and pause.c (the API) and metrics.c share; for
- * this room only. */
+ * checkpoints.c, gather.c, workflows.c, incidents.c and pause.c (the API), remedies.c and metrics.c
+ * share; for this room only. */
 #include "daemon/daemon.h"
 #include "daemon/settings.h"
 #include "daemon/supervision.h"
@@ -51,6 +51,7 @@ struct daemon {
 
     /* what is watched, healed, kept running and failed over; NULL: nothing */
     struct supervision *supervision;
+    struct remedy_inside inside;                /* remedies.c */
     void (*supervision_gone)(struct daemon *d); /* the end waits for it */
     char self[64], *folder;
 
@@ -137,6 +138,11 @@ void pause_to_json(const struct daemon *d, struct json_out *j);
 void pause_write_metrics(const struct daemon *d, struct exposition *x);
 void pause_begin(void *ctx, struct http_request *r);
 void pause_end(void *ctx, struct http_request *r);
+
+/* --- remedies.c --- */
+/* As struct remedy_inside wants it; `ctx` is the daemon. */
+hardy_status remedies_act(void *ctx, const struct action_settings *action, const char *key,
+                          char told[200], hardy_error *error);
 
 /* --- supervise.c --- */
 /* Begins what the configuration wants to be supervised, if anything. */

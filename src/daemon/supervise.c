@@ -122,13 +122,15 @@ hardy_status daemon_supervise(struct daemon *d, const struct config *config, har
     } else if (status == HARDY_OK && has_work(&s)) {
         d->folder = d->folder ? d->folder : file_folder(config->path ? config->path : "");
         snprintf(d->self, sizeof d->self, "hardy serve, pid %d", (int)getpid());
+        d->inside = (struct remedy_inside){d, remedies_act};
         const struct supervision_options options = {.loop = d->loop,
                                                     .store = d->store,
                                                     .state = d->options.state,
                                                     .cwd = d->folder,
                                                     .self = d->self,
                                                     .env = d->options.env,
-                                                    .client = d->client};
+                                                    .client = d->client,
+                                                    .inside = &d->inside};
         status = supervision_start(&options, &s, &events, d, &d->supervision, error);
     }
     supervision_settings_free(&s);

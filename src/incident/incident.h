@@ -203,6 +203,12 @@ bool past_add_result(struct past *p, const char *action, bool healed);
 bool past_add_run(struct past *p, const char *action, int64_t at, int64_t forget);
 /* The latest run has not begun after all. */
 void past_drop_run(struct past *p);
+double past_success_rate(const struct past_result *r); /* 0 to 1 */
+/* How often each remedy of each service has helped; what is passed is borrowed. */
+hardy_status past_each_result(struct store *store,
+                              void (*fn)(void *ctx, const char *service,
+                                         const struct past_result *r),
+                              void *ctx, hardy_error *error);
 /* How many of its incidents are not over, those with a person among them. */
 uint32_t past_open(const struct past *p);
 struct exposition;

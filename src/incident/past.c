@@ -204,3 +204,32 @@ hardy_status past_all_runs(struct store *store, int64_t since, uint32_t *out, ha
     *out = c.runs;
     return status;
 }
+
+double past_success_rate(const struct past_result *r) {
+    double runs = (double)r->healed + r->not_healed;
+    return runs > 0 ? r->healed / runs : 0;
+}
+
+struct each_result {
+    void (*fn)(void *ctx, const char *service, const struct past_result *r);
+    void *ctx;
+};
+
+static bool tell_results(void *ctx, const struct store_row *row) {
+    const struct each_result *e = ctx;
+    struct past past;
+    if (past_decode(row, &past, NULL) == HARDY_OK) {
+        for (size_t n = 0; n < past.result_count; n++)
+            e->fn(e->ctx, row->key, &past.results[n]);
+        past_free(&past);
+    }
+    return true;
+}
+
+hardy_status past_each_result(struct store *store,
+                              void (*fn)(void *ctx, const char *service,
+                                         const struct past_result *r),
+                              void *ctx, hardy_error *error) {
+    struct each_result e = {fn, ctx};
+    return store_scan(store, "service", "", NULL, SIZE_MAX, tell_results, &e, error);
+}

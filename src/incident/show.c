@@ -76,6 +76,26 @@ hardy_status incident_show(struct store *store, const struct incident *i, struct
     return status;
 }
 
+static void put_result(void *ctx, const char *service, const struct past_result *r) {
+    struct json_out *j = ctx;
+    json_out_object(j);
+    json_out_member_string(j, "service", service);
+    json_out_member_string(j, "action", r->action);
+    json_out_member_count(j, "healed", r->healed);
+    json_out_member_count(j, "not_healed", r->not_healed);
+    json_out_key(j, "success_rate");
+    json_out_double(j, past_success_rate(r));
+    json_out_object_end(j);
+}
+
+void remedies_to_json(struct store *store, struct json_out *j) {
+    json_out_key(j, "remedies");
+    json_out_array(j);
+    if (store)
+        (void)past_each_result(store, put_result, j, NULL);
+    json_out_array_end(j);
+}
+
 bool incident_event_decode(const struct store_row *row, struct incident_event *out) {
     json_t *o = json_loadb(row->value, row->len, 0, NULL);
     *out =

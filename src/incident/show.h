@@ -10,6 +10,10 @@ void incident_to_json(const struct incident *i, struct json_out *j);
 hardy_status incident_show(struct store *store, const struct incident *i, struct json_out *j,
                            hardy_error *error);
 
+/* A member "remedies": {service, action, healed, not_healed, success_rate} of each that was run.
+ * `store` NULL: none. */
+void remedies_to_json(struct store *store, struct json_out *j);
+
 /* A row "event": one thing that happened. */
 struct incident_event {
     char at[32]; /* RFC 3339, UTC: sorts by time */
