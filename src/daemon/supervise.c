@@ -77,14 +77,10 @@ static bool has_work(const struct supervision_settings *s) {
     return incident_service_count(&s->incidents) + s->children.count + s->fail_overs.count > 0;
 }
 
-struct complaint {
-    hardy_error *error;
-};
-
 static void first_problem(void *ctx, const hardy_error *problem) {
-    struct complaint *c = ctx;
-    if (c->error && c->error->status == HARDY_OK) {
-        *c->error = *problem;
+    hardy_error *first = ctx;
+    if (first->status == HARDY_OK) {
+        *first = *problem;
     }
 }
 
@@ -92,9 +88,8 @@ static hardy_status read_settings(const struct daemon *d, const struct config *c
                                   struct supervision_settings *s, hardy_error *error) {
     hardy_error problem;
     hardy_error_init(&problem, sizeof problem);
-    struct complaint c = {&problem};
     hardy_status status = supervision_read(config, d->options.state, s, error);
-    if (status == HARDY_OK && supervision_check(config, s, first_problem, &c) > 0) {
+    if (status == HARDY_OK && supervision_check(config, s, first_problem, &problem) > 0) {
         status = problem.status;
         if (error) {
             *error = problem;
