@@ -4,7 +4,8 @@
 path (so: the upstream's url ends in it):
 
   /ok       a JSON message            /sse      a short stream
-  /slow     a stream of 1.5 s         /endless  a stream until the client leaves
+  /held     a stream that ends when the file FOLDER/finish is there
+  /endless  a stream until the client leaves
   /busy-N   N times 529, then /ok     /mute     no answer
   /pause    a stream that says nothing for 2.5 s in its middle
   /limits   /ok with headers about rate limits
@@ -60,7 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.whole(200, {'type': 'message', 'content': [{'type': 'text', 'text': 'hi'}],
                          'usage': {'input_tokens': 11, 'output_tokens': 7}}, headers)
 
-    def stream(self, count, pause):
+    def stream(self, count, pause, held=False):
         self.send_response(200)
         self.send_header('content-type', 'text/event-stream')
         self.send_header('connection', 'close')
@@ -74,6 +75,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(pause)
                 count -= 1
+            for _ in range(2000 if held else 0):
+                if os.path.exists(os.path.join(folder, 'finish')):
+                    break
+                time.sleep(0.01)
             self.wfile.write(END)
             self.wfile.flush()
         except OSError:
@@ -96,8 +101,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.message()
         elif what == 'sse':
             self.stream(3, 0)
-        elif what == 'slow':
-            self.stream(15, 0.1)
+        elif what == 'held':
+            self.stream(15, 0, held=True)
         elif what == 'endless':
             self.stream(-1, 0.05)
         elif what == 'pause':
