@@ -72,7 +72,8 @@ static void on_gone(void *ctx) {
     }
 }
 
-/* --- remedies that this process can do ------------------------------------------------------------ */
+/* --- remedies that this process can do
+ * ------------------------------------------------------------ */
 
 static hardy_status clear_cache(struct daemon *d, const char *prefix, char told[200],
                                 hardy_error *error) {
