@@ -47,6 +47,10 @@ test    command:python3                                                   python
 bench   command:nginx                                                     nginx
 bench   command:haproxy                                                   haproxy
 bench   command:wrk                                                       wrk
+bench   command:runsv                                                     runit
+bench   command:s6-supervise                                              s6
+bench   command:supervisord                                               supervisor
+bench   command:monit                                                     monit
 test    command:promtool                                                  prometheus
 test    file:/usr/lib/python3/dist-packages/yaml/__init__.py              python3-yaml
 test    command:systemd-analyze                                           systemd
@@ -57,7 +61,7 @@ test    command:redis-cli                                                 redis-
 test    command:initdb|command:pg_createcluster                           postgresql
 '
 # Packages that bring a service; the program is wanted, not a server that starts with the machine.
-services=(nginx haproxy prometheus prometheus-alertmanager prometheus-blackbox-exporter redis-server postgresql)
+services=(nginx haproxy prometheus prometheus-alertmanager prometheus-blackbox-exporter redis-server postgresql supervisor monit)
 
 policy=/usr/sbin/policy-rc.d
 policy_saved=$policy.before-hardy

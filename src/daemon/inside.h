@@ -53,7 +53,6 @@ struct daemon {
     struct supervision *supervision;
     struct remedy_inside inside;                /* remedies.c */
     void (*supervision_gone)(struct daemon *d); /* the end waits for it */
-    struct remedy_inside inside;
     char self[64], *folder;
 
     /* gatherings */

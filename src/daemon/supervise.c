@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `hardy serve` does besides serving, when the configuration says so: incidents, healing,
  * children, fail-over. Without any of them it only runs the checks, which needs no state. */
-#include "base/clock.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/inside.h"
@@ -72,36 +70,6 @@ static void on_gone(void *ctx) {
     }
 }
 
-/* --- remedies that this process can do
- * ------------------------------------------------------------ */
-
-static hardy_status clear_cache(struct daemon *d, const char *prefix, char told[200],
-                                hardy_error *error) {
-    size_t removed;
-    hardy_status status = gather_clear(d, prefix, &removed, error);
-    snprintf(told, 200, "%zu cached answers are forgotten", removed);
-    return status;
-}
-
-/* Each does the same again without harm, so the key is not needed. */
-static hardy_status act(void *ctx, const struct action_settings *action, const char *key,
-                        char told[200], hardy_error *error) {
-    struct daemon *d = ctx;
-    hardy_status status = HARDY_E_UNSUPPORTED;
-    (void)key;
-    if (action->clear_cache) {
-        return clear_cache(d, action->clear_cache, told, error);
-    }
-    str_copy(told, 200, "there is nothing of the kind here");
-    if (action->reset_connections) {
-        status = gateway_reset_connections(d->gateway, action->reset_connections, told);
-    } else if (action->lowers) {
-        status = gateway_lower_concurrency(d->gateway, action->lower.guard, action->lower.to,
-                                           time_add(loop_now(d->loop), action->lower.lasts), told);
-    }
-    return status == HARDY_OK ? status : fail(error, status, NULL, "%s", told);
-}
-
 /* --- beginning, again, end -----------------------------------------------------------------------
  */
 
@@ -148,7 +116,6 @@ hardy_status daemon_supervise(struct daemon *d, const struct config *config, har
                   "it needs a state that is a file", NULL);
     } else if (status == HARDY_OK && has_work(&s)) {
         d->folder = d->folder ? d->folder : file_folder(config->path ? config->path : "");
-        d->inside = (struct remedy_inside){d, act};
         snprintf(d->self, sizeof d->self, "hardy serve, pid %d", (int)getpid());
         d->inside = (struct remedy_inside){d, remedies_act};
         const struct supervision_options options = {.loop = d->loop,
