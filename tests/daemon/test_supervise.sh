@@ -71,20 +71,6 @@ ok 'with another pid' again
 ask "$admin/api/v1/incidents"
 is 'one incident' "$(json '[(i["service"], i["state"]) for i in d["incidents"]]')" "[('shop', 'resolved')]"
 
-# --- remedies that hardy does itself
-sed -i 's/actions: \[restart, mend\]/actions: [clear_cache, reset_connections, lower_concurrency, mend]/' c.yaml
-sed -i 's/      actions:$/      max_attempts: 6\n      actions:\n        clear_cache: {clear_cache: "", cooldown: 0s}\n        lower_concurrency: {lower_concurrency: {to: 0.5, lasts: 3s}}/' c.yaml
-kill -HUP "$daemon"
-wait_for logged 'configuration loaded'
-is_level shop up
-rm well
-ok 'they come one after another' wait_for logged 'mend helped at attempt 4'
-ok 'cached answers' logged 'clear_cache done: 0 cached answers are forgotten'
-ok 'connections' logged 'reset_connections done: '
-ok 'concurrency' logged 'lower_concurrency done: '
-configure act
-kill -HUP "$daemon"
-
 # --- fail-over
 rm first
 switched() { grep -q :2 active; }
