@@ -49,6 +49,7 @@ struct screen {
     json_t *status, *upstreams, *guards, *requests; /* NULL: no daemon answers */
     struct guard_list *shared;                      /* without one */
     struct needs needs;                             /* of the state */
+    bool unread;                                    /* the state, though there is one */
     const char *state_path;
     struct session *session; /* the state; NULL = it cannot be read */
     struct history history;  /* with --since */
@@ -326,7 +327,11 @@ static void print_screen(const struct screen *s) {
     if (s->session && s->since_wall) {
         print_history(&s->history);
     }
-    print_needs(&s->needs);
+    if (s->unread) {
+        printf("\nthe state cannot be read: what needs a person is not known\n");
+    } else {
+        print_needs(&s->needs);
+    }
 }
 
 /* --- as JSON ---------------------------------------------------------------------------------- */
@@ -411,8 +416,8 @@ static void print_json(const struct screen *s) {
     (void)json_object_set_new(
         all, "guards", up ? json_incref(json_object_get(s->guards, "guards")) : shared_guards(s));
     (void)json_object_set_new(all, "failed", failed_lately(s));
-    (void)json_object_set(all, "needs", s->needs.people);
-    (void)json_object_set(all, "incidents", s->needs.incidents);
+    (void)json_object_set(all, "needs", s->unread ? json_null() : s->needs.people);
+    (void)json_object_set(all, "incidents", s->unread ? json_null() : s->needs.incidents);
     (void)json_object_set_new(all, "children", json_children(s));
     (void)json_object_set_new(all, "remedies", json_remedies(s));
     (void)json_object_set_new(all, "paused", json_paused(s));
@@ -467,9 +472,11 @@ static int look(struct screen *s) {
     if (!s->requests) {
         look_without(s, &state);
     }
-    if (state_is_file(&state) &&
-        session_open(s->o, SESSION_READ, "status", &session) == EXIT_DONE) {
-        look_at_state(s, &session);
+    if (state_is_file(&state)) {
+        s->unread = session_open(s->o, SESSION_READ, "status", &session) != EXIT_DONE;
+        if (!s->unread) {
+            look_at_state(s, &session);
+        }
     }
     if (s->o->globals.json) {
         print_json(s);

@@ -113,7 +113,9 @@ hardy_status daemon_supervise(struct daemon *d, const struct config *config, har
     hardy_status status = read_settings(d, config, &s, error);
     if (status == HARDY_OK && has_work(&s) && (!d->store || !d->options.state)) {
         log_event(HARDY_LOG_ERROR, "nothing is healed, supervised or failed over", "why",
-                  "it needs a state that is a file", NULL);
+                  d->options.state && d->store_problem ? d->store_problem
+                                                       : "it needs a state that is a file",
+                  NULL);
     } else if (status == HARDY_OK && has_work(&s)) {
         d->folder = d->folder ? d->folder : file_folder(config->path ? config->path : "");
         snprintf(d->self, sizeof d->self, "hardy serve, pid %d", (int)getpid());

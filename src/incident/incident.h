@@ -159,7 +159,8 @@ const struct rule_settings *incident_rule(const struct service_settings *s, cons
 const struct check_settings *incident_check(const struct schema_list *checks, const char *name);
 hardy_status incident_settings_read(const struct config *config, struct incident_settings *out,
                                     hardy_error *error);
-/* Tells each name that stands for nothing: checks, places to notify. Returns how many. */
+/* Tells each name that stands for nothing: checks, places to notify, children, fail-overs. Returns
+ * how many. */
 size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
                                const struct schema_list *checks, const struct schema_list *targets,
                                schema_report report, void *ctx);

@@ -297,6 +297,22 @@ static void complain(struct checking *c, const struct yaml_node *node, const cha
     c->report(c->ctx, &problem);
 }
 
+/* `name`: what the key of an action stands for in a section whose keys are names; NULL = nothing.
+ */
+static void check_named(struct checking *c, const struct config *config, const char *section,
+                        const struct yaml_node *node, const char *key, const char *action,
+                        const char *name) {
+    const struct yaml_node *map = config_section(config, section);
+    struct names there = {.count = 0};
+    char hint[100];
+    if (!name || below(map, name, NULL))
+        return;
+    for (size_t n = 0; map && map->kind == YAML_MAP && n < map->count; n++)
+        names_add(&there, map->keys[n]->text);
+    complain(c, below(node, key, NULL), "action `%s` names `%s`, which is not under %s:%s", action,
+             name, section, meant(name, &there, hint));
+}
+
 size_t incident_settings_check(const struct config *config, const struct incident_settings *all,
                                const struct schema_list *checks, const struct schema_list *targets,
                                schema_report report, void *ctx) {
@@ -327,6 +343,13 @@ size_t incident_settings_check(const struct config *config, const struct inciden
                 complain(&c, below(node, "escalate", NULL),
                          "service `%s` escalates to `%s`, which is not under notify:%s", s->name,
                          s->escalate.items[k], meant(s->escalate.items[k], &target_names, hint));
+        const struct action_settings *a = s->actions.items;
+        for (size_t k = 0; k < s->actions.count; k++) {
+            const struct yaml_node *at = below(node, "actions", a[k].name);
+            check_named(&c, config, "supervise", at, "restart", a[k].name, a[k].restart);
+            check_named(&c, config, "supervise", at, "reload", a[k].name, a[k].reload);
+            check_named(&c, config, "fail_over", at, "fail_over", a[k].name, a[k].fail_over);
+        }
     }
     return c.count;
 }

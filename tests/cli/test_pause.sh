@@ -115,6 +115,12 @@ wait $! 2>/dev/null
 HARDY_STATE=$work/quiet/hardy.db code 'a quiet night' 0 "$HARDY" status --since 12h
 like 'is told as one' "$out" '^since .* UTC \(12h\) nothing happened, and hardy did nothing$'
 is 'without a daemon, and that is no mistake' "$err" 'hardy status: no gateway runs; this is from the state'
+echo garbage_garbage >no.db
+code 'a state that cannot be read' 1 "$HARDY" status --since 12h --state no.db
+like 'is told' "$err" 'no\.db: not a SQLite database'
+like 'and not taken for a quiet night' "$out" '^the state cannot be read: what needs a person is not known$'
+code 'as JSON' 1 "$HARDY" status --state no.db --json
+like 'likewise' "$out" '"needs": *null'
 code 'what people have said' 0 "$HARDY" status --since 12h
 like 'is told' "$out" "^  20[0-9-]+ [0-9:]+  web +paused +by $(sed 's/[()]/\\&/g' <<<"$me") until .* UTC: new disks$"
 like 'with its end' "$out" '^  20[0-9-]+ [0-9:]+  everything +resumed +by '

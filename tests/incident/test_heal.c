@@ -53,6 +53,8 @@ static void levels_are_shares_of_what_is_known(void **state) {
 static const char ladder[] = "checks:\n" CHECK("db") CHECK("queue") CHECK("page") CHECK(
     "disk") "  - {name: room, memory_below: 0.9}\n"
             "  - {name: port, tcp: \"127.0.0.1:1\"}\n"
+            "supervise: {shop: {}, x: {}}\n"
+            "fail_over: {shop: {}, x: {}}\n"
             "heal:\n"
             "  services:\n"
             "    shop:\n"

@@ -29,6 +29,18 @@ checks: [{name: web, tcp: "127.0.0.1:1"}]
 incidents: {services: {web: {check: web, escalate: [a, b]}}}
 YAML
 like 'the other one too' "$err" 'escalates to `a`'
+refuses 'a remedy restarts a child that does not exist' "^hardy supervise: c.yaml:6:34: action .again. names .wep., which is not under supervise: .did you mean .web.\\?.\$" <<'YAML'
+checks: [{name: web, tcp: "127.0.0.1:1"}]
+supervise: {web: {command: ["true"]}}
+heal:
+  services:
+    web:
+      actions: {again: {restart: wep}, other: {fail_over: web}, third: {reload: web}}
+YAML
+like 'and one goes to a backup of nothing' "$err" 'c.yaml:6:59: action `other` names `web`, which is not under fail_over:$'
+unlike 'what exists is not complained about' "$err" third
+code 'validate says the same' 2 "$HARDY" validate c.yaml
+is 'of both' "$(grep -c 'which is not under' <<<"$out")" 2
 refuses 'no checks' 'nothing to watch: c.yaml has no checks:' <<'YAML'
 incidents: {}
 YAML
