@@ -58,6 +58,7 @@ struct supervision {
     struct fail_over *fail_over;
     struct children *children;
     struct children_world children_world;
+    char *state; /* its whole path; NULL = it has none */
     char *folder, boot[37];
     struct remedy_inside inside;
     struct loop_timer last; /* of what has not begun */
@@ -81,6 +82,7 @@ static void all_gone(void *ctx) {
     free_settings(s, s->current);
     supervision_settings_free(&s->first);
     free(s->folder);
+    free(s->state);
     free(s);
 }
 
@@ -342,6 +344,9 @@ hardy_status supervision_start(const struct supervision_options *options,
         return fail(error, HARDY_E_NOMEM, NULL, "no memory to supervise");
     }
     s->options = *options;
+    /* What people are told to type holds in any folder. */
+    s->state = options->state ? realpath(options->state, NULL) : NULL;
+    s->options.state = s->state ? s->state : options->state;
     s->events = events;
     s->ctx = ctx;
     s->first = *settings;

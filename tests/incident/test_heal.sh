@@ -75,7 +75,7 @@ stop
 
 # --- ask: a person says yes; hardy was killed while it waited
 configure ask
-export HARDY_STATE=$work/asking/hardy.db
+export HARDY_STATE=asking/hardy.db # the page tells the whole path of it
 : >calls
 watch ask
 wait_for says ' up ' ask
@@ -84,7 +84,7 @@ wait_for says 'asked .*may call be run' ask
 code 'hardy status' 0 "$HARDY" status --since 1h
 like 'says it, too' "$out" '^  incident inc-[0-9a-f-]+: may call be run\? '
 like 'with what to type' "$out" '^    hardy incidents approve inc-[0-9a-f-]+ call$'
-like 'the page says what to type' "$(cat ask.log)" "PAGE \[screen\] shop: .*Type: hardy --state .* incidents approve inc-[0-9a-f-]* call"
+like 'the page says what to type' "$(cat ask.log)" "PAGE \[screen\] shop: .*Type: hardy --state $work/asking/hardy.db incidents approve inc-[0-9a-f-]* call"
 { kill -9 "$watcher"; wait "$watcher"; } 2>/dev/null
 id=$("$HARDY" incidents list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
 like 'it is seen to wait' "$("$HARDY" incidents show "$id")" 'waits: may call be run'
