@@ -141,7 +141,8 @@ const struct command command_pause = {
     .summary = "hands off: no automatic repair of a target for a while",
     .details =
         "TARGET is a service, a child, a fail-over, or SERVICE/ACTION for one of a service's "
-        "remedies; without it everything is paused. hardy goes on watching and telling. What is "
+        "remedies; without it everything is paused. hardy goes on watching, and pages nobody. What "
+        "is "
         "under way is not stopped. A later pause of a target replaces the one before.\n\n"
         "It is written into the state and holds for every hardy that uses it, now and after a "
         "restart. Windows that come again are written under `maintenance:` in the configuration. "

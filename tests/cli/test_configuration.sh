@@ -13,6 +13,19 @@ for block in block*.yaml; do
     is "the guide's example $block has no warnings" "$out" "$block: a configuration, nothing wrong"
 done
 ok 'there are examples' test -e block2.yaml
+# What the guides of single sections show is a whole configuration each; some of it warns.
+for name in health heal supervise fail-over notify pause degrade; do
+    awk -v name="$name" '/^```yaml/ { n++; in_block = 1; next } /^```/ { in_block = 0 }
+        in_block { print > (name n ".yaml") }' "$home/docs/$name.md"
+    ok "docs/$name.md has an example" test -e "${name}1.yaml"
+    for block in "$name"[0-9]*.yaml; do
+        grep -q '^livenessProbe:' "$block" || code "the example $block" 0 "$HARDY" validate "$block"
+    done
+done
+for example in "$home"/examples/*.yaml; do
+    code "${example##*/}" 0 "$HARDY" validate "$example"
+    is "${example##*/} has no warnings" "$(grep -c warning <<<"$out")" 0
+done
 
 printf 'guards:\n  search:\n    breaker: {failure_treshold: 3, recovery_timeout: 30}\n' >hardy.yaml
 code "the guide's mistakes" 2 "$HARDY" validate hardy.yaml
