@@ -286,6 +286,7 @@ static void on_timer(struct loop_timer *timer) {
 static bool find_running(struct supervised *r) {
     struct process_identity who;
     char number[CHILD_NUMBER_SIZE];
+    bool ran = r->record.process.pid > 0;
     if (r->record.left && supervised_attach(r, &r->record.process))
         return true;
     /* Started, and killed before it was written down. What is of the start that was written down
@@ -298,7 +299,8 @@ static bool find_running(struct supervised *r) {
         r->record.starts++;
         r->machine.ready = HARDY_NEVER;
         r->machine.started = loop_now(loop_of(r));
-        if (r->machine.restarting && r->machine.restart_count < CHILD_COUNTED_MAX)
+        /* After a life that was written down it counts, though its death was not. */
+        if ((r->machine.restarting || ran) && r->machine.restart_count < CHILD_COUNTED_MAX)
             r->machine.restarts[r->machine.restart_count++] = r->machine.started;
         return true;
     }

@@ -3,16 +3,12 @@
 #include "../cmocka_all.h"
 #include "base/prng.h"
 #include "base/str.h"
+#include "daemon/supervision.h"
 #include "durable/pause.h"
 #include "http/client.h"
 #include "http/server.h"
-#include "incident/watch.h"
 #include "io/sim.h"
 #include "store/internal.h"
-#include "supervise/children.h"
-#include "supervise/fail_over.h"
-#include "supervise/fail_over_record.h"
-#include "supervise/maintenance.h"
 #include <dirent.h>
 #include <jansson.h>
 #include <signal.h>
@@ -139,7 +135,7 @@ struct server { /* a child's process */
     int pid; /* 0 = none yet */
     int64_t started;
     bool told_to_end; /* by hardy: its next start is no restart after a death */
-    bool renewed;     /* a remedy has asked for it */
+    bool renewed;     /* a remedy is about to ask for it */
     unsigned crashes; /* so many lives are short */
     int64_t restarts[RESTARTS + 1];
     size_t restart_count;
@@ -157,19 +153,13 @@ struct page {
 };
 struct life {
     struct http_client *client;
-    struct watch *watch;
-    struct children *children;
-    struct fail_over *fail_over;
+    struct supervision *supervision;
 };
 
 static struct village {
     struct loop *loop;
     struct store *store, *inner; /* what hardy uses: it can be full; and memory, for looking */
     struct config *config;
-    struct schema_list checks, targets, children, fail_overs;
-    struct incident_settings incidents;
-    struct maintenance maintenance;
-    struct children_world children_world;
     struct prng prng;
     char state[64];
     bool jitter, full;
@@ -183,7 +173,6 @@ static struct village {
     int64_t workers;
     int64_t heals[MAX_HEALS];
     size_t heal_count;
-    char last_renewal[200];
     int64_t paused[PLACES + 1]; /* since when; 0 = not; the last: everything */
 
     struct http_server *pager;
@@ -208,6 +197,23 @@ static void live(void);
 
 /* --- small ------------------------------------------------------------------------------------ */
 
+static long long ms(int64_t span) {
+    return (long long)(span / MS);
+}
+
+/* With VILLAGE_TELLS in the environment: the whole story, to find out what led to what. */
+static void tell(const char *format, ...) HARDY_PRINTF(1, 2);
+static void tell(const char *format, ...) {
+    va_list args;
+    if (!getenv("VILLAGE_TELLS"))
+        return;
+    va_start(args, format);
+    printf("# %lld s: ", ms(loop_wall(v.loop) % HARDY_DAY) / 1000);
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
 static void wrong(const char *format, ...) HARDY_PRINTF(1, 2);
 static void wrong(const char *format, ...) {
     va_list args;
@@ -216,6 +222,7 @@ static void wrong(const char *format, ...) {
     va_start(args, format);
     vsnprintf(v.wrong, sizeof v.wrong, format, args);
     va_end(args);
+    tell("%s", v.wrong);
 }
 
 const char *village_wrong(void) {
@@ -241,23 +248,6 @@ static bool chance(double probability) {
 
 static int64_t now(void) {
     return loop_now(v.loop);
-}
-
-static long long ms(int64_t span) {
-    return (long long)(span / MS);
-}
-
-/* With VILLAGE_TELLS in the environment: the whole story, to find out what led to what. */
-static void tell(const char *format, ...) HARDY_PRINTF(1, 2);
-static void tell(const char *format, ...) {
-    va_list args;
-    if (!getenv("VILLAGE_TELLS"))
-        return;
-    va_start(args, format);
-    printf("# %lld s: ", ms(loop_wall(v.loop) % HARDY_DAY) / 1000);
-    vprintf(format, args);
-    printf("\n");
-    va_end(args);
 }
 
 static struct place *place_of(const char *name) {
@@ -460,6 +450,8 @@ static void count(struct sim_process *p, void *ctx) {
     sim_exit_after(p, 5 * MS, 0, 0);
 }
 
+static void healing(struct place *p);
+
 /* --- children ----------------------------------------------------------------------------------
  */
 
@@ -467,6 +459,8 @@ static void on_signal(struct sim_process *p, void *ctx, int signum) {
     struct server *s = ctx;
     if (signum == SIGCONT || signum == 0)
         return;
+    if (!s->told_to_end && !v.ending)
+        healing(&v.places[s - v.servers]);
     s->told_to_end = true;
     if (v.places[s - v.servers].fault != HANG) /* which does not even end */
         sim_exit_after(p, between(0, 2 * S), 0, 0);
@@ -492,7 +486,9 @@ static void serve(struct sim_process *process, void *ctx) {
     struct place *p = &v.places[s - v.servers];
     if (s->pid && sim_alive(v.loop, s->pid))
         wrong("%s was started while it runs", p->name);
-    if (s->pid && !s->told_to_end && !s->renewed) {
+    if (s->pid && !s->told_to_end && s->renewed) {
+        healing(p);
+    } else if (s->pid && !s->told_to_end) {
         count_restart(s);
         hands_have_to_be_on(id_of(p), "a restart");
     }
@@ -526,20 +522,6 @@ static void healing(struct place *p) {
     p->healed = now();
     if (v.heal_count < MAX_HEALS)
         v.heals[v.heal_count++] = now();
-}
-
-static hardy_status act_inside(void *ctx, const struct action_settings *action, const char *key,
-                               char told[200], hardy_error *error) {
-    (void)ctx;
-    struct place *p = place_of(action->restart);
-    hardy_status status = children_restart(v.life.children, action->restart, key, error);
-    if (status == HARDY_OK && !str_eq(key, v.last_renewal)) {
-        str_copy(v.last_renewal, sizeof v.last_renewal, key);
-        v.servers[id_of(p)].renewed = true;
-        healing(p);
-    }
-    snprintf(told, 200, "%s is started again", action->restart);
-    return status == HARDY_E_EXISTS ? HARDY_OK : status;
 }
 
 /* The shell that joins both outputs, and becomes the command behind it. */
@@ -580,6 +562,8 @@ static bool well_when_written(const struct place *p) {
     int64_t writable = v.full ? v.full_since : now();
     if (!v.full && v.full_since > p->ended)
         writable = now() - (v.full_ended - v.full_since);
+    if (id_of(p) == DB && (v.active != 0 || now() - v.switched < HARDY_MINUTE))
+        return false; /* not on its primary: that is trouble, too */
     return p->fault == WELL && !is_bad(p) && p->ended < writable - 5 * HARDY_MINUTE;
 }
 
@@ -742,41 +726,21 @@ static void on_checked(void *ctx, const struct check_settings *c, const struct c
     struct place *p = place_of(c->name);
     (void)ctx;
     (void)changed;
-    if (v.life.fail_over)
-        fail_over_checked(v.life.fail_over, c, s);
-    if (v.life.children)
-        children_checked(v.life.children, c, s);
     if (p && p->fault != WELL)
         p->seen |= s->last == CHECK_UNKNOWN || s->level == LEVEL_DOWN;
 }
 
-static void on_told(void *ctx, const struct incident *i, int64_t wall, const char *what,
-                    const char *detail) {
-    (void)ctx;
-    (void)wall;
-    tell("%s %s %s: %s", i->service, i->id, what, detail);
-    if (str_eq(what, "asked") && !v.answering) {
-        v.answering = true;
-        sim_outside(v.loop, true);
-        loop_timer_init(&v.answer, on_answer, NULL);
-        loop_timer_start(v.loop, &v.answer, now() + between(S, 20 * HARDY_MINUTE));
-        sim_outside(v.loop, false);
-    }
+static void on_asked(void) {
+    if (v.answering)
+        return;
+    v.answering = true;
+    sim_outside(v.loop, true);
+    loop_timer_init(&v.answer, on_answer, NULL);
+    loop_timer_start(v.loop, &v.answer, now() + between(S, 20 * HARDY_MINUTE));
+    sim_outside(v.loop, false);
 }
 
-static void on_own_page(void *ctx) {
-    (void)ctx;
-    if (v.life.watch)
-        watch_pages(v.life.watch);
-}
-
-static void on_urgent(void *ctx, const struct notify_target *target, const struct notice *notice) {
-    (void)ctx;
-    if (v.life.watch)
-        watch_tell(v.life.watch, target, notice);
-}
-
-static void switched(size_t to) {
+static void on_switching(size_t to) {
     figures.switches++;
     if (!v.candidates[to].up && now() - v.candidates[to].changed > check_lag)
         wrong("switched to %c, which has been down for %lld ms", (char)('a' + to),
@@ -788,47 +752,47 @@ static void switched(size_t to) {
     v.active = to;
 }
 
-static void on_happened(void *ctx, const char *name, int64_t wall, const char *what,
-                        const char *detail) {
+static void on_told(void *ctx, const char *subject, const char *incident, int64_t wall,
+                    const char *what, const char *detail) {
+    const struct place *p = place_of(subject);
     const char *to = strstr(detail, " to ");
     (void)ctx;
     (void)wall;
-    tell("%s %s: %s", name, what, detail);
-    if (str_eq(name, "db") && str_eq(what, "switching") && to)
-        switched((size_t)(to[4] - 'a'));
+    tell("%s %s %s: %s", subject, incident ? incident : "", what, detail);
+    if (str_eq(what, "asked"))
+        on_asked();
+    else if (str_eq(subject, "db") && str_eq(what, "switching") && to)
+        on_switching((size_t)(to[4] - 'a'));
+    else if (p && id_of(p) < SERVERS && str_eq(what, "acting"))
+        v.servers[id_of(p)].renewed = true;
+    else if (p && id_of(p) < SERVERS && (str_eq(what, "decided anew") || str_eq(what, "resolved")))
+        v.servers[id_of(p)].renewed = false;
 }
 
-static void on_fail_over_gone(void *ctx) {
+static void on_watched(void *ctx, const struct incident *i, bool unsent, const hardy_error *error) {
     (void)ctx;
-    v.life.fail_over = NULL;
+    (void)i;
+    (void)unsent;
+    if (!v.ending)
+        wrong("hardy has ended: %s", error ? error->message : "why?");
+}
+
+static void on_gone(void *ctx) {
+    (void)ctx;
     http_client_free(v.life.client);
     v.gone = true;
 }
 
-static void on_ended(void *ctx, const struct incident *i, bool unsent, const hardy_error *error) {
+static void on_problem(void *ctx, const hardy_error *problem) {
     (void)ctx;
-    (void)i;
-    (void)unsent;
-    v.life.watch = NULL;
-    if (!v.ending)
-        wrong("hardy has ended: %s", error ? error->message : "why?");
-    else
-        fail_over_stop(v.life.fail_over, on_fail_over_gone, NULL);
-}
-
-static void on_children_gone(void *ctx) {
-    (void)ctx;
-    v.life.children = NULL;
-    watch_stop(v.life.watch);
+    fail_msg("%s: %s", problem->where, problem->message);
 }
 
 static void live(void) {
-    static const struct watch_events watch_events = {
-        .checked = on_checked, .told = on_told, .ended = on_ended};
-    static const struct fail_over_events fail_over_events = {
-        .told = on_happened, .paged = on_own_page, .urgent = on_urgent};
-    static const struct children_events children_events = {on_happened, on_own_page, NULL};
-    static const struct remedy_inside inside = {NULL, act_inside};
+    static const struct supervision_events events = {
+        .checked = on_checked, .told = on_told, .watched = on_watched, .gone = on_gone};
+    static const char *const env[] = {"PATH=/bin", NULL};
+    struct supervision_settings settings;
     struct http_client_options client;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -836,32 +800,18 @@ static void live(void) {
     v.life = (struct life){.client = http_client_new(v.loop, &client, &error)};
     v.alive = true;
     v.begun = now();
-    const struct fail_over_world fail_over = {.loop = v.loop,
-                                              .store = v.store,
-                                              .state = v.state,
-                                              .self = "hardy test",
-                                              .checks = &v.checks,
-                                              .targets = &v.targets,
-                                              .maintenance = &v.maintenance,
-                                              .automation = v.incidents.automation};
-    const struct watch_options watch = {.world = {.loop = v.loop,
-                                                  .store = v.store,
-                                                  .state = v.state,
-                                                  .self = "hardy test",
-                                                  .client = v.life.client,
-                                                  .checks = &v.checks,
-                                                  .targets = &v.targets,
-                                                  .settings = &v.incidents,
-                                                  .maintenance = &v.maintenance,
-                                                  .inside = &inside},
-                                        .page_wait = 10 * S};
-    v.children_world.client = v.life.client;
-    if (fail_over_start(&fail_over, &v.fail_overs, &fail_over_events, NULL, &v.life.fail_over,
-                        &error) != HARDY_OK ||
-        watch_start(&watch, &watch_events, NULL, &v.life.watch, &error) != HARDY_OK ||
-        children_start(&v.children_world, &v.children, &children_events, NULL, &v.life.children,
-                       &error) != HARDY_OK)
-        fail_msg("%s", error.message);
+    if (supervision_read(v.config, v.state, &settings, &error) != HARDY_OK)
+        on_problem(NULL, &error);
+    (void)supervision_check(v.config, &settings, on_problem, NULL);
+    const struct supervision_options options = {.loop = v.loop,
+                                                .store = v.store,
+                                                .state = v.state,
+                                                .self = "hardy test",
+                                                .env = env,
+                                                .client = v.life.client};
+    if (supervision_start(&options, &settings, &events, NULL, &v.life.supervision, &error) !=
+        HARDY_OK)
+        on_problem(NULL, &error);
 }
 
 /* Descriptors of locks that a killed program held: the kernel would have closed them. */
@@ -913,37 +863,8 @@ void village_kill(int64_t span, int64_t away) {
 /* --- the beginning and the end -------------------------------------------------------------------
  */
 
-static void on_problem(void *ctx, const hardy_error *problem) {
-    (void)ctx;
-    fail_msg("%s: %s", problem->where, problem->message);
-}
-
-static void read_settings(void) {
-    hardy_error error;
-    hardy_error_init(&error, sizeof error);
-    hardy_status status =
-        config_load_bytes("village.yaml", yaml, sizeof yaml - 1, &v.config, &error);
-    if (status == HARDY_OK)
-        status = checks_read(v.config, &v.checks, &error);
-    if (status == HARDY_OK)
-        status = notify_read(v.config, &v.targets, &error);
-    if (status == HARDY_OK)
-        status = incident_settings_read(v.config, &v.incidents, &error);
-    if (status == HARDY_OK)
-        status = maintenance_read(v.config, &v.maintenance, &error);
-    if (status == HARDY_OK)
-        status = fail_over_read(v.config, &v.fail_overs, &error);
-    if (status == HARDY_OK)
-        status = children_settings_read(v.config, &v.children, &error);
-    if (status != HARDY_OK)
-        on_problem(NULL, &error);
-    (void)incident_settings_check(v.config, &v.incidents, &v.checks, &v.targets, on_problem, NULL);
-    (void)children_settings_check(v.config, &v.children, &v.checks, &v.targets, on_problem, NULL);
-}
-
 void village_begin(uint64_t seed, bool jitter) {
     static const struct store_methods methods = {.submit = submit, .get = get, .scan = scan};
-    static const char *const env[] = {"PATH=/bin", NULL};
     struct sim_options sim;
     struct store_options memory = {.wall = sim_wall};
     hardy_error error;
@@ -960,16 +881,11 @@ void village_begin(uint64_t seed, bool jitter) {
     assert_int_equal(store_open(&memory, &v.inner, &error), HARDY_OK);
     v.store = calloc(1, sizeof *v.store);
     *v.store = (struct store){.methods = &methods, .wall = sim_wall};
-    read_settings();
+    assert_int_equal(config_load_bytes("village.yaml", yaml, sizeof yaml - 1, &v.config, &error),
+                     HARDY_OK);
     str_copy(v.state, sizeof v.state, "/tmp/hardy-village.XXXXXX");
     assert_non_null(mkdtemp(v.state));
     snprintf(v.state + strlen(v.state), 3, "/s");
-    v.children_world = (struct children_world){.loop = v.loop,
-                                               .store = v.store,
-                                               .boot = "00000000-0000-0000-0000-000000000000",
-                                               .env = env,
-                                               .targets = &v.targets,
-                                               .maintenance = &v.maintenance};
     sim_program_add(v.loop, "ask", ask, NULL);
     sim_program_add(v.loop, "count", count, NULL);
     sim_program_add(v.loop, "/bin/sh", shell, NULL);
@@ -1048,7 +964,7 @@ bool village_end(void) {
     if (v.wrong[0])
         return false;
     v.ending = true;
-    children_stop(v.life.children, on_children_gone, NULL);
+    supervision_stop(v.life.supervision);
     for (int n = 0; n < 200 && !v.gone; n++)
         village_pass(S);
     if (!v.gone)
@@ -1057,12 +973,15 @@ bool village_end(void) {
 }
 
 void village_drop(void) {
+    static const char *const files[] = {
+        "-steps/keys.lock", "-steps", "-children/id", "-children/shop.lock", "-children/api.lock",
+        "-children",        NULL};
     char path[128];
     close_locks();
-    snprintf(path, sizeof path, "%s-steps/keys.lock", v.state);
-    (void)unlink(path);
-    snprintf(path, sizeof path, "%s-steps", v.state);
-    (void)rmdir(path);
+    for (const char *const *file = files; *file; file++) {
+        snprintf(path, sizeof path, "%s%s", v.state, *file);
+        (void)remove(path);
+    }
     v.state[strlen(v.state) - 2] = '\0';
     (void)rmdir(v.state);
     for (size_t n = 0; n < v.page_count; n++) {
@@ -1078,12 +997,6 @@ void village_drop(void) {
     village_pass(HARDY_MINUTE);
     store_close(v.inner);
     free(v.store);
-    children_settings_free(&v.children);
-    fail_over_free(&v.fail_overs);
-    maintenance_free(&v.maintenance);
-    incident_settings_free(&v.incidents);
-    notify_free(&v.targets);
-    checks_free(&v.checks);
     config_free(v.config);
     loop_free(v.loop);
 }
