@@ -43,7 +43,7 @@ hardy_status watch_start(const struct watch_options *options, const struct watch
                          void *ctx, struct watch **out, hardy_error *error);
 /* Its checks; NULL = none run. Borrowed until it ends. */
 const struct health *watch_health(const struct watch *w);
-/* Of its pages, incidents and remedies. */
+/* Of its pages. */
 void watch_write_metrics(const struct watch *w, struct exposition *x);
 /* Others have put pages into the outbox. */
 void watch_pages(struct watch *w);
