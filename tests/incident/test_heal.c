@@ -434,7 +434,8 @@ static void what_hardy_does_itself_is_done_once_under_its_key(void **state) {
     (void)state;
     town_begin_as(&town,
                   HEAL("", "      remedies: [{actions: [clear_cache, back]}]\n"
-                           "      actions: {back: {restart: web}}\n"),
+                           "      actions: {back: {restart: web}}\n"
+                           "supervise: {web: {command: [web]}}\n"),
                   NULL);
     struct life *l = town_watch(&town, false, NULL);
     town_break(&town, 0, false);
