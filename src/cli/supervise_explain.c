@@ -55,7 +55,16 @@ static void print_one(const struct child_settings *s, int64_t life) {
     child_schedule(&s->rules, life, UINT64_MAX, &high);
     printf("  when it lives for %s each time and fails:\n", life == 0 ? "no time" : text);
     printf("  restart  delay               after the first start\n");
-    for (uint32_t n = 0; n < low.count && n < high.count; n++) {
+    uint32_t count = low.count < high.count ? low.count : high.count;
+    bool told = false; /* that many are alike */
+    for (uint32_t n = 0; n < count; n++) {
+        if (n > 0 && n + 1 < count && low.restarts[n].delay == low.restarts[n - 1].delay &&
+            high.restarts[n].delay == high.restarts[n - 1].delay) {
+            if (!told)
+                printf("      ...\n");
+            told = true;
+            continue;
+        }
         range(low.restarts[n].delay, high.restarts[n].delay, delay, sizeof delay);
         range(low.restarts[n].at, high.restarts[n].at, at, sizeof at);
         printf("  %7u  %-18s  %s\n", n + 1, low.restarts[n].delay == 0 ? "at once" : delay, at);

@@ -168,7 +168,7 @@ static hardy_status act_inside(void *ctx, const struct action_settings *action, 
         return fail(error, HARDY_E_NOT_FOUND, NULL, "there is no child %s here", name);
     if (action->restart) {
         status = children_restart(s->children, name, key, error);
-        snprintf(told, 200, "%.63s is restarted", name);
+        snprintf(told, 200, "%.63s is being restarted", name);
         return status == HARDY_E_EXISTS ? HARDY_OK : status;
     }
     if (action->reload) {

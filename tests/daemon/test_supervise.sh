@@ -66,7 +66,7 @@ ok 'and that is logged' logged 'about=worker'
 before=$(pid)
 rm well
 ok 'the service is healed' wait_for logged '^info resolved .*about=shop.*mend helped'
-ok 'the first remedy restarted the child' logged 'restart done: worker is restarted'
+ok 'the first remedy restarted the child' logged 'restart done: worker is being restarted'
 ok 'with another pid' again
 ask "$admin/api/v1/incidents"
 is 'one incident' "$(json '[(i["service"], i["state"]) for i in d["incidents"]]')" "[('shop', 'resolved')]"

@@ -87,6 +87,7 @@ is 'explain tells the schedule' "$out" 'web: restart: on_failure
   ready for 1s it is restarted at once, the first time; ready for 30s the delays begin anew'
 code 'explain with a life' 0 "$HARDY" supervise explain -c c.yaml --life 1m web
 like 'who lives long enough is restarted for ever' "$out" '  it never has more than 4 restarts within 2m, and is restarted for ever$'
+is 'the delays that are alike are told once' "$(grep -c '  at once  ' <<<"$out") $(grep -c '^      \.\.\.$' <<<"$out")" '2 1'
 code 'explain as JSON' 0 "$HARDY" supervise explain -c c.yaml --json
 is 'the same as JSON' "$(python3 -c 'import json, sys
 web = json.load(sys.stdin)[1]
