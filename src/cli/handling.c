@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/handling.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/command.h"
@@ -195,6 +196,54 @@ static void on_interrupt(void *ctx) {
     supervision_stop(s->supervision);
 }
 
+static void on_problem(void *ctx, const hardy_error *problem) {
+    const struct handler_session *s = ctx;
+    say_error(s->o, problem);
+}
+
+/* Other checks, services and targets from now on; a configuration that is wrong changes nothing. */
+static hardy_status load_again(struct handler_session *s, hardy_error *error) {
+    struct config *config = NULL;
+    struct supervision_settings settings = {0};
+    size_t problems = 0;
+    hardy_status status = config_load(s->session.state.config->path, &config, error);
+    if (status == HARDY_OK) {
+        status = top_check(config, error);
+    }
+    if (status == HARDY_OK) {
+        status = supervision_read(config, s->session.state.path, &settings, error);
+    }
+    if (status == HARDY_OK) {
+        problems = supervision_check(config, &settings, on_problem, s);
+    }
+    if (status == HARDY_OK && problems == 0 && s->supervision) {
+        supervision_reload(s->supervision, &settings);
+    } else if (problems > 0) {
+        status = fail(error, HARDY_E_INVALID, config->path, "names in it stand for nothing");
+    }
+    supervision_settings_free(&settings);
+    config_free(config);
+    return status;
+}
+
+static void on_reload(void *ctx) {
+    struct handler_session *s = ctx;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (s->session.interrupted || !s->supervision) {
+        return;
+    }
+    manager_reloading(&s->manager);
+    if (load_again(s, &error) == HARDY_OK) {
+        say(s->o, HARDY_LOG_INFO,
+            "configuration loaded again; children and fail-overs stay as they were begun");
+    } else {
+        say_error(s->o, &error);
+        say(s->o, HARDY_LOG_ERROR, "configuration refused, the old one goes on");
+    }
+    manager_ready(&s->manager, "watching");
+}
+
 static void on_settled(void *ctx) {
     struct handler_session *s = ctx;
     if (!s->checks) {
@@ -206,11 +255,6 @@ static void on_settled(void *ctx) {
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */
-
-static void on_problem(void *ctx, const hardy_error *problem) {
-    const struct handler_session *s = ctx;
-    say_error(s->o, problem);
-}
 
 static int read_settings(struct handler_session *s) {
     const struct config *config = s->session.state.config;
@@ -306,6 +350,9 @@ static int handle(struct handler_session *s) {
                                                 .severity = s->how->severity,
                                                 .summary = s->how->summary};
     session_on_interrupt(&s->session, on_interrupt, s);
+    if (!s->how->once && !s->how->service) {
+        s->session.on_reload = on_reload;
+    }
     /* A state that many processes write to needs one that lives; without memory for it, not. */
     struct retain_settings retention;
     if (!s->how->once &&

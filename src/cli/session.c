@@ -106,6 +106,10 @@ void session_close(struct session *s) {
 
 static void on_signal(void *ctx, int signum) {
     struct session *s = ctx;
+    if (signum == SIGHUP && s->on_reload) {
+        s->on_reload(s->ctx);
+        return;
+    }
     if (s->interrupted) {
         _exit(128 + signum);
     }

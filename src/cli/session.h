@@ -19,6 +19,7 @@ struct session {
     struct loop_signal *signals[3];
     int interrupted; /* the signal that asked to end; 0 = none */
     void (*on_interrupt)(void *ctx);
+    void (*on_reload)(void *ctx); /* at SIGHUP; NULL: that ends it too */
     void *ctx;
 };
 enum session_access { SESSION_READ, SESSION_WRITE };

@@ -97,6 +97,8 @@ const struct command command_supervise = {
         "With automation: observe (the default) nothing but its own children is touched: it tells "
         "what it would have done. With health: {listen: HOST:PORT} it serves /health/live, "
         "/health/ready and /metrics.\n\n"
+        "SIGHUP loads the configuration again: checks, services, targets and windows; children and "
+        "fail-overs stay as they were begun. A file that is wrong changes nothing.\n\n"
         "Exit codes with --once: 0 resolved, 3 a person was told, 4 in doubt.",
     .examples =
         "hardy supervise --restart on_failure -- true\n"

@@ -64,6 +64,26 @@ code 'the whole story' 0 "$HARDY" incidents show "$id"
 like 'of what the checks said' "$out" 'checks +fresh'
 like 'the result is known' "$("$HARDY" incidents show "$id" --json)" '"level":"critical"'
 
+# --- another configuration: HUP
+before=$HARDY_STATE
+export HARDY_STATE=$work/loading/hardy.db
+watch hup
+wait_for says ' up ' hup
+sed -i 's/^automation: act/automation: observe/' hardy.yaml
+kill -HUP "$watcher"
+ok 'HUP loads it again' wait_for says 'configuration loaded again' hup
+rm well
+ok 'it only proposes now' wait_for says 'proposed +call' hup
+sed -i 's/^heal:/heel:/' hardy.yaml
+kill -HUP "$watcher"
+ok 'a wrong one is refused' wait_for says 'configuration refused, the old one goes on' hup
+like 'with its place' "$(cat hup.log)" 'hardy.yaml:[0-9]+:[0-9]+: .*heel'
+ok 'and hardy still watches' kill -0 "$watcher"
+touch well
+stop
+export HARDY_STATE=$before
+configure act
+
 # --- scale: the number is made of the evidence
 sed -i 's/actions: \[call\]/actions: [grow]/' hardy.yaml
 watch scale
