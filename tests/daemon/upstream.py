@@ -4,8 +4,8 @@
 path (so: the upstream's url ends in it):
 
   /ok       a JSON message            /sse      a short stream
+  /slow     a stream of 1.5 s         /endless  a stream until the client leaves
   /held     a stream that ends when the file FOLDER/finish is there
-  /endless  a stream until the client leaves
   /busy-N   N times 529, then /ok     /mute     no answer
   /pause    a stream that says nothing for 2.5 s in its middle
   /limits   /ok with headers about rate limits
@@ -101,6 +101,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.message()
         elif what == 'sse':
             self.stream(3, 0)
+        elif what == 'slow':
+            self.stream(15, 0.1)
         elif what == 'held':
             self.stream(15, 0, held=True)
         elif what == 'endless':
