@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hardy sim`: what callers that retry do in an outage, before production does it. */
+#include "base/error.h"
+#include "base/json.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include "sim/model.h"
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX ((size_t)16 << 20)
+#define NAMES_MAX 160
+
+enum {
+    OPT_MODEL = 1,
+    OPT_CLIENTS,
+    OPT_CAPACITY,
+    OPT_OUTAGE,
+    OPT_STRATEGY,
+    OPT_CONTROL,
+    OPT_ATTEMPTS,
+    OPT_BASE_DELAY,
+    OPT_MAX_DELAY,
+    OPT_SEED,
+    OPTIONS
+};
+
+static const struct option_row rows[] = {
+    {OPT_MODEL, "model", 0, "A|S|O|M",
+     "the model (S); what is not given has the model's own figures"},
+    {OPT_CLIENTS, "clients", 0, "N", "how many call; 1 to 1000000"},
+    {OPT_CAPACITY, "capacity", 0, "C", "calls that the server serves in a second"},
+    {OPT_OUTAGE, "outage", 0, "DURATION", "how long the trouble lasts"},
+    {OPT_STRATEGY, "strategy", 0, "NAME",
+     "none, fixed, linear, exponential, full, equal, decorrelated or proportional (full)"},
+    {OPT_CONTROL, "control", 0, "LIST",
+     "of budget, breaker, throttle (or shared-...), pace, deadline (none)"},
+    {OPT_ATTEMPTS, "attempts", 0, "N", "calls of an operation at most; 0 is no limit"},
+    {OPT_BASE_DELAY, "base-delay", 0, "DURATION",
+     "the models' base; the first exponential wait is up to twice that"},
+    {OPT_MAX_DELAY, "max-delay", 0, "DURATION", "no wait is longer"},
+    {OPT_SEED, "seed", 0, "N", "the same seed, the same run (42)"},
+    {0},
+};
+
+/* --- what the command line says ------------------------------------------------------------- */
+
+static void join(const char *const *names, size_t count, char out[NAMES_MAX]) {
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += (size_t)snprintf(out + len, NAMES_MAX - len, "%s%s", i ? ", " : "", names[i]);
+    }
+}
+
+/* The index of a name; `count` when it is none of them, and the error says so. */
+static size_t find(const char *text, const char *const *names, size_t count, const char *option,
+                   hardy_error *error) {
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(text, names[i])) {
+            return i;
+        }
+    }
+    char all[NAMES_MAX];
+    join(names, count, all);
+    const char *nearest = str_nearest(text, names, count);
+    fail(error, HARDY_E_INVALID, option, "\"%s\" is none of %s%s%s%s", text, all,
+         nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    return count;
+}
+
+static hardy_status parse_model(const char *text, enum sim_model *model, hardy_error *error) {
+    const char *names[SIM_MODELS];
+    for (int i = 0; i < SIM_MODELS; i++) {
+        names[i] = sim_model_name(i);
+    }
+    size_t i = find(text, names, SIM_MODELS, "--model", error);
+    *model = (enum sim_model)i;
+    return i < SIM_MODELS ? HARDY_OK : HARDY_E_INVALID;
+}
+
+static hardy_status parse_controls(const char *text, unsigned *controls, hardy_error *error) {
+    const char *names[SIM_CONTROLS + 1];
+    memcpy(names, sim_control_names, sizeof sim_control_names);
+    names[SIM_CONTROLS] = "none";
+    for (*controls = 0; *text;) {
+        char name[32];
+        size_t len = strcspn(text, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(len < 31 ? len : 31), text);
+        size_t i = find(name, names, SIM_CONTROLS + 1, "--control", error);
+        if (i > SIM_CONTROLS) {
+            return HARDY_E_INVALID;
+        }
+        *controls |= i < SIM_CONTROLS ? 1u << i : 0;
+        text += len + (text[len] == ',');
+    }
+    return HARDY_OK;
+}
+
+/* "100" or "100/s". */
+static hardy_status parse_capacity(const char *text, double *capacity, hardy_error *error) {
+    struct rate rate;
+    if (!strchr(text, '/')) {
+        return parse_number(text, 0, 1e12, capacity, error);
+    }
+    hardy_status status = parse_rate(text, &rate, error);
+    if (status == HARDY_OK) {
+        *capacity = rate.events * (double)HARDY_SECOND / (double)rate.period;
+    }
+    return status;
+}
+
+static hardy_status set_option(struct sim_settings *s, int id, const char *text,
+                               hardy_error *error) {
+    int64_t number = 0;
+    hardy_status status = HARDY_OK;
+    size_t i;
+    switch (id) {
+    case OPT_CAPACITY:
+        return parse_capacity(text, &s->capacity, error);
+    case OPT_OUTAGE:
+        return parse_duration(text, &s->outage, error);
+    case OPT_STRATEGY:
+        i = find(text, strategy_names, STRATEGY_KINDS, NULL, error);
+        s->strategy.kind = (enum strategy_kind)i;
+        return i < STRATEGY_KINDS ? HARDY_OK : HARDY_E_INVALID;
+    case OPT_CONTROL:
+        return parse_controls(text, &s->controls, error);
+    case OPT_ATTEMPTS:
+        status = parse_integer(text, 0, UINT32_MAX, &number, error);
+        s->attempts = (uint32_t)number;
+        return status;
+    case OPT_BASE_DELAY:
+        return parse_duration(text, &s->strategy.base, error);
+    case OPT_MAX_DELAY:
+        return parse_duration(text, &s->strategy.cap, error);
+    case OPT_SEED:
+        status = parse_integer(text, 0, INT64_MAX, &number, error);
+        s->seed = (uint64_t)number;
+        return status;
+    default:
+        return HARDY_OK;
+    }
+}
+
+/* Model and clients come first: what is not given follows from them. */
+static hardy_status settings_read(const char *const given[OPTIONS], struct sim_settings *s,
+                                  hardy_error *error) {
+    enum sim_model model = SIM_S;
+    int64_t clients = 0;
+    hardy_status status = HARDY_OK;
+    if (given[OPT_MODEL]) {
+        status = parse_model(given[OPT_MODEL], &model, error);
+    }
+    if (status == HARDY_OK && given[OPT_CLIENTS]) {
+        status = parse_integer(given[OPT_CLIENTS], 1, SIM_CLIENTS_MAX, &clients, error);
+    }
+    if (status != HARDY_OK) {
+        return status;
+    }
+    sim_settings_init(s, model, (uint32_t)clients);
+    for (int id = OPT_CAPACITY; id < OPTIONS && status == HARDY_OK; id++) {
+        if (given[id]) {
+            status = set_option(s, id, given[id], error);
+        }
+    }
+    return status == HARDY_OK ? sim_settings_check(s, error) : status;
+}
+
+/* --- the result ----------------------------------------------------------------------------- */
+
+static void controls_text(unsigned controls, char out[NAMES_MAX]) {
+    const char *names[SIM_CONTROLS];
+    size_t count = 0;
+    for (size_t i = 0; i < SIM_CONTROLS; i++) {
+        if (controls & 1u << i) {
+            names[count++] = sim_control_names[i];
+        }
+    }
+    snprintf(out, NAMES_MAX, "none");
+    for (size_t i = 0, len = 0; i < count; i++) {
+        len += (size_t)snprintf(out + len, NAMES_MAX - len, "%s%s", i ? "," : "", names[i]);
+    }
+}
+
+struct figure {
+    const char *key, *label;
+    double value;
+};
+#define FIGURES 6
+static void figures_of(const struct sim_result *r, struct figure out[FIGURES]) {
+    const struct figure all[FIGURES] = {
+        {"calls_per_operation", "calls per operation", r->calls_per_operation},
+        {"done_after_s", "all done after, s", r->done_after_s},
+        {"peak_over_capacity_1s", "peak over capacity, in 1 s", r->peak_over_capacity_1s},
+        {"peak_over_capacity_100ms", "peak over capacity, in 100 ms", r->peak_over_capacity_100ms},
+        {"goodput_last_minute", "goodput in the last minute", r->goodput_last_minute},
+        {"recovered_after_s", "recovered after, s", r->recovered_after_s}};
+    memcpy(out, all, sizeof all);
+}
+
+static void print_json(const struct sim_settings *s, const struct figure *figures) {
+    char controls[NAMES_MAX];
+    struct buf text;
+    struct json_out j;
+    controls_text(s->controls, controls);
+    buf_init(&text, TEXT_MAX);
+    json_out_init(&j, &text, 0);
+    json_out_object(&j);
+    json_out_member_string(&j, "model", sim_model_name(s->model));
+    json_out_member_count(&j, "clients", s->clients);
+    json_out_member_string(&j, "strategy", strategy_names[s->strategy.kind]);
+    json_out_member_string(&j, "control", controls);
+    json_out_member_count(&j, "seed", s->seed);
+    for (size_t i = 0; i < FIGURES; i++) {
+        json_out_key(&j, figures[i].key);
+        if (figures[i].value < 0) {
+            json_out_null(&j);
+        } else {
+            json_out_double(&j, figures[i].value);
+        }
+    }
+    json_out_object_end(&j);
+    puts(text.data ? text.data : "{}");
+    buf_free(&text);
+}
+
+static void print_text(const struct sim_settings *s, const struct figure *figures) {
+    char controls[NAMES_MAX];
+    controls_text(s->controls, controls);
+    printf("model %s: %u clients, strategy %s, control %s, seed %llu\n", sim_model_name(s->model),
+           s->clients, strategy_names[s->strategy.kind], controls, (unsigned long long)s->seed);
+    for (size_t i = 0; i < FIGURES; i++) {
+        if (figures[i].value < 0) {
+            printf("  %-30s %10s\n", figures[i].label, "never");
+        } else {
+            printf("  %-30s %10.2f\n", figures[i].label, figures[i].value);
+        }
+    }
+}
+
+/* --- the command ---------------------------------------------------------------------------- */
+
+static int simulate(const struct options *o, const struct sim_settings *s) {
+    hardy_error error;
+    struct sim_result result;
+    struct figure figures[FIGURES];
+    hardy_error_init(&error, sizeof error);
+    hardy_status status = sim_run(s, &result, &error);
+    if (status == HARDY_OK) {
+        figures_of(&result, figures);
+        (o->globals.json ? print_json : print_text)(s, figures);
+    } else {
+        say_error(o, &error);
+    }
+    sim_result_free(&result);
+    return status == HARDY_OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(struct options *o) {
+    const char *given[OPTIONS] = {0};
+    struct sim_settings settings;
+    hardy_error error;
+    int id;
+    while ((id = options_next(o)) > 0) {
+        given[id] = o->value;
+    }
+    if (id < 0) {
+        return o->exit;
+    }
+    if (o->argc > 0) {
+        return options_wrong(o, "\"%s\" is too much", o->argv[0]);
+    }
+    hardy_error_init(&error, sizeof error);
+    if (settings_read(given, &settings, &error) != HARDY_OK) {
+        say_error(o, &error);
+        return EXIT_USAGE;
+    }
+    return simulate(o, &settings);
+}
+
+const struct command command_sim = {
+    .name = "sim",
+    .synopsis = "[--model A|S|O|M] [--clients N] [--capacity C] [--outage DURATION]\n"
+                "    [--strategy NAME] [--control LIST] [--attempts N] [--base-delay DURATION]\n"
+                "    [--max-delay DURATION] [--seed N]",
+    .summary = "simulate what callers that retry do in an outage",
+    .details =
+        "The policies of the library, in virtual time, with one seed: the same command line has "
+        "the same result.\n\n"
+        "Model A is contention for one row, without a limit of capacity. S is a herd: all clients "
+        "find the service dead, and are there when it comes back. O has operations that arrive "
+        "whatever became of those before. In M the trouble is short and over, but calls that "
+        "nobody waits for any more may keep the server from recovering.",
+    .examples = "hardy sim --model S --clients 1000 --strategy full --control shared-breaker,pace\n"
+                "hardy sim --model M --strategy exponential --json",
+    .options = rows,
+    .run = run,
+};
