@@ -6,6 +6,7 @@
 #include <hardy/gather.h>
 #include <hardy/guard.h>
 #include <hardy/op.h>
+#include <hardy/retry_after.h>
 #include <hardy/status.h>
 
 #ifdef __cplusplus

@@ -17,7 +17,8 @@ typedef enum hardy_outcome_class {
     HARDY_SLOW = 2,    /* succeeded, later than wanted; counts as a failure for the breaker */
     HARDY_IGNORED =
         3, /* says nothing about the far side (404, cancelled): the permit is returned */
-    HARDY_THROTTLED = 4 /* 429: feeds retry_after and the limiter, not the breaker */
+    HARDY_THROTTLED = 4 /* no room just now, there (429) or here (EMFILE): feeds retry_after and the
+                         * limiter, not the breaker */
 } hardy_outcome_class;
 
 /* What the attempt may have changed on the far side. Only NONE is retried freely. UNKNOWN is
@@ -34,7 +35,70 @@ typedef struct hardy_outcome {
     bool permanent;      /* trying again would give the same answer (400, 401, 404, exit 127) */
     int32_t code;        /* the caller's own: exit code, HTTP status, errno; hardy hands it back */
     int64_t retry_after; /* a floor for the next wait, nanoseconds from now; 0 = none given */
+    const void *result;  /* the caller's own, for the guard's `classify` to look at; hardy hands it
+                            back. NULL */
 } hardy_outcome;
+
+/*
+ * What usual results mean. What is not known is a failure whose effect is unknown, so it is
+ * repeated only where that was declared harmless. All are pure; any thread. Where they do not fit,
+ * change what they return, or give the guard a `classify` of your own (guard.h).
+ */
+
+/* A command that ended by itself. 0: success. 126 and 127, it could not be started: permanent. Any
+ * other code is the command's own statement that it failed, so it may run again. */
+HARDY_API hardy_outcome hardy_outcome_of_exit(int code);
+
+/* A command ended by a signal; code 128 + signal, as shells say it. INT and TERM are somebody's
+ * wish: ignored, permanent. Others are failures whose effect is unknown. */
+HARDY_API hardy_outcome hardy_outcome_of_signal(int signal);
+
+/* A failed system call or connection; `sent`: the request had begun to leave, so its effect is
+ * unknown. ECONNREFUSED: nobody was there, no effect. Short of something here, such as connections
+ * in a pool (EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL): throttled. ECANCELED, or the caller's
+ * own fault (EACCES, EPERM, ENOENT, EBADF, EFAULT, EINVAL, EAFNOSUPPORT, EPROTONOSUPPORT, ENOTSUP):
+ * ignored, permanent. */
+HARDY_API hardy_outcome hardy_outcome_of_errno(int errnum, bool sent);
+
+/* The attempt was stopped at its time-out. */
+HARDY_API hardy_outcome hardy_outcome_of_timeout(bool sent);
+
+/*
+ * An HTTP answer (RFC 9110, 15). `retry_after`: the server's, in nanoseconds, 0 = none; see
+ * retry_after.h.
+ *
+ *     100 to 399      success
+ *     408, 529        failure without effect: it did not arrive whole; overloaded
+ *     425, 429        throttled, without effect: too early; too many
+ *     503             with retry_after throttled, without effect; without one a failure
+ *     501, 505, 4xx   ignored, permanent: the request's own fault
+ *     others          failure, effect unknown
+ */
+HARDY_API hardy_outcome hardy_outcome_of_http(int status, int64_t retry_after);
+
+/* What an error means that a language model's API tells in words, in an answer's body or in an
+ * event of a stream that had begun with 200. */
+typedef enum hardy_llm_error {
+    HARDY_LLM_UNKNOWN = 0,    /* none of these words: the status decides */
+    HARDY_LLM_FAILED = 1,     /* the provider's own trouble: api_error, server_error */
+    HARDY_LLM_OVERLOADED = 2, /* overloaded_error, slow_down, UNAVAILABLE */
+    HARDY_LLM_THROTTLED = 3,  /* a limit that refills: rate_limit_error, rate_limit_exceeded */
+    HARDY_LLM_SPENT = 4,      /* a limit that waiting does not lift: insufficient_quota, billing */
+    HARDY_LLM_REJECTED = 5    /* the request's own fault: invalid_request_error, content_filter,
+                                 context_length_exceeded, authentication_error */
+} hardy_llm_error;
+
+/* `type` and `code` as in Anthropic's and OpenAI's {"error": {"type": ..., "code": ...}}, `status`
+ * of Google's as `type`; NULL or "" where there is none. The code is the more exact one and counts
+ * first. */
+HARDY_API hardy_llm_error hardy_llm_error_of(const char *type, const char *code);
+
+/* An answer of such an API; both words NULL: it holds no error. As hardy_outcome_of_http(), but
+ * that a spent quota is permanent though it comes as 429, and so is what comes as 429 and is the
+ * request's own fault. Below 400 an error is one inside an answer that had begun well: its effect
+ * is unknown, unless it is the request's own fault; code 529 for overloaded, 429 for throttled. */
+HARDY_API hardy_outcome hardy_outcome_of_llm(int status, const char *type, const char *code,
+                                             int64_t retry_after);
 
 #ifdef __cplusplus
 }

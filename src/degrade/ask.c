@@ -9,7 +9,7 @@
 #include "degrade/process.h"
 #include "http/fetch.h"
 #include "io/file.h"
-#include "policy/outcome.h"
+#include <hardy/outcome.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +94,7 @@ static void tell_late(struct ask *a) {
     char why[MAX_WHY], text[48];
     format_duration_short(a->source->timeout, text);
     snprintf(why, sizeof why, "no answer within %s", text);
-    tell(a, NULL, why, outcome_of_timeout(true));
+    tell(a, NULL, why, hardy_outcome_of_timeout(true));
 }
 
 static void on_late(struct loop_timer *timer) {
@@ -163,7 +163,7 @@ static void on_fetched(void *ctx, const struct http_fetched *f) {
         free(body);
         tell_data(a, json);
     } else if (f->complete) {
-        hardy_outcome outcome = outcome_of_http(f->status, f->retry_after);
+        hardy_outcome outcome = hardy_outcome_of_http(f->status, f->retry_after);
         if (outcome.kind == HARDY_SUCCESS) { /* redirects are not followed: no data either */
             outcome.kind = HARDY_IGNORED;
             outcome.permanent = true;
@@ -267,11 +267,11 @@ static void on_exited(void *ctx, struct process *p, int code, int signal) {
         tell_broken(a, "printed more than 1 MiB");
     } else if (signal) {
         snprintf(why, sizeof why, "killed by signal %d", signal);
-        tell(a, NULL, why, outcome_of_signal(signal));
+        tell(a, NULL, why, hardy_outcome_of_signal(signal));
     } else if (code) {
         snprintf(why, sizeof why, "exit code %d%s%s", code, a->complaint[0] ? ": " : "",
                  a->complaint);
-        tell(a, NULL, why, outcome_of_exit(code));
+        tell(a, NULL, why, hardy_outcome_of_exit(code));
     } else {
         tell_data(a, buffer_as_json(&a->answer, any_as_json));
     }

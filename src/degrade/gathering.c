@@ -8,7 +8,7 @@
 #include "drive/drive.h"
 #include "io/loop.h"
 #include "policy/chain.h"
-#include "policy/outcome.h"
+#include <hardy/outcome.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +80,7 @@ static void stop_job(struct job *j, bool late) {
     if (j->drive && !late)
         drive_cancel(j->drive);
     if (j->drive && attempting) {
-        hardy_outcome outcome = late ? outcome_of_timeout(true) : unwanted;
+        hardy_outcome outcome = late ? hardy_outcome_of_timeout(true) : unwanted;
         drive_report(j->drive, j->attempt, &outcome);
     }
 }
@@ -219,7 +219,7 @@ static void on_call(void *ctx, struct drive *d, uint32_t attempt, int64_t deadli
 
 static void on_stop(void *ctx, struct drive *d, uint32_t attempt) {
     struct job *j = ctx;
-    hardy_outcome late = outcome_of_timeout(true);
+    hardy_outcome late = hardy_outcome_of_timeout(true);
     if (j->ask)
         ask_cancel(j->ask);
     j->ask = NULL;

@@ -49,8 +49,4 @@ struct verdict judge_event(const struct told_error *error);
 struct verdict judge_failure(const struct http_failure *failure);
 /* The answer came whole as HTTP, and is not what the protocol demands. */
 struct verdict judge_broken(enum attempt_result result);
-
-/* How long to wait, as the headers of an answer say in any form, the rate limit's resets included
- * where something is used up; 0 = they do not say. */
-int64_t judge_retry_after(const struct http_headers *headers, int64_t wall);
 #endif

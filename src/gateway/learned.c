@@ -2,6 +2,7 @@
 #include "gateway/learned.h"
 #include "base/clock.h"
 #include "base/number.h"
+#include "policy/retry_after.h"
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +17,11 @@
 /* Larger ones are a way to say that there is none. */
 #define LIMIT_MOST 1e10
 
-const struct learned_headers learned_headers[LEARNED_COUNT] = {
+/* How the providers name what they tell: Anthropic, OpenAI; NULL = it has no such header. */
+#define PROVIDERS 2
+static const struct {
+    const char *limit[PROVIDERS], *left[PROVIDERS], *reset[PROVIDERS];
+} learned_headers[LEARNED_COUNT] = {
     [LEARNED_REQUESTS] = {{"anthropic-ratelimit-requests-limit", "x-ratelimit-limit-requests"},
                           {"anthropic-ratelimit-requests-remaining",
                            "x-ratelimit-remaining-requests"},
@@ -124,9 +129,9 @@ void learned_forget(struct learned *l, const struct learned_cost *cost) {
     }
 }
 
-static bool read_count(const struct http_headers *headers,
-                       const char *const names[LEARNED_PROVIDERS], double *out) {
-    for (size_t i = 0; i < LEARNED_PROVIDERS; i++) {
+static bool read_count(const struct http_headers *headers, const char *const names[PROVIDERS],
+                       double *out) {
+    for (size_t i = 0; i < PROVIDERS; i++) {
         const char *text = names[i] ? http_headers_get(headers, names[i]) : NULL;
         size_t len = text ? strlen(text) : 0;
         if (len > 0 && *text != '-' && number_scan(text, len, true) == len) {
@@ -137,12 +142,12 @@ static bool read_count(const struct http_headers *headers,
     return false;
 }
 
-static int64_t read_reset(const struct http_headers *headers,
-                          const char *const names[LEARNED_PROVIDERS], int64_t wall) {
-    for (size_t i = 0; i < LEARNED_PROVIDERS; i++) {
+static int64_t read_reset(const struct http_headers *headers, const char *const names[PROVIDERS],
+                          int64_t wall) {
+    for (size_t i = 0; i < PROVIDERS; i++) {
         const char *text = names[i] ? http_headers_get(headers, names[i]) : NULL;
         if (text) {
-            return http_reset_after(text, wall);
+            return retry_after_reset(text, wall);
         }
     }
     return 0;

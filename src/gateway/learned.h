@@ -21,13 +21,6 @@ enum learned_kind {
     LEARNED_COUNT
 };
 
-/* How the providers name what they tell: Anthropic, OpenAI; NULL = it has no such header. */
-#define LEARNED_PROVIDERS 2
-struct learned_headers {
-    const char *limit[LEARNED_PROVIDERS], *left[LEARNED_PROVIDERS], *reset[LEARNED_PROVIDERS];
-};
-extern const struct learned_headers learned_headers[LEARNED_COUNT];
-
 struct learned_limit {
     bool known;
     hardy_rate_config rate; /* events a second, burst = the limit */

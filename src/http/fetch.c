@@ -47,7 +47,7 @@ static void on_head(void *ctx, struct http_call *call, const struct http_answer_
     struct http_fetch *f = ctx;
     (void)call;
     f->status = head->status;
-    f->retry_after = http_retry_after(head->headers, loop_wall(f->loop));
+    f->retry_after = http_retry_after(head->headers, head->status, loop_wall(f->loop));
     for (size_t i = 0; i < head->headers->count; i++) {
         if (http_headers_add(&f->headers, http_headers_name_at(head->headers, i),
                              http_headers_value_at(head->headers, i)) != HARDY_OK) {

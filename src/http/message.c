@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/message.h"
+#include <hardy/retry_after.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -309,4 +310,14 @@ const char *http_status_text(int status) {
         }
     }
     return "";
+}
+
+int64_t http_retry_after(const struct http_headers *h, int status, int64_t wall) {
+    hardy_retry_after told;
+    hardy_retry_after_init(&told, sizeof told);
+    for (size_t i = 0; i < h->count; i++) {
+        hardy_retry_after_header(&told, http_headers_name_at(h, i), http_headers_value_at(h, i),
+                                 wall);
+    }
+    return hardy_retry_after_wait(&told, status);
 }

@@ -58,13 +58,7 @@ bool http_is_framing(const char *name);
 bool http_is_idempotent(const char *method);
 const char *http_status_text(int status); /* "Not Found"; "" when not known */
 
-/* How long the far side asks to wait, in nanoseconds from `wall` (since the epoch); 0 = it does not
- * say, or that moment has passed. `retry-after-ms` and `x-ms-retry-after-ms` come before
- * Retry-After, whose seconds and three forms of date are understood. What cannot be read counts as
- * not said. */
-int64_t http_retry_after(const struct http_headers *h, int64_t wall);
-/* The same for the value of a header that tells when a rate limit is reset, in any of the forms
- * that are in use: RFC 3339 ("2026-11-28T16:04:05Z"), a duration ("6m0s", "12ms"), or a bare number
- * of seconds; above 1e9 it is a Unix time in seconds, above 1e11 one in milliseconds. */
-int64_t http_reset_after(const char *text, int64_t wall);
+/* How long the far side asks to wait by the headers of an answer with this status, as
+ * hardy/retry_after.h tells: nanoseconds from `wall` (since the epoch), 0 = it does not say. */
+int64_t http_retry_after(const struct http_headers *h, int status, int64_t wall);
 #endif

@@ -4,8 +4,8 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
-#include "policy/outcome.h"
 #include <ctype.h>
+#include <hardy/outcome.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +90,7 @@ const struct channel *channel_of(enum notify_type type) {
 hardy_outcome channel_judge(const struct http_fetched *f) {
     if (f->status >= 300 && f->status < 400) /* to a page of words, most often; not taken */
         return (hardy_outcome){.kind = HARDY_IGNORED, .permanent = true, .code = f->status};
-    return outcome_of_http(f->status, f->retry_after);
+    return hardy_outcome_of_http(f->status, f->retry_after);
 }
 
 void channel_words(const struct http_fetched *f, struct buf *out) {

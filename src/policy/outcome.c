@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy/outcome.h"
 #include <errno.h>
+#include <hardy/outcome.h>
 #include <signal.h>
+#include <string.h>
 
 #define CANNOT_RUN 126
 #define NOT_FOUND 127
@@ -18,14 +19,14 @@ static hardy_outcome with_code(hardy_outcome outcome, int code) {
     return outcome;
 }
 
-hardy_outcome outcome_of_exit(int code) {
+hardy_outcome hardy_outcome_of_exit(int code) {
     if (code == CANNOT_RUN || code == NOT_FOUND) {
         return with_code(own_fault, code);
     }
     return with_code(code == 0 ? success : refused, code);
 }
 
-hardy_outcome outcome_of_signal(int signal) {
+hardy_outcome hardy_outcome_of_signal(int signal) {
     hardy_outcome outcome = broken;
     if (signal == SIGINT || signal == SIGTERM) {
         outcome.kind = HARDY_IGNORED;
@@ -34,7 +35,7 @@ hardy_outcome outcome_of_signal(int signal) {
     return with_code(outcome, SIGNALLED + signal);
 }
 
-hardy_outcome outcome_of_errno(int errnum, bool sent) {
+hardy_outcome hardy_outcome_of_errno(int errnum, bool sent) {
     hardy_outcome outcome = sent ? broken : refused; /* reset, unreachable, timed out ... */
     switch (errnum) {
     case ECONNREFUSED: /* nobody was there to receive anything */
@@ -45,9 +46,9 @@ hardy_outcome outcome_of_errno(int errnum, bool sent) {
     case ENOBUFS:
     case ENOMEM:
     case EADDRNOTAVAIL: /* short of something here: passing, and not the far side's trouble */
-    case ECANCELED:
-        outcome.kind = HARDY_IGNORED;
+        outcome.kind = HARDY_THROTTLED;
         break;
+    case ECANCELED:
     case EACCES:
     case EPERM:
     case ENOENT:
@@ -66,11 +67,11 @@ hardy_outcome outcome_of_errno(int errnum, bool sent) {
     return with_code(outcome, errnum);
 }
 
-hardy_outcome outcome_of_timeout(bool sent) {
-    return outcome_of_errno(ETIMEDOUT, sent);
+hardy_outcome hardy_outcome_of_timeout(bool sent) {
+    return hardy_outcome_of_errno(ETIMEDOUT, sent);
 }
 
-hardy_outcome outcome_of_http(int status, int64_t retry_after) {
+hardy_outcome hardy_outcome_of_http(int status, int64_t retry_after) {
     hardy_outcome outcome;
     switch (status) {
     case 408: /* the request did not arrive whole */
@@ -78,9 +79,6 @@ hardy_outcome outcome_of_http(int status, int64_t retry_after) {
         outcome = refused;
         break;
     case 425: /* too early: the same request later is welcome */
-        outcome = refused;
-        outcome.kind = HARDY_IGNORED;
-        break;
     case 429:
         outcome = refused;
         outcome.kind = HARDY_THROTTLED;
@@ -101,4 +99,90 @@ hardy_outcome outcome_of_http(int status, int64_t retry_after) {
     }
     outcome.retry_after = retry_after > 0 ? retry_after : 0;
     return with_code(outcome, status);
+}
+
+hardy_llm_error hardy_llm_error_of(const char *type, const char *code) {
+    static const struct {
+        const char *word;
+        hardy_llm_error means;
+    } rows[] = {
+        /* Anthropic, and what others took over from it */
+        {"api_error", HARDY_LLM_FAILED},
+        {"timeout_error", HARDY_LLM_FAILED},
+        {"overloaded_error", HARDY_LLM_OVERLOADED},
+        {"rate_limit_error", HARDY_LLM_THROTTLED},
+        {"billing_error", HARDY_LLM_SPENT},
+        {"contract_spend_limit_reached", HARDY_LLM_SPENT},
+        {"enforced_spend_limit_reached", HARDY_LLM_SPENT},
+        {"invalid_request_error", HARDY_LLM_REJECTED},
+        {"authentication_error", HARDY_LLM_REJECTED},
+        {"permission_error", HARDY_LLM_REJECTED},
+        {"not_found_error", HARDY_LLM_REJECTED},
+        {"request_too_large", HARDY_LLM_REJECTED},
+        /* OpenAI and Azure */
+        {"server_error", HARDY_LLM_FAILED},
+        {"slow_down", HARDY_LLM_OVERLOADED},
+        {"server_is_overloaded", HARDY_LLM_OVERLOADED},
+        {"rate_limit_exceeded", HARDY_LLM_THROTTLED},
+        {"insufficient_quota", HARDY_LLM_SPENT},
+        {"billing_hard_limit_reached", HARDY_LLM_SPENT},
+        {"billing_not_active", HARDY_LLM_SPENT},
+        {"invalid_api_key", HARDY_LLM_REJECTED},
+        {"model_not_found", HARDY_LLM_REJECTED},
+        {"context_length_exceeded", HARDY_LLM_REJECTED},
+        {"content_filter", HARDY_LLM_REJECTED},
+        {"content_policy_violation", HARDY_LLM_REJECTED},
+        {"invalid_prompt", HARDY_LLM_REJECTED},
+        /* Google */
+        {"INTERNAL", HARDY_LLM_FAILED},
+        {"DEADLINE_EXCEEDED", HARDY_LLM_FAILED},
+        {"UNAVAILABLE", HARDY_LLM_OVERLOADED},
+        {"RESOURCE_EXHAUSTED", HARDY_LLM_THROTTLED},
+        {"INVALID_ARGUMENT", HARDY_LLM_REJECTED},
+        {"FAILED_PRECONDITION", HARDY_LLM_REJECTED},
+        {"UNAUTHENTICATED", HARDY_LLM_REJECTED},
+        {"PERMISSION_DENIED", HARDY_LLM_REJECTED},
+        {"NOT_FOUND", HARDY_LLM_REJECTED},
+    };
+    const char *const words[] = {code, type};
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        for (size_t i = 0; words[w] && i < sizeof rows / sizeof *rows; i++) {
+            if (strcmp(words[w], rows[i].word) == 0) {
+                return rows[i].means;
+            }
+        }
+    }
+    return HARDY_LLM_UNKNOWN;
+}
+
+/* An error inside an answer that had begun well. */
+static hardy_outcome of_llm_event(hardy_llm_error error, int status) {
+    switch (error) {
+    case HARDY_LLM_OVERLOADED:
+        return with_code(broken, 529);
+    case HARDY_LLM_THROTTLED: {
+        hardy_outcome outcome = with_code(broken, 429);
+        outcome.kind = HARDY_THROTTLED;
+        return outcome;
+    }
+    case HARDY_LLM_SPENT:
+    case HARDY_LLM_REJECTED:
+        return with_code(own_fault, status);
+    default:
+        return with_code(broken, status);
+    }
+}
+
+hardy_outcome hardy_outcome_of_llm(int status, const char *type, const char *code,
+                                   int64_t retry_after) {
+    hardy_llm_error error = hardy_llm_error_of(type, code);
+    bool told = type != NULL || code != NULL;
+    hardy_outcome outcome = hardy_outcome_of_http(status, retry_after);
+    if (outcome.kind == HARDY_SUCCESS && told) {
+        outcome = of_llm_event(error, status);
+        outcome.retry_after = retry_after > 0 ? retry_after : 0;
+    } else if (error == HARDY_LLM_SPENT || (error == HARDY_LLM_REJECTED && status == 429)) {
+        outcome.permanent = true;
+    }
+    return outcome;
 }

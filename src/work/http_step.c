@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "work/http_step.h"
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/sha256.h"
@@ -249,11 +250,12 @@ static bool set_deadline(struct http_step *s, const char *deadline) {
         s->options.first_limit = s->options.idle_limit = silence;
         return true;
     }
-    int64_t at = strchr(deadline, 'T') ? http_reset_after(deadline, 0) : 0;
-    if (at <= 0) {
+    int64_t seconds, fraction;
+    if (!date_read_rfc3339(deadline, &seconds, &fraction)) {
         return refuse(s, "HARDY_DEADLINE \"%.40s\" is not a time such as 2026-11-28T16:04:05Z",
                       deadline);
     }
+    int64_t at = time_add(time_scale(HARDY_SECOND, (double)seconds), fraction);
     int64_t left = at - loop_wall(s->loop);
     left -= left / 5 < margin ? left / 5 : margin;
     if (left <= 0) {

@@ -229,169 +229,24 @@ static void test_tokens(void **state) {
 
 static void test_retry_after(void **state) {
     (void)state;
-    /* Sun, 06 Nov 1994 08:49:30.5 GMT */
-    const int64_t wall = INT64_C(784111770500) * HARDY_MILLISECOND;
-    const int64_t later = 6500 * HARDY_MILLISECOND;
-    static const struct {
-        const char *name, *value;
-        int64_t wait;
-    } rows[] = {
-        {"Retry-After", "120", 120 * HARDY_SECOND},
-        {"Retry-After", "0", 0},
-        {"Retry-After", "1.5", 1500 * HARDY_MILLISECOND},
-        {"retry-after-ms", "250", 250 * HARDY_MILLISECOND},
-        {"retry-after-ms", "0.5", 500 * HARDY_MICROSECOND},
-        {"x-ms-retry-after-ms", "250", 250 * HARDY_MILLISECOND},
-        {"x-ms-retry-after-ms", "soon", 0},
-        {"retry-after", "99999999999999999999", HARDY_NEVER},
-        {"retry-after", "-1", 0},
-        {"retry-after", "soon", 0},
-        {"retry-after", "12 s", 0},
-        {"retry-after", "", 0},
-        {"retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", -1},
-        {"retry-after", "Sunday, 06-Nov-94 08:49:37 GMT", -1},
-        {"retry-after", "Sun Nov  6 08:49:37 1994", -1},
-        {"retry-after", "Wed, 16 Nov 1994 08:49:37 GMT", -2},
-        {"retry-after", "Wed Nov 16 08:49:37 1994", -2},
-        {"retry-after", "Sun, 06 Nov 1994 08:49:20 GMT", 0}, /* passed */
-        {"retry-after", "Sun, 06 Nov 0001 08:49:20 GMT", 0},
-        {"retry-after", "Fri, 31 Dec 9999 23:59:59 GMT", HARDY_NEVER},
-        {"retry-after", "Sun, 06 Nov 1994 08:49:37 CET", 0},
-        {"retry-after", "Sun, 06 Nov 1994 08:49:37", 0},
-        {"retry-after", "Sun, 06 Now 1994 08:49:37 GMT", 0},
-        {"retry-after", "Sun, 06 Nov 1994 24:49:37 GMT", 0},
-        {"retry-after", "Sun, 6 Nov 1994 08:49:37 GMT", 0},
-        {"retry-after", ",", 0},
-        {"retry-after", "a", 0},
-    };
     struct http_headers h;
     http_headers_init(&h, 4, 1000);
-    assert_int_equal(http_retry_after(&h, wall), 0);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        http_headers_reset(&h);
-        assert_int_equal(http_headers_add(&h, rows[i].name, rows[i].value), HARDY_OK);
-        int64_t wait = rows[i].wait;
-        wait = wait == -1 ? later : wait == -2 ? later + 10 * HARDY_DAY : wait;
-        if (http_retry_after(&h, wall) != wait) {
-            fail_msg("%s: %lld", rows[i].value, (long long)http_retry_after(&h, wall));
-        }
-    }
-    /* The finer one counts. */
-    http_headers_reset(&h);
-    assert_int_equal(http_headers_add(&h, "retry-after", "2"), HARDY_OK);
-    assert_int_equal(http_headers_add(&h, "retry-after-ms", "1700"), HARDY_OK);
-    assert_int_equal(http_retry_after(&h, wall), 1700 * HARDY_MILLISECOND);
-    http_headers_reset(&h);
-    assert_int_equal(http_headers_add(&h, "retry-after", "2"), HARDY_OK);
-    assert_int_equal(http_headers_add(&h, "x-ms-retry-after-ms", "1800"), HARDY_OK);
-    assert_int_equal(http_retry_after(&h, wall), 1800 * HARDY_MILLISECOND);
-    assert_int_equal(http_headers_add(&h, "retry-after-ms", "1700"), HARDY_OK);
-    assert_int_equal(http_retry_after(&h, wall), 1700 * HARDY_MILLISECOND);
-    /* Unless it cannot be read. */
-    http_headers_reset(&h);
-    assert_int_equal(http_headers_add(&h, "retry-after-ms", "soon"), HARDY_OK);
-    assert_int_equal(http_headers_add(&h, "x-ms-retry-after-ms", "-1"), HARDY_OK);
-    assert_int_equal(http_headers_add(&h, "retry-after", "2"), HARDY_OK);
-    assert_int_equal(http_retry_after(&h, wall), 2 * HARDY_SECOND);
+    assert_int_equal(http_retry_after(&h, 429, 0), 0);
+    assert_int_equal(http_headers_add(&h, "Date", "Sun, 06 Nov 1994 08:49:37 GMT"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "x-ratelimit-reset-tokens", "6m0s"), HARDY_OK);
+    assert_int_equal(http_headers_add(&h, "x-ratelimit-remaining-tokens", "0"), HARDY_OK);
+    assert_int_equal(http_retry_after(&h, 200, 0), 0);
+    assert_int_equal(http_retry_after(&h, 429, 0), 6 * HARDY_MINUTE);
+    assert_int_equal(http_headers_add(&h, "Retry-After", "2"), HARDY_OK);
+    assert_int_equal(http_retry_after(&h, 429, 0), 2 * HARDY_SECOND);
     http_headers_free(&h);
-}
-
-static void test_reset_after(void **state) {
-    (void)state;
-    /* 2026-11-28T16:04:00.5Z */
-    const int64_t wall = INT64_C(1795881840500) * HARDY_MILLISECOND;
-    static const struct {
-        const char *text;
-        int64_t wait;
-    } rows[] = {
-        /* RFC 3339 */
-        {"2026-11-28T16:04:05Z", 4500 * HARDY_MILLISECOND},
-        {"2026-11-28t16:04:05z", 4500 * HARDY_MILLISECOND},
-        {"2026-11-28 16:04:05Z", 4500 * HARDY_MILLISECOND},
-        {"2026-11-28T16:04:05.25Z", 4750 * HARDY_MILLISECOND},
-        {"2026-11-28T16:04:00.500000001Z", 1},
-        {"2026-11-28T16:04:00.5000000019999999999999999999Z", 1},
-        {"2026-11-28T16:04:05+00:00", 4500 * HARDY_MILLISECOND},
-        {"2026-11-28T18:04:05+02:00", 4500 * HARDY_MILLISECOND},
-        {"2026-11-28T10:34:05-05:30", 4500 * HARDY_MILLISECOND},
-        {"2026-11-29T16:04:00Z", HARDY_DAY - 500 * HARDY_MILLISECOND},
-        {"2028-02-29T16:04:00.5Z", 458 * HARDY_DAY},
-        {"2026-11-28T23:59:60Z", 7 * HARDY_HOUR + 56 * HARDY_MINUTE - 500 * HARDY_MILLISECOND},
-        {"2026-11-28T16:04:00.5Z", 0}, /* now */
-        {"2026-11-28T16:04:00.4Z", 0}, /* passed */
-        {"1969-12-31T23:59:59Z", 0},
-        {"0000-01-01T00:00:00Z", 0},
-        {"9999-12-31T23:59:59.999Z", HARDY_NEVER},
-        {"2262-04-11T23:47:16.999Z", HARDY_NEVER},
-        {"2027-02-29T16:04:05Z", 0},
-        {"2027-02-30T16:04:05Z", 0},
-        {"2027-13-01T16:04:05Z", 0},
-        {"2027-00-01T16:04:05Z", 0},
-        {"2027-01-00T16:04:05Z", 0},
-        {"2027-01-01T24:00:00Z", 0},
-        {"2027-01-01T16:60:00Z", 0},
-        {"2027-01-01T16:04:05", 0},
-        {"2027-01-01T16:04:05.Z", 0},
-        {"2027-01-01T16:04:05Zx", 0},
-        {"2027-01-01T16:04:05+0200", 0},
-        {"2027-01-01T16:04:05+24:00", 0},
-        {"2027-01-01T16:04:05+02:60", 0},
-        {"2027-01-01T16:04Z", 0},
-        {"2027-01-01", 0},
-        {"27-01-01T16:04:05Z", 0},
-        /* durations */
-        {"12ms", 12 * HARDY_MILLISECOND},
-        {"6m0s", 6 * HARDY_MINUTE},
-        {"1h2m3.5s", HARDY_HOUR + 2 * HARDY_MINUTE + 3500 * HARDY_MILLISECOND},
-        {"1m26.4s", 86400 * HARDY_MILLISECOND},
-        {"250us", 250 * HARDY_MICROSECOND},
-        {"250\xc2\xb5s", 250 * HARDY_MICROSECOND},
-        {"250\xce\xbcs", 250 * HARDY_MICROSECOND},
-        {"1.5\xc2\xb5s", 1500},
-        {"0s", 0},
-        {"-5s", 0},
-        {"6m 0s", 0},
-        {"6m0", 0},
-        {"\xc2", 0},
-        {"1000000000000000000000000000000000000000000000000000000000000000000000ms", 0},
-        /* numbers */
-        {"0", 0},
-        {"1", HARDY_SECOND},
-        {"0.25", 250 * HARDY_MILLISECOND},
-        {"60.5", 60500 * HARDY_MILLISECOND},
-        {"1000000000", 1000000000 * HARDY_SECOND},
-        {"1795881845", 4500 * HARDY_MILLISECOND},
-        {"1795881845.5", 5 * HARDY_SECOND},
-        {"1795881840", 0},
-        {"1000000001", 0},
-        {"1795881845000", 4500 * HARDY_MILLISECOND},
-        {"1795881840000", 0},
-        {"99999999999", HARDY_NEVER},
-        {"1e400", HARDY_NEVER},
-        {"-1", 0},
-        {"+1", 0},
-        {"1 s", 0},
-        {".5", 0},
-        {"nan", 0},
-        {"inf", 0},
-        {"", 0},
-        {"soon", 0},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int64_t wait = http_reset_after(rows[i].text, wall);
-        if (wait != rows[i].wait) {
-            fail_msg("%s: %lld instead of %lld", rows[i].text, (long long)wait,
-                     (long long)rows[i].wait);
-        }
-    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_url),         cmocka_unit_test(test_query),
-        cmocka_unit_test(test_headers),     cmocka_unit_test(test_reserve),
-        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_reset_after),
+        cmocka_unit_test(test_url),     cmocka_unit_test(test_query),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_tokens),  cmocka_unit_test(test_retry_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,8 @@
 
 #include "base/prng.h"
 #include "policy/backoff.h"
-#include "policy/outcome.h"
 #include <errno.h>
+#include <hardy/outcome.h>
 #include <signal.h>
 #include <string.h>
 
@@ -178,35 +178,68 @@ static void outcomes(void **state) {
         bool permanent;
         int code;
     } rows[] = {
-        {outcome_of_exit(0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 0},
-        {outcome_of_exit(1), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 1},
-        {outcome_of_exit(75), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 75},
-        {outcome_of_exit(126), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 126},
-        {outcome_of_exit(127), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 127},
-        {outcome_of_signal(SIGKILL), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 137},
-        {outcome_of_signal(SIGINT), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true, 130},
-        {outcome_of_errno(ECONNREFUSED, true), HARDY_FAILURE, HARDY_EFFECT_NONE, false,
+        {hardy_outcome_of_exit(0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 0},
+        {hardy_outcome_of_exit(1), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 1},
+        {hardy_outcome_of_exit(75), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 75},
+        {hardy_outcome_of_exit(126), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 126},
+        {hardy_outcome_of_exit(127), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 127},
+        {hardy_outcome_of_signal(SIGKILL), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 137},
+        {hardy_outcome_of_signal(SIGINT), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true, 130},
+        {hardy_outcome_of_errno(ECONNREFUSED, true), HARDY_FAILURE, HARDY_EFFECT_NONE, false,
          ECONNREFUSED},
-        {outcome_of_errno(ECONNRESET, true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false,
+        {hardy_outcome_of_errno(ECONNRESET, true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false,
          ECONNRESET},
-        {outcome_of_errno(ECONNRESET, false), HARDY_FAILURE, HARDY_EFFECT_NONE, false, ECONNRESET},
-        {outcome_of_errno(ECANCELED, true), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, false, ECANCELED},
-        {outcome_of_errno(EMFILE, false), HARDY_IGNORED, HARDY_EFFECT_NONE, false, EMFILE},
-        {outcome_of_errno(EACCES, false), HARDY_IGNORED, HARDY_EFFECT_NONE, true, EACCES},
-        {outcome_of_timeout(true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, ETIMEDOUT},
-        {outcome_of_http(200, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 200},
-        {outcome_of_http(304, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 304},
-        {outcome_of_http(400, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 400},
-        {outcome_of_http(404, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 404},
-        {outcome_of_http(408, 0), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 408},
-        {outcome_of_http(425, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, false, 425},
-        {outcome_of_http(429, 0), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 429},
-        {outcome_of_http(500, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 500},
-        {outcome_of_http(501, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 501},
-        {outcome_of_http(503, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 503},
-        {outcome_of_http(503, S), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 503},
-        {outcome_of_http(529, 0), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 529},
-        {outcome_of_http(999, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 999},
+        {hardy_outcome_of_errno(ECONNRESET, false), HARDY_FAILURE, HARDY_EFFECT_NONE, false,
+         ECONNRESET},
+        {hardy_outcome_of_errno(ECANCELED, true), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true,
+         ECANCELED},
+        {hardy_outcome_of_errno(EMFILE, false), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, EMFILE},
+        {hardy_outcome_of_errno(EACCES, false), HARDY_IGNORED, HARDY_EFFECT_NONE, true, EACCES},
+        {hardy_outcome_of_timeout(true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, ETIMEDOUT},
+        {hardy_outcome_of_http(200, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 200},
+        {hardy_outcome_of_http(304, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 304},
+        {hardy_outcome_of_http(400, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 400},
+        {hardy_outcome_of_http(404, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 404},
+        {hardy_outcome_of_http(408, 0), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 408},
+        {hardy_outcome_of_http(425, 0), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 425},
+        {hardy_outcome_of_http(429, 0), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 429},
+        {hardy_outcome_of_http(500, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 500},
+        {hardy_outcome_of_http(501, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 501},
+        {hardy_outcome_of_http(503, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 503},
+        {hardy_outcome_of_http(503, S), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, 503},
+        {hardy_outcome_of_http(529, 0), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 529},
+        {hardy_outcome_of_http(999, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 999},
+        {hardy_outcome_of_llm(200, NULL, NULL, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 200},
+        {hardy_outcome_of_llm(529, "overloaded_error", "", 0), HARDY_FAILURE, HARDY_EFFECT_NONE,
+         false, 529},
+        {hardy_outcome_of_llm(429, "rate_limit_error", NULL, 0), HARDY_THROTTLED, HARDY_EFFECT_NONE,
+         false, 429},
+        {hardy_outcome_of_llm(429, "requests", "rate_limit_exceeded", 0), HARDY_THROTTLED,
+         HARDY_EFFECT_NONE, false, 429},
+        {hardy_outcome_of_llm(429, "RESOURCE_EXHAUSTED", NULL, 0), HARDY_THROTTLED,
+         HARDY_EFFECT_NONE, false, 429},
+        {hardy_outcome_of_llm(429, "insufficient_quota", "insufficient_quota", 0), HARDY_THROTTLED,
+         HARDY_EFFECT_NONE, true, 429},
+        {hardy_outcome_of_llm(429, "invalid_request_error", "", 0), HARDY_THROTTLED,
+         HARDY_EFFECT_NONE, true, 429},
+        {hardy_outcome_of_llm(400, "invalid_request_error", "context_length_exceeded", 0),
+         HARDY_IGNORED, HARDY_EFFECT_NONE, true, 400},
+        {hardy_outcome_of_llm(500, "api_error", "", 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false,
+         500},
+        {hardy_outcome_of_llm(503, "billing_error", "", 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN,
+         true, 503},
+        /* inside an answer that had begun with 200 */
+        {hardy_outcome_of_llm(200, "overloaded_error", "", 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN,
+         false, 529},
+        {hardy_outcome_of_llm(200, "", "rate_limit_exceeded", 0), HARDY_THROTTLED,
+         HARDY_EFFECT_UNKNOWN, false, 429},
+        {hardy_outcome_of_llm(200, "server_error", "", 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN,
+         false, 200},
+        {hardy_outcome_of_llm(200, "", "", 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 200},
+        {hardy_outcome_of_llm(200, "invalid_request_error", "content_filter", 0), HARDY_IGNORED,
+         HARDY_EFFECT_NONE, true, 200},
+        {hardy_outcome_of_llm(200, "billing_error", NULL, 0), HARDY_IGNORED, HARDY_EFFECT_NONE,
+         true, 200},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(rows[i].outcome.code, rows[i].code);
@@ -215,8 +248,14 @@ static void outcomes(void **state) {
             fail_msg("row %zu, code %d", i, rows[i].code);
         }
     }
-    assert_true(outcome_of_http(429, 3 * S).retry_after == 3 * S);
-    assert_true(outcome_of_http(429, -3).retry_after == 0);
+    assert_true(hardy_outcome_of_http(429, 3 * S).retry_after == 3 * S);
+    assert_true(hardy_outcome_of_http(429, -3).retry_after == 0);
+    assert_true(hardy_outcome_of_llm(200, "overloaded_error", "", 3 * S).retry_after == 3 * S);
+    /* The code is the more exact one; an unknown one says nothing. */
+    assert_int_equal(hardy_llm_error_of("invalid_request_error", "slow_down"),
+                     HARDY_LLM_OVERLOADED);
+    assert_int_equal(hardy_llm_error_of("api_error", "e_42"), HARDY_LLM_FAILED);
+    assert_int_equal(hardy_llm_error_of("error", NULL), HARDY_LLM_UNKNOWN);
 }
 
 int main(void) {

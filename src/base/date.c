@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long the far side asks to wait: Retry-After and its kin, and when a rate limit is reset. */
-#include "base/clock.h"
-#include "base/number.h"
-#include "base/parse.h"
-#include "http/message.h"
-#include <stdlib.h>
+#include "base/date.h"
+#include <hardy/env.h>
+#include <stddef.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
-
-/* A non-negative decimal number, whole string; false when it is anything else. */
-static bool read_number(const char *text, double *out) {
-    size_t len = strlen(text);
-    if (len == 0 || *text == '-' || number_scan(text, len, true) != len) {
-        return false;
-    }
-    *out = number_value(text, len);
-    return true;
-}
 
 /* `count` digits at *at, which moves behind them. */
 static bool read_digits(const char **at, int count, int *out) {
@@ -59,8 +45,7 @@ static bool read_clock(const char **at, struct tm *t) {
            t->tm_hour < 24 && t->tm_min < 60 && t->tm_sec <= 60;
 }
 
-/* The three forms of RFC 9110, 5.6.7; the weekday is not checked against the date. */
-static bool read_date(const char *text, int64_t wall, int64_t *seconds) {
+bool date_read_http(const char *text, int64_t wall, int64_t *seconds) {
     struct tm t = {.tm_isdst = 0};
     const char *at = text;
     const char *comma = strchr(text, ',');
@@ -109,41 +94,6 @@ static bool read_date(const char *text, int64_t wall, int64_t *seconds) {
     return true;
 }
 
-/* From `wall` to a moment given in seconds since 1970 and nanoseconds; 0 = it has passed. */
-static int64_t time_until(int64_t seconds, int64_t fraction, int64_t wall) {
-    if (seconds < 0) {
-        return 0;
-    }
-    if (seconds >= HARDY_NEVER / HARDY_SECOND) {
-        return HARDY_NEVER;
-    }
-    int64_t at = seconds * HARDY_SECOND + fraction;
-    return at > wall ? at - wall : 0;
-}
-
-int64_t http_retry_after(const struct http_headers *h, int64_t wall) {
-    static const char *const fine[] = {"retry-after-ms", "x-ms-retry-after-ms"};
-    double value;
-    const char *text;
-    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
-        text = http_headers_get(h, fine[i]);
-        if (text && read_number(text, &value)) {
-            return time_scale(HARDY_MILLISECOND, value);
-        }
-    }
-    text = http_headers_get(h, "retry-after");
-    if (!text) {
-        return 0;
-    }
-    if (read_number(text, &value)) {
-        return time_scale(HARDY_SECOND, value);
-    }
-    int64_t seconds;
-    return read_date(text, wall, &seconds) ? time_until(seconds, 0, wall) : 0;
-}
-
-/* --- resets of rate limits -------------------------------------------------------------------- */
-
 /* ".25" as nanoseconds; digits beyond the ninth are dropped. No fraction is one of 0. */
 static bool read_fraction(const char **at, int64_t *out) {
     *out = 0;
@@ -173,14 +123,13 @@ static bool read_zone(const char **at, int *out) {
     return true;
 }
 
-/* RFC 3339, 5.6: 2026-11-28T16:04:05.25+01:00. */
-static bool read_timestamp(const char *at, int64_t *seconds, int64_t *fraction) {
+bool date_read_rfc3339(const char *at, int64_t *seconds, int64_t *nanoseconds) {
     struct tm clock = {.tm_isdst = 0};
     int year, month, day, zone;
     if (!read_digits(&at, 4, &year) || !read_text(&at, "-") || !read_digits(&at, 2, &month) ||
         !read_text(&at, "-") || !read_digits(&at, 2, &day) ||
         !(read_text(&at, "T") || read_text(&at, "t") || read_text(&at, " ")) ||
-        !read_clock(&at, &clock) || !read_fraction(&at, fraction) || !read_zone(&at, &zone) ||
+        !read_clock(&at, &clock) || !read_fraction(&at, nanoseconds) || !read_zone(&at, &zone) ||
         *at != '\0') {
         return false;
     }
@@ -191,49 +140,4 @@ static bool read_timestamp(const char *at, int64_t *seconds, int64_t *fraction) 
     }
     *seconds = midnight + clock.tm_hour * 3600 + clock.tm_min * 60 + clock.tm_sec - zone;
     return true;
-}
-
-/* As Go writes it, which has a sign of its own for the microsecond: 6m0s, 1h2m3.5s, 250\xc2\xb5s.
- */
-static bool read_go_duration(const char *text, int64_t *out) {
-    char copy[64];
-    size_t len = 0;
-    for (; *text; text++, len++) {
-        if (len == sizeof copy - 1) {
-            return false;
-        }
-        copy[len] = *text;
-        if (strncmp(text, "\xc2\xb5", 2) == 0 || strncmp(text, "\xce\xbc", 2) == 0) {
-            copy[len] = 'u';
-            text++;
-        }
-    }
-    copy[len] = '\0';
-    return parse_duration(copy, out, NULL) == HARDY_OK;
-}
-
-/* No limit is reset only after decades, and no clock stands in the first days of 1970. */
-#define LEAST_UNIX_SECONDS 1e9
-#define LEAST_UNIX_MILLISECONDS 1e11
-
-static int64_t read_reset_number(double value, int64_t wall) {
-    if (value <= LEAST_UNIX_SECONDS) {
-        return time_scale(HARDY_SECOND, value);
-    }
-    int64_t unit = value > LEAST_UNIX_MILLISECONDS ? HARDY_MILLISECOND : HARDY_SECOND;
-    int64_t at = time_scale(unit, value);
-    return time_until(at / HARDY_SECOND, at % HARDY_SECOND, wall);
-}
-
-int64_t http_reset_after(const char *text, int64_t wall) {
-    double value;
-    int64_t seconds, fraction;
-    if (read_number(text, &value)) {
-        return read_reset_number(value, wall);
-    }
-    if (read_timestamp(text, &seconds, &fraction)) {
-        return time_until(seconds, fraction, wall);
-    }
-    int64_t span;
-    return read_go_duration(text, &span) ? span : 0;
 }
