@@ -4,6 +4,7 @@
 #include "cli/help.h"
 
 extern const struct command command_actions;
+extern const struct command command_advise;
 extern const struct command command_chaos;
 extern const struct command command_checks;
 extern const struct command command_doctor;
@@ -31,35 +32,16 @@ extern const struct command command_workflows;
 extern const struct command command_wrap;
 
 const struct command *const commands[] = {
-    &command_serve,
-    &command_env,
-    &command_wrap,
-    &command_status,
-    &command_requests,
-    &command_guards,
-    &command_exec,
-    &command_actions,
-    &command_run,
-    &command_workflows,
-    &command_checks,
-    &command_supervise,
-    &command_incidents,
-    &command_pause,
-    &command_resume,
-    &command_notify,
-    &command_sim,
-    &command_chaos,
-    &command_validate,
-    &command_doctor,
-    &command_state,
-    &command_selftest,
-    &command_help,
-    &command_manual,
-    &command_http_step,
-    &command_ensure_step,
-    &command_file_step,
-    &command_selftest_part,
-    NULL,
+    &command_serve,     &command_env,           &command_wrap,
+    &command_status,    &command_requests,      &command_guards,
+    &command_exec,      &command_actions,       &command_run,
+    &command_workflows, &command_checks,        &command_supervise,
+    &command_incidents, &command_pause,         &command_resume,
+    &command_notify,    &command_sim,           &command_chaos,
+    &command_advise,    &command_validate,      &command_doctor,
+    &command_state,     &command_selftest,      &command_help,
+    &command_manual,    &command_http_step,     &command_ensure_step,
+    &command_file_step, &command_selftest_part, NULL,
 };
 
 const struct command *command_find(const char *name) {

@@ -12,8 +12,7 @@ void help_version(FILE *to) {
     fprintf(to, "hardy %s\n", HARDY_VERSION);
 }
 
-/* Words from `column` on, as long as the lines allow; what is there already stands to the left. */
-static void print_wrapped(const char *text, size_t len, int column, FILE *to) {
+void help_wrapped(const char *text, size_t len, int column, FILE *to) {
     const char *end = text + len;
     int at = column;
     while (text < end) {
@@ -50,7 +49,7 @@ static void print_row(const struct option_row *row, FILE *to) {
     } else {
         fprintf(to, "%-*s", COLUMN, left);
     }
-    print_wrapped(row->help, strlen(row->help), COLUMN, to);
+    help_wrapped(row->help, strlen(row->help), COLUMN, to);
 }
 
 static bool own_row(const struct command *command, const char *name) {
@@ -90,7 +89,7 @@ static void print_paragraphs(const char *text, FILE *to) {
         const char *end = strstr(text, "\n\n");
         size_t len = end ? (size_t)(end - text) : strlen(text);
         fputc('\n', to);
-        print_wrapped(text, len, 0, to);
+        help_wrapped(text, len, 0, to);
         text += len + (end ? 2 : 0);
     }
 }

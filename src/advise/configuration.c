@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was advised, as a configuration and as lines to type. */
+#include "advise/inside.h"
+#include "base/str.h"
+#include <stdio.h>
+#include <string.h>
+
+static void put_span(struct buf *to, const char *before, int64_t span) {
+    char text[48];
+    format_duration(span, text);
+    buf_printf(to, "%s%s", before, text);
+}
+
+static void put_flags(const struct advice *a, struct buf *to) {
+    struct answers usual;
+    char text[48], def[48];
+    answers_default(&usual);
+    buf_puts(to, "# From: hardy advise");
+    for (int id = 0; id < QUESTIONS; id++) {
+        answers_text(&a->answers, (enum question_id)id, text, sizeof text);
+        answers_text(&usual, (enum question_id)id, def, sizeof def);
+        if (id == ASK_EFFECTS || !str_eq(text, def)) {
+            buf_printf(to, " --%s %s", questions[id].name, text);
+        }
+    }
+    buf_putc(to, '\n');
+}
+
+static void put_retry(const struct advice *a, struct buf *to) {
+    static const char *const jitters[] = {"none", "full", "equal", "decorrelated", "proportional"};
+    const hardy_retry_config *r = a->guard.retry;
+    if (!r) {
+        buf_puts(to, "    retry: off\n");
+        return;
+    }
+    buf_printf(to, "    retry: {max_retries: %u", r->max_retries);
+    put_span(to, ", base_delay: ", r->base_delay);
+    put_span(to, ", max_delay: ", r->max_delay);
+    buf_printf(to, ", jitter: %s", jitters[r->jitter]);
+    if (r->max_total_wait != HARDY_NEVER) {
+        put_span(to, ", max_total_wait: ", r->max_total_wait);
+    }
+    if (r->repeatable) {
+        buf_puts(to, ", repeatable: true");
+    }
+    buf_printf(to, ", budget: {ratio: %g, floor: %g/s}}\n", a->budget.ratio, a->budget.floor);
+}
+
+static void put_breaker(const struct advice *a, struct buf *to) {
+    const hardy_breaker_config *k = a->guard.breaker;
+    if (!k) {
+        buf_puts(to, "    breaker: off\n");
+        return;
+    }
+    buf_printf(to, "    breaker: {failure_threshold: %u, ", k->failure_threshold);
+    if (k->failure_mode == HARDY_CONSECUTIVE) {
+        buf_puts(to, "failure_mode: consecutive");
+    } else {
+        put_span(to, "failure_window: ", k->failure_window);
+    }
+    put_span(to, ", recovery_timeout: ", k->recovery_timeout);
+    buf_printf(to, ", success_threshold: %u, when_open: %s}\n", k->success_threshold,
+               a->guard.wait_when_open ? "wait" : "reject");
+}
+
+static void put_guard(const struct advice *a, const char *name, size_t len, struct buf *to) {
+    const hardy_guard_config *g = &a->guard;
+    buf_printf(to, "  %.*s:\n", (int)len, name);
+    put_span(to, "    deadline: ", g->deadline);
+    if (g->timeout_first_content != HARDY_NEVER) {
+        put_span(to, "\n    timeout: {connect: 5s, first_content: ", g->timeout_first_content);
+        put_span(to, ", idle: ", g->timeout_idle);
+        buf_putc(to, '}');
+    } else if (g->timeout != HARDY_NEVER) {
+        put_span(to, "\n    timeout: ", g->timeout);
+    }
+    buf_putc(to, '\n');
+    put_retry(a, to);
+    put_breaker(a, to);
+    if (g->rate) {
+        static const struct {
+            int64_t period;
+            char unit;
+        } units[] = {{HARDY_SECOND, 's'}, {HARDY_MINUTE, 'm'}, {HARDY_HOUR, 'h'}, {HARDY_DAY, 'd'}};
+        char unit = 's';
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+            unit = g->rate->period == units[i].period ? units[i].unit : unit;
+        }
+        buf_printf(to, "    rate: {requests: %g/%c, burst: %g, when_limited: %s}\n",
+                   g->rate->events, unit, g->rate->burst, g->rate->reject ? "reject" : "wait");
+    }
+    if (g->bulkhead) {
+        buf_printf(to, "    bulkhead: {max_concurrent: %u, max_queue: %u}\n",
+                   g->bulkhead->max_concurrent, g->bulkhead->max_queue);
+    }
+}
+
+static size_t name_length(const char *names) {
+    return strcspn(names, " ");
+}
+
+void advise_configuration(const struct advice *a, const char *names, struct buf *to) {
+    const struct answers *q = &a->answers;
+    int first = (int)name_length(names);
+    put_flags(a, to);
+    if (!a->guarded) {
+        buf_puts(to, "# It needs nothing.\n");
+        return;
+    }
+    buf_puts(to, "guards:\n");
+    for (const char *name = names; *name; name += strspn(name, " ")) {
+        put_guard(a, name, name_length(name), to);
+        name += name_length(name);
+    }
+    if (q->depends == DEPENDS_LLM) {
+        buf_printf(to,
+                   "upstreams: # hardy serve is between it and who calls; hardy env says how\n"
+                   "  anthropic: {url: \"https://api.anthropic.com\", protocol: anthropic, guard: "
+                   "%.*s}\n",
+                   first, names);
+    }
+    if (a->patterns[PATTERN_FALLBACK].verdict != NOT_NEEDED) {
+        const int64_t most = 10 * HARDY_MINUTE; /* that a gathering may take */
+        char deadline[48];
+        format_duration(a->guard.deadline < most ? a->guard.deadline : most, deadline);
+        bool stale = q->if_down == IF_DOWN_STALE;
+        buf_printf(
+            to,
+            "degrade:\n  gatherings:\n    answers:\n      components:\n        %.*s: {command: "
+            "[./%.*s], guard: %.*s, %s} # or http: URL\n",
+            first, names, first, names, first, names,
+            stale ? "strategy: cache_fallback, cache: 1h" : "strategy: partial_response");
+    }
+    if (a->patterns[PATTERN_HEALING].verdict != NOT_NEEDED) {
+        buf_printf(to,
+                   "automation: observe # then act\n"
+                   "checks:\n"
+                   "  - {name: %.*s, http: \"http://127.0.0.1:8080/health\"} # where it answers\n"
+                   "notify:\n  screen: {type: stderr}\n"
+                   "heal:\n  services:\n    %.*s:\n"
+                   "      remedies: [{actions: [restart]}]\n"
+                   "      actions: {restart: {run: [./restart], timeout: 1m}}\n"
+                   "      escalate: [screen]\n",
+                   first, names, first, names);
+    }
+}
+
+void advise_use(const struct advice *a, const char *names, struct buf *to) {
+    const struct answers *q = &a->answers;
+    int first = (int)name_length(names);
+    if (!a->guarded) {
+        return;
+    }
+    if (q->depends == DEPENDS_LLM) {
+        buf_puts(to, "hardy serve & eval \"$(hardy env)\"\n");
+    }
+    if (a->patterns[PATTERN_CHECKPOINT].verdict != NOT_NEEDED) {
+        static const char *const in_doubt[] = {
+            [EFFECTS_NONE] = ", in_doubt: rerun",
+            [EFFECTS_SAME] = ", in_doubt: rerun",
+            [EFFECTS_KEY] = ", in_doubt: rerun",
+            [EFFECTS_PROBE] = ", probe: [./find-first]",
+            [EFFECTS_UNKNOWN] = "",
+        };
+        buf_printf(to,
+                   "hardy run workflow.yaml    # steps: [%s{name: first, run: [./first]%s, guard: "
+                   "%.*s}, ...]\n",
+                   q->by_hand ? "{name: agreed, approve: {expires: 24h}}, " : "",
+                   in_doubt[q->effects], first, names);
+    } else if (q->effects == EFFECTS_NONE || q->effects == EFFECTS_SAME) {
+        buf_printf(to, "hardy exec --name %.*s -- COMMAND\n", first, names);
+    } else {
+        buf_printf(to, "hardy exec --name %.*s --key KEY%s -- COMMAND\n", first, names,
+                   q->effects == EFFECTS_PROBE ? " --probe COMMAND" : "");
+    }
+    if (a->patterns[PATTERN_FALLBACK].verdict != NOT_NEEDED) {
+        buf_puts(to, "curl http://127.0.0.1:4274/api/v1/gather/answers    # of hardy serve\n");
+    }
+    if (a->patterns[PATTERN_HEALING].verdict != NOT_NEEDED) {
+        buf_puts(to, "hardy supervise\n");
+    }
+}
