@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 export YES
 
-.PHONY: build run test test-long bench format lint clean demo-gateway demo-workflow demo-incident help
+.PHONY: build run test test-long bench format lint man clean demo-gateway demo-workflow demo-incident help
 
 build: ## build/hardy and build/libhardy.so
 	@tools/packages.sh build
@@ -41,6 +41,14 @@ format: ## lays the C files out
 lint: ## the rules a compiler does not know
 	@tools/packages.sh format
 	@tools/lint.sh
+
+man: ## writes man/ anew, from the tables of the program and from the public headers
+	@tools/packages.sh build
+	@tools/build.sh build -Dtests=false
+	@build/hardy __man >man/hardy.1
+	@build/hardy __man hardy.yaml >man/hardy.yaml.5
+	@build/hardy __man hardy-workflow >man/hardy-workflow.5
+	@tools/man3.py write
 
 clean: ## removes what was built
 	@rm -rf build build-gcc build-clang build-asan build-tsan

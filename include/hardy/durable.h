@@ -106,6 +106,7 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_action_fail(hardy_action *action, co
  * NULL is fine. */
 HARDY_API void hardy_action_free(hardy_action *action);
 
+/* Whether it was done before, so that there is nothing to do. */
 HARDY_API bool hardy_action_replayed(const hardy_action *action);
 HARDY_API int64_t hardy_action_fence(const hardy_action *action);    /* grows with each begin */
 HARDY_API uint32_t hardy_action_attempt(const hardy_action *action); /* from 1 */
@@ -118,14 +119,15 @@ HARDY_API const char *hardy_action_result(const hardy_action *action);
 /* Whether a renewal was told that somebody else has taken it over: stop. */
 HARDY_API bool hardy_action_lost(const hardy_action *action);
 
-/* What became of something in doubt. E_NOT_FOUND; E_CLOSED: it is not in doubt; E_RUNNING: its
- * lease runs. Only actions of owners like this one; what runs under `hardy exec --key` is settled
- * with `hardy actions resolve`: E_UNSUPPORTED. */
+/* What became of something in doubt. */
 typedef enum hardy_resolution {
     HARDY_RESOLVE_DONE = 0,  /* it has happened; `result` stands for what it gave */
     HARDY_RESOLVE_RETRY = 1, /* it has not: the next begin begins it again */
     HARDY_RESOLVE_FAIL = 2   /* it has not: it counts as failed */
 } hardy_resolution;
+/* Settles what is in doubt; `result` (NULL = null) is for HARDY_RESOLVE_DONE. E_NOT_FOUND;
+ * E_CLOSED: it is not in doubt; E_RUNNING: its lease runs. Only actions of owners like this one;
+ * what runs under `hardy exec --key` is settled with `hardy actions resolve`: E_UNSUPPORTED. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_action_resolve(hardy_durable *durable, const char *key,
                                                            hardy_resolution how, const char *result,
                                                            int64_t deadline, hardy_error *error);
@@ -136,6 +138,8 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_action_resolve(hardy_durable *durabl
  * E_IN_DOUBT: it does not know whether it took effect; nothing is recorded. Anything else: it has
  * failed without an effect, `error->message` says why. */
 typedef hardy_status (*hardy_step_function)(void *ctx, hardy_action *action, hardy_error *error);
+/* For a function of hardy_durable_step(): what it gives, JSON up to 4 MiB, copied, and looked at
+ * when the function has returned; the last call counts. E_NOMEM: it is as it was. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_action_set_result(hardy_action *action,
                                                               const char *result,
                                                               hardy_error *error);

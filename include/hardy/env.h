@@ -2,7 +2,8 @@
 #ifndef HARDY_ENV_H
 #define HARDY_ENV_H
 /*
- * What the world gives: time, chance and a place for log lines.
+ * Time, chance and a place for log lines: what the library is given by the world. A test gives it a
+ * clock of its own.
  *
  * Time is int64_t nanoseconds. `now` is monotonic and decides everything; `wall` is for what a
  * person or another machine reads. HARDY_NEVER is "no deadline". Sums saturate.
@@ -42,11 +43,13 @@ typedef struct hardy_env {
                 const char *line); /* one line, no newline; may be NULL */
 } hardy_env;
 
-/* The real clock (CLOCK_BOOTTIME, so that leases and recovery times go on while a machine sleeps),
- * the kernel's random source as seed, and no log. */
+/* Fills in the system's functions, `size` is sizeof(hardy_env): `now` is CLOCK_BOOTTIME, so that
+ * leases and recovery times go on while a machine sleeps, `wall` CLOCK_REALTIME, `random` is seeded
+ * by the kernel; no log. What differs is set afterwards. Any thread. */
 HARDY_API void hardy_env_system(hardy_env *env, size_t size);
 
-/* a + b, held inside [INT64_MIN, HARDY_NEVER]. HARDY_NEVER plus anything is HARDY_NEVER. */
+/* `time` + `span`, held inside [INT64_MIN, HARDY_NEVER]; HARDY_NEVER plus anything is HARDY_NEVER.
+ * Pure; any thread. */
 HARDY_API int64_t hardy_time_add(int64_t time, int64_t span);
 
 #ifdef __cplusplus

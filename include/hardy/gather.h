@@ -18,29 +18,32 @@ extern "C" {
 
 /* --- what came, and how good it is ----------------------------------------------------------- */
 
+/* What became of a component. */
 typedef enum hardy_component_state {
-    HARDY_COMPONENT_WAITING = 0,
-    HARDY_COMPONENT_FRESH = 1,
-    HARDY_COMPONENT_CACHED = 2, /* the last good answer, because no source has answered */
-    HARDY_COMPONENT_STATIC = 3,
-    HARDY_COMPONENT_MISSING = 4
+    HARDY_COMPONENT_WAITING = 0, /* not told yet; never in what hardy_gather() gives */
+    HARDY_COMPONENT_FRESH = 1,   /* a source has answered */
+    HARDY_COMPONENT_CACHED = 2,  /* the last good answer, because no source has answered */
+    HARDY_COMPONENT_STATIC = 3,  /* the static answer, because there is no other */
+    HARDY_COMPONENT_MISSING = 4  /* nothing */
 } hardy_component_state;
 /* "fresh", "cached", ...; static storage, never NULL. */
 HARDY_API const char *hardy_component_state_text(hardy_component_state state);
 
+/* One answer. */
 typedef struct hardy_component {
-    const char *name; /* borrowed */
-    double weight;    /* share in the level; above 0 */
-    bool critical;    /* missing, it fails the whole */
-    hardy_component_state state;
+    const char *name;            /* borrowed */
+    double weight;               /* share in the level; above 0 */
+    bool critical;               /* missing, it fails the whole */
+    hardy_component_state state; /* what stands in `data` */
     uint32_t source; /* FRESH: which source answered, 0 = the first, then the alternates */
     char *data;      /* NULL when missing; a NUL behind `len` */
-    size_t len;
+    size_t len;      /* bytes of `data` */
     int64_t age;     /* ns since a source gave it: CACHED, and FRESH within `refresh`; else 0 */
-    int64_t took;    /* ns */
+    int64_t took;    /* ns until it was known, from the beginning of the gathering */
     char error[240]; /* why it is not fresh, or not from its first source; else "" */
 } hardy_component;
 
+/* How good the whole is; hardy_level_of() says by what. */
 typedef enum hardy_level {
     HARDY_LEVEL_FULL = 0,
     HARDY_LEVEL_SLIGHT = 1,
@@ -95,15 +98,16 @@ HARDY_API void hardy_answer_say(hardy_answer *answer, const char *format, ...) H
 typedef void (*hardy_fetch)(void *ctx, const hardy_call *call, hardy_answer *answer,
                             hardy_outcome *outcome);
 
+/* Where a component's data comes from. */
 typedef struct hardy_source {
     hardy_fetch fetch;
-    void *ctx;
+    void *ctx;          /* handed to `fetch` */
     hardy_guard *guard; /* NULL: called once, without any policy */
 } hardy_source;
 
 typedef struct hardy_component_config {
     size_t size;
-    const char *name;
+    const char *name;            /* required */
     const hardy_source *sources; /* the first, and behind it the alternates, asked in this order */
     size_t source_count;         /* at least 1 */
     double weight;               /* 1 */
@@ -115,14 +119,14 @@ typedef struct hardy_component_config {
     int64_t ttl;       /* how old the last good answer may be that stands in; 1h; 0 = none does */
     int64_t refresh;   /* so young a good answer is fresh enough, and no source is asked; 0 */
     const void *fixed; /* the static answer; NULL = none */
-    size_t fixed_len;
+    size_t fixed_len;  /* bytes of it */
 } hardy_component_config;
 HARDY_API void hardy_component_config_init(hardy_component_config *config, size_t size);
 
 typedef struct hardy_gather_config {
     size_t size;
-    const hardy_component_config *components; /* up to 64 */
-    size_t count;
+    const hardy_component_config *components;
+    size_t count;                /* of components; 0 to 64 */
     int64_t deadline;            /* ns for all together; 10s; HARDY_NEVER */
     hardy_level max_degradation; /* beyond it the whole is an error; MODERATE */
     const hardy_cache *cache;    /* NULL = none */
@@ -144,6 +148,7 @@ typedef struct hardy_gathered hardy_gathered;
 HARDY_API HARDY_MUST_USE hardy_status hardy_gather(const hardy_gather_config *config,
                                                    const hardy_env *env, hardy_gathered **out,
                                                    hardy_error *error);
+/* By hardy_level_of(). */
 HARDY_API hardy_level hardy_gathered_level(const hardy_gathered *gathered);
 /* Borrowed, in the order of the configuration. */
 HARDY_API const hardy_component *hardy_gathered_components(const hardy_gathered *gathered,

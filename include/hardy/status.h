@@ -69,6 +69,7 @@ typedef enum hardy_status_class {
     X(E_CONNECT, -40, RETRY, "cannot connect")                                                     \
     X(E_PROTOCOL, -41, PERMANENT, "the far side broke the protocol")
 
+/* 0, or an error; the class says what to do about it. */
 typedef enum hardy_status {
 #define X(name, value, class_, text) HARDY_##name = value,
     HARDY_STATUS_MAP(X)
@@ -86,7 +87,8 @@ typedef struct hardy_error {
     char message[400];   /* the thing, the value, and what would be right; one line, no full stop */
 } hardy_error;
 
-/* Empties the record. Any thread; `error` not NULL. */
+/* Empties the record: status OK, retry_after -1, no texts; `size` is sizeof(hardy_error). Before
+ * its first use, not before each. Any thread; `error` not NULL. */
 HARDY_API void hardy_error_init(hardy_error *error, size_t size);
 
 /* A lower-case text without a full stop; "unknown status" for a value not in the table. Static

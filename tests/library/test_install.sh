@@ -19,6 +19,8 @@ for page in "$source"/man/*; do
     section=${page##*.}
     ok "man page ${page##*/}" cmp "$page" "$prefix/share/man/man$section/${page##*/}"
 done
+ok 'a function and a type are found by man' grep -q 'Nm hardy_breaker_acquire' \
+    "$prefix"/share/man/man3/hardy_breaker_{acquire,config}.3
 
 mkdir outside && cd outside || exit 99
 cp "$source"/examples/{minimal,checkpoint}.c .
