@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guard costs: nanoseconds per call, and as a ratio to a floor measured in the same run,
- * alone and with a second thread on the same object.
+ * What a guard costs: nanoseconds per call, alone and with a second thread on the same object.
  *
- * The floor of whatever records is the cheapest clock and one addition on a line of its own; of
- * whatever grants from one shared word, the exact clock and one compare-and-swap. Each figure is
- * the best of many short pieces, so that other work on the machine disturbs it little; with two
- * threads it is the 5th percentile, for the best piece may have run while the other thread did not.
+ * First each policy, as a ratio to a floor measured in the same run: of whatever records the
+ * cheapest clock and one addition on a line of its own; of whatever grants from one shared word the
+ * exact clock and one compare-and-swap. Then guards around a function that does nothing, as a ratio
+ * to the sum of the parts they are made of.
+ *
+ * Each figure is the best of many short pieces, so that other work on the machine disturbs it
+ * little; with two threads it is the 5th percentile, for the best piece may have run while the
+ * other thread did not.
  */
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "policy/breaker.h"
+#include "policy/budget.h"
+#include "policy/bulkhead.h"
+#include "policy/gcra.h"
 #include <hardy/hardy.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -77,6 +84,72 @@ static void no_operation(void *ctx, const hardy_call *call, hardy_outcome *outco
     (void)call;
     (void)outcome;
 }
+
+/* --- the parts of a guard: policies without a clock ------------------------------------------- */
+
+static hardy_breaker_config breaker_config;
+static hardy_budget_config budget_config;
+static hardy_rate_config rate_config;
+static hardy_bulkhead_config bulkhead_config;
+static struct breaker_words breaker_words;
+static struct budget_words budget_words;
+static struct gcra_words rate_words;
+static struct bulkhead bulkhead;
+static hardy_function volatile function = no_operation;
+
+/* Read when it begins and when the function has returned. */
+static void two_coarse_clocks(void *ctx) {
+    (void)ctx;
+    sink = clock_now_coarse();
+    sink = clock_now_coarse();
+}
+
+static void two_clocks(void *ctx) {
+    (void)ctx;
+    sink = clock_now();
+    sink = clock_now();
+}
+
+static void count_and_call(void *ctx) {
+    (void)ctx;
+    word_add(&own.word, 1);
+    function(NULL, NULL, NULL);
+    word_add(&own.word, 1);
+}
+
+static void use_breaker(void *ctx) {
+    hardy_permit permit;
+    int64_t retry_at;
+    (void)ctx;
+    if (!breaker_acquire(&breaker_words, &breaker_config, sink, 0, &permit, &retry_at, NULL)) {
+        abort();
+    }
+    breaker_record(&breaker_words, &breaker_config, &permit, HARDY_SUCCESS, sink, NULL);
+}
+
+static void use_budget(void *ctx) {
+    (void)ctx;
+    budget_deposit(&budget_words, &budget_config, sink);
+}
+
+static void use_rate(void *ctx) {
+    int64_t at, now = clock_now();
+    (void)ctx;
+    if (!gcra_reserve(&rate_words, &rate_config, 1, now, now, &at, NULL)) {
+        abort();
+    }
+}
+
+static void use_bulkhead(void *ctx) {
+    struct bulkhead_waiter waiter = {0};
+    (void)ctx;
+    if (bulkhead_acquire(&bulkhead, &waiter) != BULKHEAD_GRANTED) {
+        abort();
+    }
+    bulkhead_release(&bulkhead);
+}
+
+/* --- the whole ------------------------------------------------------------------------------- */
 
 static void run_guard(void *ctx) {
     if (hardy_guard_run(ctx, no_operation, NULL, HARDY_NEVER, NULL, NULL) != HARDY_OK) {
@@ -172,7 +245,7 @@ struct row {
 };
 
 static struct row measure(const char *name, void (*fn)(void *), void *ctx,
-                          const struct row *floor) {
+                          const struct row *compared) {
     fn(ctx);
     word_store(&requests, 0);
     struct row r = {.one = alone(fn, ctx), .two = two_threads(fn, ctx)};
@@ -180,74 +253,114 @@ static struct row measure(const char *name, void (*fn)(void *), void *ctx,
     /* Starting the second thread asks for memory, a few times in all. */
     double asked = (double)word_load(&requests) / calls;
     printf("%-44s %8.1f %7.1fx %8.1f %7.1fx %8.3f\n", name, r.one,
-           floor != NULL ? r.one / floor->one : 1, r.two, floor != NULL ? r.two / floor->two : 1,
-           asked);
+           compared != NULL ? r.one / compared->one : 1, r.two,
+           compared != NULL ? r.two / compared->two : 1, asked);
     return r;
 }
 
-static hardy_guard *guard(const hardy_guard_config *config) {
+static struct row sum(const char *name, const struct row *parts[], size_t count) {
+    struct row all = {0, 0};
+    for (size_t i = 0; i < count; i++) {
+        all.one += parts[i]->one;
+        all.two += parts[i]->two;
+    }
+    printf("%-44s %8.1f %8s %8.1f\n", name, all.one, "", all.two);
+    return all;
+}
+
+#define SUM(...)                                                                                   \
+    sum("sum of the parts", (const struct row *[]){__VA_ARGS__},                                   \
+        sizeof((const struct row *[]){__VA_ARGS__}) / sizeof(struct row *))
+
+static void measure_guard(const char *name, const hardy_guard_config *config,
+                          const struct row *parts) {
     hardy_guard *g = NULL;
     if (hardy_guard_new(config, NULL, &g, NULL) != HARDY_OK) {
         abort();
     }
-    return g;
+    measure(name, run_guard, g, parts);
+    hardy_guard_free(g);
 }
 
-int main(void) {
-    hardy_guard_config config;
-    hardy_retry_config retry;
-    hardy_breaker_config breaker_config;
-    hardy_rate_config rate;
-    hardy_bulkhead_config slots;
+static void measure_policies(void) {
     hardy_breaker *breaker = NULL;
     hardy_limiter *limiter = NULL;
-    hardy_guard_config_init(&config, sizeof config);
-    hardy_retry_config_init(&retry, sizeof retry);
-    hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
-    hardy_rate_config_init(&rate, sizeof rate);
-    hardy_bulkhead_config_init(&slots, sizeof slots);
-    rate.events = 1e9;
-    rate.burst = 1e9;
-    config.name = "bench";
     if (hardy_breaker_new(&breaker_config, &breaker, NULL) != HARDY_OK ||
-        hardy_limiter_new(&rate, &limiter, NULL) != HARDY_OK) {
-        return 1;
+        hardy_limiter_new(&rate_config, &limiter, NULL) != HARDY_OK) {
+        abort();
     }
-
-    printf("%-44s %8s %8s %8s %8s %8s\n", "ns per call, ratio to the floor above", "1 thread",
-           "ratio", "2", "ratio", "allocs");
     struct row add =
         measure("floor: coarse clock + add on an own line", coarse_and_add, NULL, NULL);
     measure("  breaker, closed: admit + record", admit_and_record, breaker, &add);
     hardy_breaker_force(breaker, HARDY_FORCED_OPEN, HARDY_NEVER, clock_now());
     measure("  breaker, open: refuse", refuse, breaker, &add);
-    hardy_guard *g = guard(&config);
-    measure("  guarded no-op: no layers", run_guard, g, &add);
-    hardy_guard_free(g);
-    config.retry = &retry;
-    config.breaker = &breaker_config;
-    g = guard(&config);
-    measure("  guarded no-op: retry, budget, breaker", run_guard, g, &add);
-    if (hardy_guard_force(g, HARDY_FORCED_OPEN, HARDY_NEVER) != HARDY_OK) {
-        return 1;
-    }
-    measure("  guarded no-op: refused by the breaker", run_refused, g, &add);
-    hardy_guard_free(g);
-
     struct row swap =
         measure("floor: exact clock + CAS on a shared line", clock_and_swap, NULL, NULL);
     measure("  limiter: grant", grant, limiter, &swap);
-    config.timeout = HARDY_MINUTE;
-    config.deadline = HARDY_HOUR;
-    g = guard(&config);
-    measure("  guarded no-op: and timeout, deadline", run_guard, g, &swap);
-    hardy_guard_free(g);
-    config.rate = &rate;
-    config.bulkhead = &slots;
-    g = guard(&config);
-    measure("  guarded no-op: and rate, bulkhead", run_guard, g, &swap);
-    hardy_guard_free(g);
     hardy_limiter_free(limiter);
     hardy_breaker_free(breaker);
+}
+
+static void measure_guards(void) {
+    hardy_guard_config config;
+    hardy_retry_config retry;
+    hardy_guard_config_init(&config, sizeof config);
+    hardy_retry_config_init(&retry, sizeof retry);
+    config.name = "bench";
+    struct row coarse = measure("part: coarse clock, twice", two_coarse_clocks, NULL, NULL);
+    struct row exact = measure("part: exact clock, twice", two_clocks, NULL, NULL);
+    struct row call = measure("part: counted in, called, counted out", count_and_call, NULL, NULL);
+    struct row breaker = measure("part: breaker", use_breaker, NULL, NULL);
+    struct row budget = measure("part: budget", use_budget, NULL, NULL);
+    struct row grant_and_clock = measure("part: rate, with a clock", use_rate, NULL, NULL);
+    struct row rate = {grant_and_clock.one - exact.one / 2, grant_and_clock.two - exact.two / 2};
+    struct row slot = measure("part: bulkhead", use_bulkhead, NULL, NULL);
+
+    struct row parts = SUM(&coarse, &call);
+    measure_guard("  guarded no-op: no layers", &config, &parts);
+    config.retry = &retry;
+    config.breaker = &breaker_config;
+    parts = SUM(&coarse, &call, &breaker, &budget);
+    measure_guard("  guarded no-op: retry, budget, breaker", &config, &parts);
+    config.timeout = HARDY_MINUTE;
+    config.deadline = HARDY_HOUR;
+    parts = SUM(&exact, &call, &breaker, &budget);
+    measure_guard("  guarded no-op: and timeout, deadline", &config, &parts);
+    config.rate = &rate_config;
+    config.bulkhead = &bulkhead_config;
+    parts = SUM(&exact, &call, &breaker, &budget, &rate, &slot);
+    measure_guard("  guarded no-op: and rate, bulkhead", &config, &parts);
+}
+
+static void measure_refusal(void) {
+    hardy_guard_config config;
+    hardy_guard *g = NULL;
+    hardy_guard_config_init(&config, sizeof config);
+    config.name = "bench";
+    config.breaker = &breaker_config;
+    if (hardy_guard_new(&config, NULL, &g, NULL) != HARDY_OK ||
+        hardy_guard_force(g, HARDY_FORCED_OPEN, HARDY_NEVER) != HARDY_OK) {
+        abort();
+    }
+    measure("  guarded no-op: refused by the breaker", run_refused, g, NULL);
+    hardy_guard_free(g);
+}
+
+int main(void) {
+    hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
+    hardy_budget_config_init(&budget_config, sizeof budget_config);
+    hardy_rate_config_init(&rate_config, sizeof rate_config);
+    hardy_bulkhead_config_init(&bulkhead_config, sizeof bulkhead_config);
+    rate_config.events = 1e9;
+    rate_config.burst = 1e9;
+    if (bulkhead_init(&bulkhead, &bulkhead_config, NULL) != HARDY_OK) {
+        return 1;
+    }
+    printf("%-44s %8s %8s %8s %8s %8s\n", "ns per call, ratio to the floor or sum above",
+           "1 thread", "ratio", "2", "ratio", "allocs");
+    measure_policies();
+    measure_guards();
+    measure_refusal();
+    bulkhead_destroy(&bulkhead);
     return 0;
 }

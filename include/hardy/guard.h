@@ -45,6 +45,17 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_guard_new(const hardy_guard_config *
                                                       hardy_error *error);
 HARDY_API void hardy_guard_free(hardy_guard *guard); /* NULL is fine; no operation may be running */
 
+/* Other settings, while operations run: an operation goes by those it began with to its end, the
+ * next one by these. All may change but the name (NULL: as it is), and layers may come and go.
+ * Nothing that was counted is lost: the breaker's state and failures, what is left of rate and
+ * budget, the slots in use, the statistics. A slot is known to the bulkhead if its operation began
+ * with one; a smaller `max_concurrent` ends nothing, slots above it are not handed out again.
+ * Any thread; waits for no operation. Copied. As a whole or not at all: E_INVALID names the field,
+ * its value and its range; E_NOMEM. */
+HARDY_API HARDY_MUST_USE hardy_status hardy_guard_change(hardy_guard *guard,
+                                                         const hardy_guard_config *config,
+                                                         hardy_error *error);
+
 /* What the guarded function is told. */
 typedef struct hardy_call {
     size_t size;
@@ -80,8 +91,7 @@ typedef struct hardy_guard_stats {
     double rate_left;          /* calls that need not wait for a rate slot; -1 without a rate */
     uint64_t events_dropped;   /* from the ring below, before they were taken */
 } hardy_guard_stats;
-/* `stats->size` is set by the caller. An operation is counted when its first attempt starts, or
- * when it ends without one. */
+/* `stats->size` is set by the caller. An operation is counted when it begins. */
 HARDY_API void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats);
 
 /* The breaker by hand, as hardy_breaker_force(); `until` absolute, HARDY_NEVER. Any thread.

@@ -19,6 +19,11 @@ void explore_point(const volatile void *address, bool writes);
 #define ATOMIC_POINT(a, writes) ((void)0)
 #endif
 
+/* Before anybody else can see it. */
+static inline void word_init(atomic_word *a, uint64_t value) {
+    atomic_init(a, value);
+}
+
 static inline uint64_t word_load(const atomic_word *a) {
     ATOMIC_POINT(a, false);
     return atomic_load(a);

@@ -37,17 +37,6 @@ int64_t clock_wall(void) {
     return read_clock(CLOCK_REALTIME);
 }
 
-int64_t time_add(int64_t time, int64_t span) {
-    int64_t sum;
-    if (time == HARDY_NEVER || span == HARDY_NEVER) {
-        return HARDY_NEVER;
-    }
-    if (__builtin_add_overflow(time, span, &sum)) {
-        return span > 0 ? HARDY_NEVER : INT64_MIN;
-    }
-    return sum;
-}
-
 int64_t time_scale(int64_t span, double factor) {
     if (span == HARDY_NEVER) {
         return HARDY_NEVER;

@@ -10,7 +10,16 @@ int64_t clock_now_coarse(void); /* the same clock within some milliseconds, seve
 int64_t clock_wall(void);       /* CLOCK_REALTIME, nanoseconds since the epoch */
 
 /* a + b and a * b for times, saturating. */
-int64_t time_add(int64_t time, int64_t span);
+static inline int64_t time_add(int64_t time, int64_t span) {
+    int64_t sum;
+    if (time == HARDY_NEVER || span == HARDY_NEVER) {
+        return HARDY_NEVER;
+    }
+    if (__builtin_add_overflow(time, span, &sum)) {
+        return span > 0 ? HARDY_NEVER : INT64_MIN;
+    }
+    return sum;
+}
 int64_t time_scale(int64_t span, double factor);
 
 /* "2026-11-23T01:02:03.456Z"; `out` holds at least 32 bytes. */

@@ -2,6 +2,7 @@
 /* What a guard will do, for a person: settings, the schedule of waits, and what cannot hold. */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/parse.h"
 #include "guard/state.h"
 #include <string.h>
@@ -249,11 +250,15 @@ static void warn_of_waiting(struct buf *b, const hardy_guard_config *c) {
 
 size_t hardy_guard_explain(const hardy_guard *guard, char *text, size_t size) {
     struct buf b;
+    hardy_guard *g = (hardy_guard *)(uintptr_t)guard; /* its lock is no part of what it is */
     buf_init(&b, TEXT_MAX);
-    put_settings(&b, &guard->config);
-    warn_of_times(&b, &guard->config);
-    warn_of_retries(&b, &guard->config);
-    warn_of_waiting(&b, &guard->config);
+    mutex_lock(&g->changing);
+    const hardy_guard_config *c = &edition_current(&g->editions)->config;
+    put_settings(&b, c);
+    warn_of_times(&b, c);
+    warn_of_retries(&b, c);
+    warn_of_waiting(&b, c);
+    mutex_unlock(&g->changing);
     size_t length = b.len;
     if (size > 0) {
         size_t shown = length < size ? length : size - 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
+#include "base/mutex.h"
 #include "base/prng.h"
 #include "base/str.h"
 #include "guard/state.h"
@@ -35,8 +36,14 @@ static hardy_status check_span(int64_t span, const char *field, hardy_error *err
                 (long long)span);
 }
 
-static hardy_status take_name(hardy_guard *g, hardy_error *error) {
-    const char *name = g->config.name;
+/* A guard has its name for life. */
+static hardy_status take_name(hardy_guard *g, const char *name, hardy_error *error) {
+    if (*g->name != '\0') {
+        return name == NULL || str_eq(name, g->name)
+                   ? HARDY_OK
+                   : fail(error, HARDY_E_INVALID, NULL,
+                          "name is \"%s\", and a guard keeps the name it was made with", name);
+    }
     if (name == NULL || *name == '\0' || strlen(name) >= sizeof g->name) {
         return fail(error, HARDY_E_INVALID, NULL,
                     "name is %s, which should have from 1 to 63 characters",
@@ -45,94 +52,116 @@ static hardy_status take_name(hardy_guard *g, hardy_error *error) {
                                     : "too long");
     }
     str_copy(g->name, sizeof g->name, name);
-    g->config.name = g->name;
     return HARDY_OK;
 }
 
-static hardy_status take_layers(hardy_guard *g, hardy_error *error) {
-    hardy_guard_config *c = &g->config;
+static hardy_status take_layers(struct edition *e, hardy_error *error) {
+    hardy_guard_config *c = &e->config;
     hardy_status status = HARDY_OK;
     if (c->retry != NULL) {
-        hardy_retry_config_init(&g->retry, sizeof g->retry);
-        status = settings_take(&g->retry, sizeof g->retry, c->retry, "hardy_retry_config", error);
-        c->retry = &g->retry;
-        status = status != HARDY_OK ? status : retry_check(&g->retry, error);
+        hardy_retry_config_init(&e->retry, sizeof e->retry);
+        status = settings_take(&e->retry, sizeof e->retry, c->retry, "hardy_retry_config", error);
+        c->retry = &e->retry;
+        status = status != HARDY_OK ? status : retry_check(&e->retry, error);
     }
     if (c->retry == NULL) {
         c->budget = NULL;
     }
     if (status == HARDY_OK && c->budget != NULL) {
-        hardy_budget_config_init(&g->budget, sizeof g->budget);
+        hardy_budget_config_init(&e->budget, sizeof e->budget);
         status =
-            settings_take(&g->budget, sizeof g->budget, c->budget, "hardy_budget_config", error);
-        c->budget = &g->budget;
-        status = status != HARDY_OK ? status : budget_check(&g->budget, error);
+            settings_take(&e->budget, sizeof e->budget, c->budget, "hardy_budget_config", error);
+        c->budget = &e->budget;
+        status = status != HARDY_OK ? status : budget_check(&e->budget, error);
     }
     if (status == HARDY_OK && c->breaker != NULL) {
-        hardy_breaker_config_init(&g->breaker, sizeof g->breaker);
-        status = settings_take(&g->breaker, sizeof g->breaker, c->breaker, "hardy_breaker_config",
+        hardy_breaker_config_init(&e->breaker, sizeof e->breaker);
+        status = settings_take(&e->breaker, sizeof e->breaker, c->breaker, "hardy_breaker_config",
                                error);
-        c->breaker = &g->breaker;
-        status = status != HARDY_OK ? status : breaker_check(&g->breaker, error);
+        c->breaker = &e->breaker;
+        status = status != HARDY_OK ? status : breaker_check(&e->breaker, error);
     }
     if (status == HARDY_OK && c->rate != NULL) {
-        hardy_rate_config_init(&g->rate, sizeof g->rate);
-        status = settings_take(&g->rate, sizeof g->rate, c->rate, "hardy_rate_config", error);
-        c->rate = &g->rate;
-        status = status != HARDY_OK ? status : rate_check(&g->rate, error);
+        hardy_rate_config_init(&e->rate, sizeof e->rate);
+        status = settings_take(&e->rate, sizeof e->rate, c->rate, "hardy_rate_config", error);
+        c->rate = &e->rate;
+        status = status != HARDY_OK ? status : rate_check(&e->rate, error);
     }
     if (status == HARDY_OK && c->bulkhead != NULL) {
-        hardy_bulkhead_config_init(&g->slots, sizeof g->slots);
-        status =
-            settings_take(&g->slots, sizeof g->slots, c->bulkhead, "hardy_bulkhead_config", error);
-        c->bulkhead = &g->slots;
+        hardy_bulkhead_config_init(&e->bulkhead, sizeof e->bulkhead);
+        status = settings_take(&e->bulkhead, sizeof e->bulkhead, c->bulkhead,
+                               "hardy_bulkhead_config", error);
+        c->bulkhead = &e->bulkhead;
+        status = status != HARDY_OK ? status : bulkhead_check(&e->bulkhead, error);
     }
     return status;
 }
 
-static hardy_status take_config(hardy_guard *g, const hardy_guard_config *config,
-                                const hardy_env *env, hardy_error *error) {
-    hardy_guard_config_init(&g->config, sizeof g->config);
-    hardy_env_system(&g->env, sizeof g->env);
+static hardy_status take_config(hardy_guard *g, struct edition *e, const hardy_guard_config *config,
+                                hardy_error *error) {
+    hardy_guard_config_init(&e->config, sizeof e->config);
     hardy_status status =
-        settings_take(&g->config, sizeof g->config, config, "hardy_guard_config", error);
-    if (status == HARDY_OK && env != NULL) {
-        status = settings_take(&g->env, sizeof g->env, env, "hardy_env", error);
-    }
+        settings_take(&e->config, sizeof e->config, config, "hardy_guard_config", error);
     if (status == HARDY_OK) {
-        status = take_name(g, error);
-    }
-    if (status != HARDY_OK) {
-        return status;
+        status = take_name(g, e->config.name, error);
+        e->config.name = g->name;
     }
     const struct {
         const char *field;
         int64_t span;
-    } spans[] = {{"deadline", g->config.deadline},
-                 {"timeout", g->config.timeout},
-                 {"timeout_first_content", g->config.timeout_first_content},
-                 {"timeout_idle", g->config.timeout_idle}};
+    } spans[] = {{"deadline", e->config.deadline},
+                 {"timeout", e->config.timeout},
+                 {"timeout_first_content", e->config.timeout_first_content},
+                 {"timeout_idle", e->config.timeout_idle}};
     for (size_t i = 0; status == HARDY_OK && i < sizeof spans / sizeof *spans; i++) {
         status = check_span(spans[i].span, spans[i].field, error);
     }
-    if (status == HARDY_OK) {
-        status = take_layers(g, error);
+    return status == HARDY_OK ? take_layers(e, error) : status;
+}
+
+static void choose_words(hardy_guard *g, struct edition *e, const struct guard_words *given) {
+    const hardy_guard_config *c = &e->config;
+    struct guard_words w = given != NULL ? *given : (struct guard_words){0};
+    e->words.breaker = c->breaker == NULL ? NULL : w.breaker != NULL ? w.breaker : &g->own_breaker;
+    e->words.rate = c->rate == NULL ? NULL : w.rate != NULL ? w.rate : &g->own_rate;
+    e->words.budget = c->budget == NULL ? NULL : w.budget != NULL ? w.budget : &g->own_budget;
+}
+
+/* The next edition, filled in and not yet published; with the guard's lock held. */
+static hardy_status write_edition(hardy_guard *g, const hardy_guard_config *config,
+                                  const struct guard_words *words, struct edition **out,
+                                  hardy_error *error) {
+    struct edition *e = edition_blank(&g->editions);
+    if (e == NULL) {
+        return fail(error, HARDY_E_NOMEM, NULL, "%zu bytes of memory", sizeof *e);
     }
-    if (status == HARDY_OK && g->config.bulkhead != NULL) {
-        status = bulkhead_init(&g->bulkhead, &g->slots, error);
-    }
-    if (status != HARDY_OK) {
-        error_prefix(error, "guard %s", g->name);
-    }
+    hardy_status status = take_config(g, e, config, error);
+    choose_words(g, e, words);
+    e->untimed = g->system_clock && e->config.deadline == HARDY_NEVER &&
+                 e->config.timeout == HARDY_NEVER && e->config.rate == NULL;
+    *out = e;
     return status;
 }
 
-static void choose_words(hardy_guard *g, const struct guard_words *given) {
-    const hardy_guard_config *c = &g->config;
-    struct guard_words w = given != NULL ? *given : (struct guard_words){0};
-    g->words.breaker = c->breaker == NULL ? NULL : w.breaker != NULL ? w.breaker : &g->own_breaker;
-    g->words.rate = c->rate == NULL ? NULL : w.rate != NULL ? w.rate : &g->own_rate;
-    g->words.budget = c->budget == NULL ? NULL : w.budget != NULL ? w.budget : &g->own_budget;
+static hardy_status fill_in(hardy_guard *g, const hardy_guard_config *config, const hardy_env *env,
+                            const struct guard_words *words, hardy_error *error) {
+    struct edition *first;
+    g->system_clock = env == NULL;
+    hardy_env_system(&g->env, sizeof g->env);
+    hardy_status status =
+        env != NULL ? settings_take(&g->env, sizeof g->env, env, "hardy_env", error) : HARDY_OK;
+    if (status == HARDY_OK) {
+        status = write_edition(g, config, words, &first, error);
+    }
+    if (status == HARDY_OK) {
+        status = bulkhead_init(&g->bulkhead, first->config.bulkhead, error);
+    }
+    if (status == HARDY_OK) {
+        edition_publish(&g->editions, first);
+    } else if (*g->name != '\0') {
+        error_prefix(error, "guard %s", g->name);
+    }
+    return status;
 }
 
 hardy_status guard_new_over(const hardy_guard_config *config, const hardy_env *env,
@@ -143,17 +172,16 @@ hardy_status guard_new_over(const hardy_guard_config *config, const hardy_env *e
         return fail(error, HARDY_E_NOMEM, NULL, "guard: %zu bytes of memory", sizeof *g);
     }
     memset(g, 0, sizeof *g);
-    hardy_status status = take_config(g, config, env, error);
+    hardy_status status = fill_in(g, config, env, words, error);
     if (status != HARDY_OK) {
+        editions_free(&g->editions);
         free(g);
         return status;
     }
-    choose_words(g, words);
+    pthread_mutex_init(&g->changing, NULL);
     ring_init(&g->ring);
     g->seed = g->env.random(g->env.ctx);
     g->owner = getpid();
-    g->untimed = env == NULL && g->config.deadline == HARDY_NEVER &&
-                 g->config.timeout == HARDY_NEVER && g->config.rate == NULL;
     *out = g;
     return HARDY_OK;
 }
@@ -163,26 +191,44 @@ hardy_status hardy_guard_new(const hardy_guard_config *config, const hardy_env *
     return guard_new_over(config, env, NULL, out, error);
 }
 
+hardy_status guard_change_over(hardy_guard *guard, const hardy_guard_config *config,
+                               const struct guard_words *words, hardy_error *error) {
+    struct edition *next;
+    mutex_lock(&guard->changing);
+    hardy_status status = write_edition(guard, config, words, &next, error);
+    if (status == HARDY_OK) {
+        if (next->config.bulkhead != NULL) {
+            bulkhead_change(&guard->bulkhead, next->config.bulkhead);
+        }
+        edition_publish(&guard->editions, next);
+    } else {
+        error_prefix(error, "guard %s", guard->name);
+    }
+    mutex_unlock(&guard->changing);
+    return status;
+}
+
+hardy_status hardy_guard_change(hardy_guard *guard, const hardy_guard_config *config,
+                                hardy_error *error) {
+    return guard_change_over(guard, config, NULL, error);
+}
+
 void hardy_guard_free(hardy_guard *guard) {
     if (guard == NULL) {
         return;
     }
-    if (guard->config.bulkhead != NULL) {
-        bulkhead_destroy(&guard->bulkhead);
-    }
+    bulkhead_destroy(&guard->bulkhead);
+    pthread_mutex_destroy(&guard->changing);
+    editions_free(&guard->editions);
     free(guard);
 }
 
 const hardy_guard_config *guard_config(const hardy_guard *guard) {
-    return &guard->config;
+    return &edition_current(&guard->editions)->config;
 }
 
 const char *guard_name(const hardy_guard *guard) {
     return guard->name;
-}
-
-struct guard_words guard_words_of(hardy_guard *guard) {
-    return guard->words;
 }
 
 uint64_t guard_draw_seed(hardy_guard *guard) {
@@ -195,10 +241,7 @@ uint64_t guard_draw_seed(hardy_guard *guard) {
     return seed != 0 ? seed : 1;
 }
 
-void guard_note_change(hardy_guard *g, const struct breaker_change *change, int64_t now) {
-    if (change->from == change->to) {
-        return;
-    }
+void guard_tell_change(hardy_guard *g, const struct breaker_change *change, int64_t now) {
     ring_put(&g->ring,
              &(hardy_event){
                  .kind = HARDY_EVENT_STATE, .at = now, .from = change->from, .to = change->to});
@@ -211,57 +254,74 @@ void guard_note_change(hardy_guard *g, const struct breaker_change *change, int6
 }
 
 hardy_status hardy_guard_force(hardy_guard *guard, hardy_breaker_state state, int64_t until) {
-    if (guard->words.breaker == NULL ||
-        (state != HARDY_FORCED_OPEN && state != HARDY_DISABLED && state != HARDY_CLOSED)) {
+    if (state != HARDY_FORCED_OPEN && state != HARDY_DISABLED && state != HARDY_CLOSED) {
         return HARDY_E_INVALID;
     }
     int64_t now = guard->env.now(guard->env.ctx);
-    hardy_breaker_stats before = {.size = sizeof before};
-    breaker_stats(guard->words.breaker, guard->config.breaker, now, &before);
-    breaker_force(guard->words.breaker, state, until, now);
-    guard_note_change(guard, &(struct breaker_change){.from = before.state, .to = state}, now);
+    struct breaker_change change = {.to = state};
+    mutex_lock(&guard->changing);
+    const struct edition *e = edition_current(&guard->editions);
+    bool has_breaker = e->words.breaker != NULL;
+    if (has_breaker) {
+        hardy_breaker_stats before = {.size = sizeof before};
+        breaker_stats(e->words.breaker, &e->breaker, now, &before);
+        change.from = before.state;
+        breaker_force(e->words.breaker, state, until, now);
+    }
+    mutex_unlock(&guard->changing);
+    if (!has_breaker) {
+        return HARDY_E_INVALID;
+    }
+    guard_note_change(guard, &change, now);
     return HARDY_OK;
 }
 
+/* What all operations did, whichever settings they went by. */
+static void add_up(const hardy_guard *g, hardy_guard_stats *stats) {
+    uint64_t unstarted = 0;
+    for (struct edition *e = edition_first(&g->editions); e != NULL; e = e->next) {
+        for (size_t i = 0; i < EDITION_SHARDS; i++) {
+            unstarted += word_load(&e->shards[i].unstarted);
+            stats->operations += word_load(&e->shards[i].begun);
+        }
+    }
+    stats->retries = word_load(&g->retries);
+    stats->attempts = stats->operations - unstarted + stats->retries;
+    stats->retries_suppressed = word_load(&g->suppressed);
+    stats->rejected_rate = word_load(&g->rejected_rate);
+    stats->rejected_slots = word_load(&g->rejected_slots);
+    stats->timeouts = word_load(&g->timeouts);
+    stats->events_dropped = word_load(&g->ring.dropped);
+}
+
+static void look_at_layers(const struct edition *e, int64_t now, hardy_guard_stats *stats) {
+    if (e->words.breaker != NULL) {
+        breaker_stats(e->words.breaker, &e->breaker, now, &stats->breaker);
+    }
+    if (e->words.budget != NULL) {
+        stats->budget_left = budget_left(e->words.budget, &e->budget, now);
+    }
+    if (e->words.rate != NULL) {
+        stats->rate_left = gcra_available(e->words.rate, &e->rate, now);
+    }
+}
+
 void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats) {
-    const hardy_guard *g = guard;
-    int64_t now = g->env.now(g->env.ctx);
+    hardy_guard *g = (hardy_guard *)(uintptr_t)guard; /* its lock is no part of what it is */
     hardy_guard_stats full = {.budget_left = -1, .rate_left = -1};
     size_t size = stats->size < sizeof full ? stats->size : sizeof full;
-    uint64_t started = 0, refused = 0;
     full.breaker.size = sizeof full.breaker;
-    if (g->words.breaker != NULL) {
-        breaker_stats(g->words.breaker, g->config.breaker, now, &full.breaker);
-    }
-    for (size_t i = 0; i < GUARD_SHARDS; i++) {
-        started += word_load(&g->shards[i].started);
-        refused += word_load(&g->shards[i].refused);
-    }
-    full.retries = word_load(&g->retries);
-    full.operations = started + refused;
-    full.attempts = started + full.retries;
-    full.retries_suppressed = word_load(&g->suppressed);
-    full.rejected_rate = word_load(&g->rejected_rate);
-    full.rejected_slots = word_load(&g->rejected_slots);
-    full.timeouts = word_load(&g->timeouts);
-    full.events_dropped = word_load(&g->ring.dropped);
-    if (g->config.bulkhead != NULL) {
-        bulkhead_counts(&g->bulkhead, &full.running, &full.waiting);
-    }
-    if (g->words.budget != NULL) {
-        full.budget_left = budget_left(g->words.budget, g->config.budget, now);
-    }
-    if (g->words.rate != NULL) {
-        full.rate_left = gcra_available(g->words.rate, g->config.rate, now);
-    }
+    add_up(g, &full);
+    bulkhead_counts(&g->bulkhead, &full.running, &full.waiting);
+    mutex_lock(&g->changing);
+    look_at_layers(edition_current(&g->editions), g->env.now(g->env.ctx), &full);
+    mutex_unlock(&g->changing);
     full.size = size;
     memcpy(stats, &full, size);
 }
 
 void guard_limit(hardy_guard *guard, uint32_t at_once) {
-    if (guard->config.bulkhead != NULL) {
-        bulkhead_limit(&guard->bulkhead, at_once);
-    }
+    bulkhead_limit(&guard->bulkhead, at_once);
 }
 
 size_t hardy_guard_take_events(hardy_guard *guard, hardy_event *events, size_t max) {

@@ -22,12 +22,14 @@ HARDY_MUST_USE hardy_status guard_new_over(const hardy_guard_config *config, con
                                            const struct guard_words *words, hardy_guard **out,
                                            hardy_error *error);
 
-/* The effective settings, borrowed for the guard's life: layers point at the guard's copies. */
+/* hardy_guard_change() to given words: those it has, or it counts from nothing. */
+HARDY_MUST_USE hardy_status guard_change_over(hardy_guard *guard, const hardy_guard_config *config,
+                                              const struct guard_words *words, hardy_error *error);
+
+/* The effective settings, borrowed until they are changed: layers point at the guard's copies. */
 const hardy_guard_config *guard_config(const hardy_guard *guard);
 const char *guard_name(const hardy_guard *guard);
 /* So many attempts at once for now, 0 = as configured; see bulkhead_limit(). Without a bulkhead
  * nothing. */
 void guard_limit(hardy_guard *guard, uint32_t at_once);
-/* The words in use; a member is NULL where the guard has no such layer. */
-struct guard_words guard_words_of(hardy_guard *guard);
 #endif

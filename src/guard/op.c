@@ -7,6 +7,7 @@
  * What is taken on the way in (rate slot, concurrency slot, budget token) is given back on every
  * way out that did not use it, in one place: conclude().
  */
+#include "guard/op.h"
 #include "base/clock.h"
 #include "base/prng.h"
 #include "guard/state.h"
@@ -34,6 +35,8 @@ enum phase {
 
 struct op {
     hardy_guard *guard;
+    const struct edition *edition; /* the settings it goes by */
+    struct edition_shard *shard;   /* where it is counted */
     hardy_wake wake;
     atomic_word cancelled;
     int64_t deadline;     /* of the whole operation */
@@ -52,7 +55,6 @@ struct op {
      * kept until it is known whether another attempt follows. */
     hardy_permit owed;
     hardy_outcome last;
-    struct bulkhead_waiter waiter;
     uint32_t attempt; /* number of the last one started */
     enum phase phase;
     hardy_status status;
@@ -60,6 +62,9 @@ struct op {
     bool repeatable, committed, until_content, content_at_end;
     bool reserved, queued, slot, token; /* taken and not used yet: rate, queue, slot, budget */
     bool running, stopped, timed_out, told;
+    bool unstarted; /* counted as one that has had no attempt */
+    /* Only what is above is cleared when it begins. */
+    struct bulkhead_waiter waiter;
 };
 _Static_assert(sizeof(struct op) <= sizeof(hardy_op), "hardy_op has room for an operation");
 _Static_assert(_Alignof(struct op) <= _Alignof(hardy_op), "hardy_op is aligned for an operation");
@@ -115,6 +120,40 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold hold,
+                      hardy_wake wake, const hardy_op_options *options, int64_t now) {
+    const hardy_guard_config *c = &hold.edition->config;
+    struct op *op = op_of(storage);
+    if (c->bulkhead != NULL && wake.fn == NULL) {
+        return HARDY_E_INVALID;
+    }
+    /* Field by field: clearing all of it would cost more than the rest. What is missing here is
+     * set before it is looked at. */
+    op->guard = guard;
+    op->edition = hold.edition;
+    op->shard = hold.shard;
+    op->wake = wake;
+    word_init(&op->cancelled, 0);
+    op->deadline = op->start_before = least(options->deadline, time_add(now, c->deadline));
+    op->seen = now;
+    op->waited = op->previous = 0;
+    op->retry_after = -1;
+    op->seed = options->seed;
+    op->permit.kind = op->owed.kind = 0;
+    op->last = (hardy_outcome){.kind = HARDY_IGNORED};
+    op->attempt = 0;
+    op->phase = PHASE_ADMIT;
+    op->status = HARDY_OK;
+    op->reason = HARDY_REASON_NONE;
+    op->repeatable = options->repeatable || (c->retry != NULL && c->retry->repeatable);
+    op->committed = false;
+    op->until_content = options->deadline_until_content;
+    op->content_at_end = options->content_at_end;
+    op->reserved = op->queued = op->slot = op->token = false;
+    op->running = op->stopped = op->timed_out = op->told = op->unstarted = false;
+    return HARDY_OK;
+}
+
 hardy_status hardy_op_begin(hardy_op *storage, size_t size, hardy_guard *guard,
                             const hardy_op_options *options, int64_t now) {
     hardy_op_options given;
@@ -128,31 +167,19 @@ hardy_status hardy_op_begin(hardy_op *storage, size_t size, hardy_guard *guard,
         }
         memcpy(&given, options, options->size);
     }
-    if (guard->config.bulkhead != NULL && given.wake.fn == NULL) {
-        return HARDY_E_INVALID;
+    struct edition_hold hold = edition_enter(&guard->editions);
+    hardy_status status = op_begin(storage, guard, hold, given.wake, &given, now);
+    if (status != HARDY_OK) {
+        edition_cancel(hold.shard);
     }
-    struct op *op = op_of(storage);
-    memset(op, 0, sizeof *op);
-    op->guard = guard;
-    op->wake = given.wake;
-    op->deadline = least(given.deadline, time_add(now, guard->config.deadline));
-    op->start_before = op->deadline;
-    op->seen = now;
-    op->seed = given.seed;
-    op->last.kind = HARDY_IGNORED;
-    op->repeatable =
-        given.repeatable || (guard->config.retry != NULL && guard->config.retry->repeatable);
-    op->until_content = given.deadline_until_content;
-    op->content_at_end = given.content_at_end;
-    op->phase = PHASE_ADMIT;
-    op->retry_after = -1;
-    return HARDY_OK;
+    return status;
 }
 
 /* --- ending ------------------------------------------------------------------------------- */
 
 /* Gives back what was taken for an attempt that does not start now. */
 static void give_back(struct op *op) {
+    const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
     if (op->queued) {
         bulkhead_leave(&g->bulkhead, &op->waiter);
@@ -163,16 +190,17 @@ static void give_back(struct op *op) {
         op->slot = false;
     }
     if (op->reserved) {
-        gcra_return(g->words.rate, g->config.rate, 1, op->mark);
+        gcra_return(e->words.rate, e->config.rate, 1, op->mark);
         op->reserved = false;
     }
 }
 
 static void conclude(struct op *op, hardy_status status, hardy_reason reason, int64_t retry_after,
                      int64_t now) {
+    const struct edition *e = op->edition;
     give_back(op);
     if (op->token) {
-        budget_refund(op->guard->words.budget, op->guard->config.budget, now);
+        budget_refund(e->words.budget, e->config.budget, now);
         op->token = false;
     }
     op->phase = PHASE_OVER;
@@ -183,8 +211,9 @@ static void conclude(struct op *op, hardy_status status, hardy_reason reason, in
 
 /* The breaker learns `kind` from a permit and has it back. */
 static void record(struct op *op, hardy_permit *permit, hardy_outcome_class kind, int64_t now) {
+    const struct edition *e = op->edition;
     struct breaker_change change = {0};
-    breaker_record(op->guard->words.breaker, op->guard->config.breaker, permit, kind, now, &change);
+    breaker_record(e->words.breaker, e->config.breaker, permit, kind, now, &change);
     guard_note_change(op->guard, &change, now);
 }
 
@@ -195,26 +224,32 @@ static void settle_owed(struct op *op, hardy_outcome_class kind, int64_t now) {
     }
 }
 
-static hardy_step tell_result(struct op *op, int64_t now) {
-    hardy_guard *g = op->guard;
+/* Has had no attempt yet, or had none in all. */
+static void count_unstarted(struct op *op) {
+    if (op->attempt == 0 && !op->unstarted) {
+        op->unstarted = true;
+        word_count(&op->shard->unstarted);
+    }
+}
+
+static void tell_result(struct op *op, int64_t now, hardy_step *step) {
     op->told = true;
     /* Attempts failed and no other followed: whatever kept it from following, it was a failure. */
     settle_owed(op, HARDY_FAILURE, now);
-    if (op->attempt == 0) {
-        word_count(&guard_shard(g)->refused);
-    } else if (op->status != HARDY_OK) {
-        ring_put(&g->ring, &(hardy_event){.kind = HARDY_EVENT_GIVE_UP,
-                                          .at = now,
-                                          .attempt = op->attempt,
-                                          .code = op->last.code,
-                                          .reason = (int)op->reason});
+    count_unstarted(op);
+    if (op->attempt > 0 && op->status != HARDY_OK) {
+        ring_put(&op->guard->ring, &(hardy_event){.kind = HARDY_EVENT_GIVE_UP,
+                                                  .at = now,
+                                                  .attempt = op->attempt,
+                                                  .code = op->last.code,
+                                                  .reason = (int)op->reason});
     }
-    return (hardy_step){.kind = HARDY_STEP_RESULT,
-                        .reason = op->reason,
-                        .attempt = op->attempt,
-                        .status = op->status,
-                        .outcome = op->last,
-                        .retry_after = op->retry_after};
+    step->kind = HARDY_STEP_RESULT;
+    step->reason = op->reason;
+    step->attempt = op->attempt;
+    step->status = op->status;
+    step->outcome = op->last;
+    step->retry_after = op->retry_after;
 }
 
 /* --- admission ---------------------------------------------------------------------------- */
@@ -226,8 +261,9 @@ static int64_t from_now(int64_t at, int64_t now) {
 
 /* The breaker refused: wait for it where that is asked for and can be of use. */
 static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
+    const struct edition *e = op->edition;
     give_back(op);
-    if (!op->guard->config.wait_when_open || retry_at >= op->start_before) {
+    if (!e->config.wait_when_open || retry_at >= op->start_before) {
         conclude(op, HARDY_E_OPEN, HARDY_REASON_BREAKER, from_now(retry_at, now), now);
         return;
     }
@@ -237,25 +273,31 @@ static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
 
 /* The same after a mere look, which the breaker has not counted. */
 static void look_at_open(struct op *op, int64_t retry_at, int64_t now) {
+    const struct edition *e = op->edition;
     meet_open(op, retry_at, now);
     if (op->phase == PHASE_OVER) {
-        breaker_count_rejected(op->guard->words.breaker);
+        breaker_count_rejected(e->words.breaker);
     }
 }
 
 static void admit(struct op *op, int64_t now) {
+    const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
+    const hardy_guard_config *c = &e->config;
     int64_t at = now, retry_at = now;
-    if (g->config.breaker != NULL &&
-        !breaker_peek(g->words.breaker, g->config.breaker, now, &retry_at)) {
+    if (c->rate == NULL && c->bulkhead == NULL && !c->wait_when_open) {
+        op->phase = PHASE_START; /* nothing lies between a look at the breaker and its permit */
+        return;
+    }
+    if (c->breaker != NULL && !breaker_peek(e->words.breaker, c->breaker, now, &retry_at)) {
         look_at_open(op, retry_at, now);
         return;
     }
-    if (g->config.rate != NULL) {
-        int64_t latest = g->config.rate->reject            ? now
+    if (e->config.rate != NULL) {
+        int64_t latest = e->config.rate->reject            ? now
                          : op->start_before == HARDY_NEVER ? HARDY_NEVER
                                                            : op->start_before - 1;
-        if (!gcra_reserve(g->words.rate, g->config.rate, 1, now, latest, &at, &op->mark)) {
+        if (!gcra_reserve(e->words.rate, e->config.rate, 1, now, latest, &at, &op->mark)) {
             word_count(&g->rejected_rate);
             conclude(op, HARDY_E_LIMITED, HARDY_REASON_RATE, from_now(at, now), now);
             return;
@@ -267,9 +309,10 @@ static void admit(struct op *op, int64_t now) {
 }
 
 static void ask_slot(struct op *op, int64_t now) {
+    const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
     op->phase = PHASE_START;
-    if (g->config.bulkhead == NULL) {
+    if (e->config.bulkhead == NULL) {
         return;
     }
     op->waiter = (struct bulkhead_waiter){.wake = op->wake.fn, .ctx = op->wake.ctx};
@@ -290,14 +333,15 @@ static void ask_slot(struct op *op, int64_t now) {
 
 /* The breaker's permit is taken last, so that no wait makes it stale. False: refused. */
 static bool start(struct op *op, int64_t now) {
+    const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
-    const hardy_guard_config *c = &g->config;
+    const hardy_guard_config *c = &e->config;
     int64_t end = least(time_add(now, c->timeout), op->deadline);
     if (c->breaker != NULL) {
         struct breaker_change change = {0};
         int64_t retry_at = now;
         int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
-        bool admitted = breaker_acquire(g->words.breaker, c->breaker, now, lease, &op->permit,
+        bool admitted = breaker_acquire(e->words.breaker, c->breaker, now, lease, &op->permit,
                                         &retry_at, &change);
         guard_note_change(g, &change, now);
         if (!admitted) {
@@ -315,9 +359,12 @@ static bool start(struct op *op, int64_t now) {
     op->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
     op->idle_end = HARDY_NEVER;
     if (op->attempt++ == 0) {
-        word_count(&guard_shard(g)->started);
+        if (op->unstarted) {
+            op->unstarted = false;
+            word_add(&op->shard->unstarted, -UINT64_C(1));
+        }
         if (c->budget != NULL) {
-            budget_deposit(g->words.budget, c->budget, now);
+            budget_deposit(e->words.budget, c->budget, now);
         }
     } else {
         word_count(&g->retries);
@@ -338,7 +385,8 @@ static hardy_status unrepeated(const struct op *op) {
 
 /* The wait before the next attempt, at most `longest` where the far side named a floor. */
 static int64_t next_wait(struct op *op, int64_t floor, int64_t longest) {
-    const hardy_retry_config *r = op->guard->config.retry;
+    const struct edition *e = op->edition;
+    const hardy_retry_config *r = e->config.retry;
     if (op->seed == 0) {
         op->seed = guard_draw_seed(op->guard);
     }
@@ -361,8 +409,9 @@ static int64_t next_wait(struct op *op, int64_t floor, int64_t longest) {
 }
 
 static void consider_retry(struct op *op, int64_t now) {
+    const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
-    const hardy_retry_config *r = g->config.retry;
+    const hardy_retry_config *r = e->config.retry;
     const hardy_outcome *o = &op->last;
     uint32_t max_retries = r != NULL ? r->max_retries : 0;
     int64_t floor = o->retry_after > 0 ? o->retry_after : 0;
@@ -410,15 +459,15 @@ static void consider_retry(struct op *op, int64_t now) {
     op->ended = now;
     op->start_before = least(op->deadline, time_add(time_add(now, by_total), 1));
     int64_t at = now;
-    if (g->config.breaker != NULL && !breaker_peek(g->words.breaker, g->config.breaker, now, &at)) {
+    if (e->config.breaker != NULL && !breaker_peek(e->words.breaker, e->config.breaker, now, &at)) {
         /* Not worth a wait and a token, unless the breaker can be waited for afterwards. */
         look_at_open(op, at, now);
         if (op->phase == PHASE_OVER) {
             return;
         }
     }
-    if (g->config.budget != NULL) {
-        if (!budget_withdraw(g->words.budget, g->config.budget, now)) {
+    if (e->config.budget != NULL) {
+        if (!budget_withdraw(e->words.budget, e->config.budget, now)) {
             word_count(&g->suppressed);
             conclude(op, HARDY_E_BUDGET, HARDY_REASON_BUDGET, after, now);
             return;
@@ -456,50 +505,51 @@ static void check_limits(struct op *op, int64_t now) {
     }
 }
 
-static hardy_step wait_until(const struct op *op, int64_t until, hardy_reason reason) {
-    return (hardy_step){.kind = HARDY_STEP_WAIT,
-                        .reason = reason,
-                        .attempt = op->attempt,
-                        .until = until,
-                        .retry_after = -1};
+static void wait_until(struct op *op, int64_t until, hardy_reason reason, hardy_step *step) {
+    count_unstarted(op);
+    step->kind = HARDY_STEP_WAIT;
+    step->reason = reason;
+    step->attempt = op->attempt;
+    step->until = until;
 }
 
-static hardy_step stop(struct op *op, hardy_reason reason) {
+static void stop(struct op *op, hardy_reason reason, hardy_step *step) {
     op->stopped = true;
-    return (hardy_step){.kind = HARDY_STEP_STOP,
-                        .reason = reason,
-                        .attempt = op->attempt,
-                        .deadline = op->attempt_end,
-                        .retry_after = -1};
+    step->kind = HARDY_STEP_STOP;
+    step->reason = reason;
+    step->attempt = op->attempt;
+    step->deadline = op->attempt_end;
 }
 
-static hardy_step watch(struct op *op, int64_t now) {
+static void watch(struct op *op, int64_t now, hardy_step *step) {
     if (op->stopped) {
-        return wait_until(op, op->deadline, HARDY_REASON_RUNNING);
+        wait_until(op, op->deadline, HARDY_REASON_RUNNING, step);
+        return;
     }
     int64_t end = least(op->attempt_end, least(op->content_end, op->idle_end));
     if (now >= end) {
         op->timed_out = true;
         word_count(&op->guard->timeouts);
-        return stop(op, HARDY_REASON_TIMEOUT);
+        stop(op, HARDY_REASON_TIMEOUT, step);
+    } else {
+        wait_until(op, end, HARDY_REASON_RUNNING, step);
     }
-    return wait_until(op, end, HARDY_REASON_RUNNING);
 }
 
-static hardy_step finish(struct op *op, int64_t now) {
+static void finish(struct op *op, int64_t now, hardy_step *step) {
     if (op->running && !op->stopped) {
-        return stop(op, op->reason);
+        stop(op, op->reason, step);
+    } else if (!op->told) {
+        tell_result(op, now, step);
+    } else if (op->running) {
+        wait_until(op, HARDY_NEVER, HARDY_REASON_RUNNING, step);
+    } else {
+        step->kind = HARDY_STEP_DONE;
+        step->attempt = op->attempt;
     }
-    if (!op->told) {
-        return tell_result(op, now);
-    }
-    if (op->running) {
-        return wait_until(op, HARDY_NEVER, HARDY_REASON_RUNNING);
-    }
-    return (hardy_step){.kind = HARDY_STEP_DONE, .attempt = op->attempt, .retry_after = -1};
 }
 
-hardy_step hardy_op_next(hardy_op *storage, int64_t now) {
+void op_next(hardy_op *storage, int64_t now, hardy_step *step) {
     struct op *op = op_of(storage);
     op->seen = now;
     for (;;) {
@@ -512,19 +562,22 @@ hardy_step hardy_op_next(hardy_op *storage, int64_t now) {
             break;
         case PHASE_OPEN:
             if (now < op->until) {
-                return wait_until(op, op->until, HARDY_REASON_BREAKER);
+                wait_until(op, op->until, HARDY_REASON_BREAKER, step);
+                return;
             }
             op->phase = PHASE_ADMIT;
             break;
         case PHASE_RATE:
             if (now < op->until) {
-                return wait_until(op, op->until, HARDY_REASON_RATE);
+                wait_until(op, op->until, HARDY_REASON_RATE, step);
+                return;
             }
             ask_slot(op, now);
             break;
         case PHASE_SLOT:
             if (!bulkhead_granted(&op->waiter)) {
-                return wait_until(op, op->start_before, HARDY_REASON_SLOTS);
+                wait_until(op, op->start_before, HARDY_REASON_SLOTS, step);
+                return;
             }
             op->queued = false;
             op->slot = true;
@@ -532,29 +585,39 @@ hardy_step hardy_op_next(hardy_op *storage, int64_t now) {
             break;
         case PHASE_START:
             if (start(op, now)) {
-                return (hardy_step){.kind = HARDY_STEP_CALL,
-                                    .attempt = op->attempt,
-                                    .deadline = op->attempt_end,
-                                    .retry_after = -1};
+                step->kind = HARDY_STEP_CALL;
+                step->attempt = op->attempt;
+                step->deadline = op->attempt_end;
+                return;
             }
             break;
         case PHASE_RUNNING:
-            return watch(op, now);
+            watch(op, now, step);
+            return;
         case PHASE_BACKOFF:
             if (now < op->until) {
-                return wait_until(op, op->until, HARDY_REASON_BACKOFF);
+                wait_until(op, op->until, HARDY_REASON_BACKOFF, step);
+                return;
             }
             op->phase = PHASE_ADMIT;
             break;
         case PHASE_OVER:
-            return finish(op, now);
+            finish(op, now, step);
+            return;
         }
     }
+}
+
+hardy_step hardy_op_next(hardy_op *op, int64_t now) {
+    hardy_step step = {.retry_after = -1};
+    op_next(op, now, &step);
+    return step;
 }
 
 void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progress what,
                               int64_t now) {
     struct op *op = op_of(storage);
+    const struct edition *e = op->edition;
     if (!op->running || attempt != op->attempt || what == HARDY_CONNECTED) {
         return;
     }
@@ -569,15 +632,16 @@ void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progres
         }
         if (op->until_content) {
             op->deadline = op->start_before = HARDY_NEVER;
-            op->attempt_end = time_add(op->called, op->guard->config.timeout);
+            op->attempt_end = time_add(op->called, e->config.timeout);
         }
     }
-    op->idle_end = time_add(now, op->guard->config.timeout_idle);
+    op->idle_end = time_add(now, e->config.timeout_idle);
 }
 
 void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *outcome,
                      int64_t now) {
     struct op *op = op_of(storage);
+    const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
     if (!op->running || attempt != op->attempt) {
         return;
@@ -589,8 +653,8 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
         bulkhead_release(&g->bulkhead);
         op->slot = false;
     }
-    if (outcome->kind == HARDY_THROTTLED && outcome->retry_after > 0 && g->config.rate != NULL) {
-        gcra_hold(g->words.rate, g->config.rate,
+    if (outcome->kind == HARDY_THROTTLED && outcome->retry_after > 0 && e->config.rate != NULL) {
+        gcra_hold(e->words.rate, e->config.rate,
                   time_add(now, least(outcome->retry_after, LONGEST_HOLD)));
     }
     bool by_caller = op->phase == PHASE_OVER && op->status == HARDY_E_CANCELLED;
@@ -606,7 +670,7 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
                                                                                  : outcome->kind;
         /* A trial always counts by itself. */
         if (kind == HARDY_FAILURE && op->permit.kind == PERMIT_CALL &&
-            !g->config.breaker->counts_attempts) {
+            !e->config.breaker->counts_attempts) {
             op->owed = op->permit;
         } else {
             record(op, &op->permit, kind, now);
@@ -647,7 +711,11 @@ void hardy_op_end(hardy_op *storage) {
             record(op, &op->permit, HARDY_IGNORED, op->seen);
         }
     }
-    conclude(op, op->status, op->reason, -1, op->seen);
+    if (op->phase != PHASE_OVER) {
+        conclude(op, op->status, op->reason, -1, op->seen);
+    }
     settle_owed(op, HARDY_FAILURE, op->seen);
+    count_unstarted(op);
+    edition_leave(op->shard);
     op->guard = NULL;
 }

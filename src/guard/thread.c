@@ -8,6 +8,7 @@
 #include "guard/thread.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "guard/op.h"
 #include "guard/state.h"
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -73,26 +74,27 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, 
                         struct thread_stop *stop, hardy_outcome *outcome, hardy_error *error) {
     const hardy_env *env = &guard->env;
     const struct thread_call inside = {env, stop};
+    struct edition_hold hold = edition_enter(&guard->editions);
     bool told = false; /* the operation knows that it is to stop */
     /* Where nothing is timed, a clock that is some milliseconds behind is good enough as long as
      * all goes well, and the reading of the exact one would be half of the whole cost. */
-    bool rough = guard->untimed && deadline == HARDY_NEVER;
+    bool rough = hold.edition->untimed && deadline == HARDY_NEVER;
     int64_t now = rough ? clock_now_coarse() : env->now(env->ctx);
     hardy_op op;
-    hardy_op_options options = {.size = sizeof options,
-                                .wake = {.fn = thread_unpark, .ctx = &stop->parking},
-                                .deadline = deadline};
-    hardy_step verdict = {.status = HARDY_E_INVALID};
-    hardy_status begun = hardy_op_begin(&op, sizeof op, guard, &options, now);
+    const hardy_op_options options = {.size = sizeof options, .deadline = deadline};
+    const hardy_wake wake = {.fn = thread_unpark, .ctx = &stop->parking};
+    hardy_step step;
+    hardy_status begun = op_begin(&op, guard, hold, wake, &options, now);
     if (begun != HARDY_OK) {
+        edition_cancel(hold.shard);
         return fail(error, begun, guard->name, "the operation cannot begin");
     }
-    for (;;) {
+    do {
         if (!told && word_load(&stop->stopped) != 0) {
             told = true;
             hardy_op_cancel(&op);
         }
-        hardy_step step = hardy_op_next(&op, now);
+        op_next(&op, now, &step);
         if (step.kind == HARDY_STEP_CALL) {
             hardy_outcome ended = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
             hardy_call call = {.size = sizeof call,
@@ -106,17 +108,14 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, 
         } else if (step.kind == HARDY_STEP_WAIT) {
             thread_park(&stop->parking, env, step.until);
             now = env->now(env->ctx);
-        } else if (step.kind == HARDY_STEP_RESULT) {
-            verdict = step;
-        } else if (step.kind == HARDY_STEP_DONE) {
-            break;
         }
-    }
+    } while (step.kind != HARDY_STEP_RESULT);
+    /* No attempt runs outside of the call above, so nothing is outstanding. */
     hardy_op_end(&op);
     if (outcome != NULL) {
-        *outcome = verdict.outcome;
+        *outcome = step.outcome;
     }
-    return verdict.status == HARDY_OK ? HARDY_OK : explain_verdict(guard, &verdict, error);
+    return step.status == HARDY_OK ? HARDY_OK : explain_verdict(guard, &step, error);
 }
 
 hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *ctx,

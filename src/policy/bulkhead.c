@@ -23,11 +23,15 @@ static uint32_t waiting(uint64_t word) {
 }
 
 hardy_status bulkhead_init(struct bulkhead *b, const hardy_bulkhead_config *c, hardy_error *error) {
+    hardy_bulkhead_config usual;
+    hardy_bulkhead_config_init(&usual, sizeof usual);
+    c = c ? c : &usual;
     hardy_status status = bulkhead_check(c, error);
     if (status != HARDY_OK) {
         return status;
     }
-    *b = (struct bulkhead){.config = *c, .limit = c->max_concurrent};
+    *b = (struct bulkhead){
+        .slots = c->max_concurrent, .queue = c->max_queue, .limit = c->max_concurrent};
     int errnum = pthread_mutex_init(&b->lock, NULL);
     if (errnum != 0) {
         return fail_errno(error, errnum, NULL, "cannot make the bulkhead's lock");
@@ -81,7 +85,7 @@ enum bulkhead_answer bulkhead_acquire(struct bulkhead *b, struct bulkhead_waiter
     if (take_free(b, &word)) {
         return BULKHEAD_GRANTED;
     }
-    if (waiting(word) >= b->config.max_queue) {
+    if (waiting(word) >= word_load(&b->queue)) {
         return BULKHEAD_FULL;
     }
     enum bulkhead_answer answer = BULKHEAD_GRANTED;
@@ -89,7 +93,7 @@ enum bulkhead_answer bulkhead_acquire(struct bulkhead *b, struct bulkhead_waiter
     /* Joining the queue is a compare-and-swap too: a slot that is released meanwhile without the
      * lock makes it fail. */
     while (!take_free(b, &word)) {
-        if (waiting(word) >= b->config.max_queue) {
+        if (waiting(word) >= word_load(&b->queue)) {
             answer = BULKHEAD_FULL;
             break;
         }
@@ -160,14 +164,29 @@ void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w) {
     mutex_unlock(&b->lock);
 }
 
-void bulkhead_limit(struct bulkhead *b, uint32_t slots) {
-    mutex_lock(&b->lock);
-    word_store(&b->limit,
-               slots == 0 || slots > b->config.max_concurrent ? b->config.max_concurrent : slots);
+/* With the lock held. */
+static void set_limit(struct bulkhead *b, uint64_t limit) {
+    word_store(&b->limit, limit);
     while (b->head && used(word_load(&b->word)) < word_load(&b->limit)) {
         word_add(&b->word, ONE_USED);
         hand_over(b);
     }
+}
+
+void bulkhead_limit(struct bulkhead *b, uint32_t slots) {
+    mutex_lock(&b->lock);
+    uint64_t all = word_load(&b->slots);
+    set_limit(b, slots == 0 || slots > all ? all : slots);
+    mutex_unlock(&b->lock);
+}
+
+void bulkhead_change(struct bulkhead *b, const hardy_bulkhead_config *c) {
+    mutex_lock(&b->lock);
+    uint64_t limit = word_load(&b->limit);
+    bool lowered = limit < word_load(&b->slots) && limit < c->max_concurrent;
+    word_store(&b->slots, c->max_concurrent);
+    word_store(&b->queue, c->max_queue);
+    set_limit(b, lowered ? limit : c->max_concurrent);
     mutex_unlock(&b->lock);
 }
 

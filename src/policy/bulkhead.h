@@ -18,15 +18,20 @@ struct bulkhead_waiter {
     atomic_word state; /* 0 idle, 1 queued, 2 granted */
 };
 struct bulkhead {
-    hardy_bulkhead_config config;
     atomic_word word;
-    atomic_word limit; /* max_concurrent, or less for a while; changed with the lock held */
+    /* Changed with the lock held: */
+    atomic_word slots, queue; /* max_concurrent, max_queue */
+    atomic_word limit;        /* slots, or less for a while */
     pthread_mutex_t lock;
     struct bulkhead_waiter *head, *tail;
 };
 enum bulkhead_answer { BULKHEAD_GRANTED, BULKHEAD_QUEUED, BULKHEAD_FULL };
 
+/* `c` NULL: the defaults. */
 hardy_status bulkhead_init(struct bulkhead *b, const hardy_bulkhead_config *c, hardy_error *error);
+/* Other settings, checked, while it is in use. A limit set below stays; who has a slot or a place
+ * in the queue keeps it, and who waits gets what is more than before. */
+void bulkhead_change(struct bulkhead *b, const hardy_bulkhead_config *c);
 void bulkhead_destroy(struct bulkhead *b);
 /* `w` (wake and ctx set by the caller) is touched only when the answer is QUEUED; then it stays
  * where it is until granted or left. */

@@ -177,7 +177,7 @@ static void *come_and_go(void *seed) {
         if (!enter(prng_below(&p, 4) != 0)) {
             continue;
         }
-        if (word_add(&inside, 1) >= slots.config.max_concurrent) {
+        if (word_add(&inside, 1) >= word_load(&slots.slots)) {
             word_add(&wrong, 1);
         }
         if (prng_below(&p, 8) == 0) {

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard/edition.h"
+#include "base/thread.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct edition_hold edition_enter(struct editions *e) {
+    unsigned number = thread_number() % EDITION_SHARDS;
+    for (;;) {
+        struct edition *edition = edition_current(e);
+        struct edition_shard *shard = &edition->shards[number];
+        word_add(&shard->begun, 1);
+        /* Who changes the settings moves `current` first and looks for holders afterwards: either
+         * this look sees the move, or that one sees the addition. */
+        if (edition_current(e) == edition) {
+            return (struct edition_hold){edition, shard};
+        }
+        edition_cancel(shard);
+    }
+}
+
+void edition_cancel(struct edition_shard *shard) {
+    word_add(&shard->begun, -UINT64_C(1));
+}
+
+void edition_leave(struct edition_shard *shard) {
+    word_add(&shard->ended, 1);
+}
+
+struct edition *edition_first(const struct editions *e) {
+    return (struct edition *)(uintptr_t)word_load(&e->all);
+}
+
+/* First who has left, then who has come: the other way round, one who comes and goes between the
+ * two looks would make up for one who stays. */
+static bool held(const struct edition *edition) {
+    uint64_t ended = 0, begun = 0;
+    for (size_t i = 0; i < EDITION_SHARDS; i++) {
+        ended += word_load(&edition->shards[i].ended);
+    }
+    for (size_t i = 0; i < EDITION_SHARDS; i++) {
+        begun += word_load(&edition->shards[i].begun);
+    }
+    return begun != ended;
+}
+
+struct edition *edition_blank(struct editions *e) {
+    for (struct edition *old = edition_first(e); old != NULL; old = old->next) {
+        if (old != edition_current(e) && !held(old)) {
+            return old;
+        }
+    }
+    struct edition *new = aligned_alloc(_Alignof(struct edition), sizeof *new);
+    if (new != NULL) {
+        memset(new, 0, sizeof *new);
+        new->next = edition_first(e);
+        word_store(&e->all, (uint64_t)(uintptr_t) new);
+    }
+    return new;
+}
+
+void edition_publish(struct editions *e, struct edition *edition) {
+    word_store(&e->current, (uint64_t)(uintptr_t)edition);
+}
+
+void editions_free(struct editions *e) {
+    for (struct edition *edition = edition_first(e); edition != NULL;) {
+        struct edition *next = edition->next;
+        free(edition);
+        edition = next;
+    }
+}
