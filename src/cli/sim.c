@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
+#include "cli/sim_scenario.h"
 #include "sim/model.h"
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,10 @@ enum {
     OPT_BASE_DELAY,
     OPT_MAX_DELAY,
     OPT_SEED,
+    OPT_SCENARIO,
+    OPT_GUARD,
+    OPT_SVG,
+    OPT_PRINT,
     OPTIONS
 };
 
@@ -42,6 +47,11 @@ static const struct option_row rows[] = {
      "the models' base; the first exponential wait is up to twice that"},
     {OPT_MAX_DELAY, "max-delay", 0, "DURATION", "no wait is longer"},
     {OPT_SEED, "seed", 0, "N", "the same seed, the same run (42)"},
+    {OPT_SCENARIO, "scenario", 0, "NAME|FILE",
+     "instead of a model: callers of a guard of the configuration, in this outage"},
+    {OPT_GUARD, "guard", 0, "NAME", "scenario: which guard; else the only one of the file"},
+    {OPT_SVG, "svg", 0, "FILE", "scenario: also write a picture there"},
+    {OPT_PRINT, "print", 0, NULL, "scenario: only print its file, to begin one of your own with"},
     {0},
 };
 
@@ -160,7 +170,7 @@ static hardy_status settings_read(const char *const given[OPTIONS], struct sim_s
         return status;
     }
     sim_settings_init(s, model, (uint32_t)clients);
-    for (int id = OPT_CAPACITY; id < OPTIONS && status == HARDY_OK; id++) {
+    for (int id = OPT_CAPACITY; id <= OPT_SEED && status == HARDY_OK; id++) {
         if (given[id]) {
             status = set_option(s, id, given[id], error);
         }
@@ -258,19 +268,47 @@ static int simulate(const struct options *o, const struct sim_settings *s) {
     return status == HARDY_OK ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* Of the models' options a scenario takes those that say how many, and the seed. */
+static int run_scenario(const struct options *o, const char *const given[OPTIONS]) {
+    for (int id = OPT_MODEL; id < OPT_SEED; id++) {
+        if (given[id] && id != OPT_CLIENTS && id != OPT_CAPACITY) {
+            return options_wrong(o,
+                                 "--%s goes with a model, not with a scenario: there the guard "
+                                 "and the scenario's file say it",
+                                 rows[id - 1].name);
+        }
+    }
+    const struct sim_scenario ask = {.name = given[OPT_SCENARIO],
+                                     .guard = given[OPT_GUARD],
+                                     .svg = given[OPT_SVG],
+                                     .clients = given[OPT_CLIENTS],
+                                     .capacity = given[OPT_CAPACITY],
+                                     .seed = given[OPT_SEED],
+                                     .print = given[OPT_PRINT] != NULL};
+    return sim_scenario_run(o, &ask);
+}
+
 static int run(struct options *o) {
     const char *given[OPTIONS] = {0};
     struct sim_settings settings;
     hardy_error error;
     int id;
     while ((id = options_next(o)) > 0) {
-        given[id] = o->value;
+        given[id] = o->value ? o->value : "";
     }
     if (id < 0) {
         return o->exit;
     }
     if (o->argc > 0) {
         return options_wrong(o, "\"%s\" is too much", o->argv[0]);
+    }
+    if (given[OPT_SCENARIO]) {
+        return run_scenario(o, given);
+    }
+    for (id = OPT_GUARD; id <= OPT_PRINT; id++) {
+        if (given[id]) {
+            return options_wrong(o, "--%s goes with --scenario", rows[id - 1].name);
+        }
     }
     hardy_error_init(&error, sizeof error);
     if (settings_read(given, &settings, &error) != HARDY_OK) {
@@ -284,7 +322,9 @@ const struct command command_sim = {
     .name = "sim",
     .synopsis = "[--model A|S|O|M] [--clients N] [--capacity C] [--outage DURATION]\n"
                 "    [--strategy NAME] [--control LIST] [--attempts N] [--base-delay DURATION]\n"
-                "    [--max-delay DURATION] [--seed N]",
+                "    [--max-delay DURATION] [--seed N]\n"
+                "[-c FILE] --scenario NAME|FILE [--guard NAME] [--clients N] [--capacity C]\n"
+                "    [--seed N] [--svg FILE] [--print]",
     .summary = "simulate what callers that retry do in an outage",
     .details =
         "The policies of the library, in virtual time, with one seed: the same command line has "
@@ -292,9 +332,20 @@ const struct command command_sim = {
         "Model A is contention for one row, without a limit of capacity. S is a herd: all clients "
         "find the service dead, and are there when it comes back. O has operations that arrive "
         "whatever became of those before. In M the trouble is short and over, but calls that "
-        "nobody waits for any more may keep the server from recovering.",
+        "nobody waits for any more may keep the server from recovering.\n\n"
+        "A scenario runs a guard of the configuration as production would, for many callers, "
+        "through an outage, and says what became of it and which setting would change that; "
+        "without a configuration it is the guard that the gateway has for language models. The "
+        "scenarios are 3am, outage, hang, brownout, slow-start, 429-storm, herd and metastable; "
+        "docs/sim.md tells of them, and of files with your own.\n\n"
+        "Exit code: 0 whatever came out, 1 it could not be run or written, 2 something asked for "
+        "is wrong.",
     .examples = "hardy sim --model S --clients 1000 --strategy full --control shared-breaker,pace\n"
-                "hardy sim --model M --strategy exponential --json",
+                "hardy sim --model M --strategy exponential --json\n"
+                "hardy sim --scenario 3am\n"
+                "hardy sim --scenario herd --print\n"
+                "hardy sim -c hardy.yaml --guard search --scenario outage --svg outage.svg    # "
+                "needs a configuration",
     .options = rows,
     .run = run,
 };

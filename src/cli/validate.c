@@ -15,6 +15,7 @@
 #include "incident/incident.h"
 #include "notify/notify.h"
 #include "settings/guards.h"
+#include "sim/scenario.h"
 #include "supervise/child_settings.h"
 #include "supervise/fail_over.h"
 #include "supervise/maintenance.h"
@@ -421,10 +422,17 @@ static void look_at_faults(struct validate *v, const struct yaml_file *file) {
     faults_free(&f);
 }
 
+/* --- a scenario ------------------------------------------------------------------------------- */
+
+static void look_at_scenario(struct validate *v, const struct yaml_file *file) {
+    (void)scenario_check(file->root, on_problem, v);
+}
+
 /* --- files ------------------------------------------------------------------------------------ */
 
 static const struct kind kinds[] = {
     {"fault file", "faults", &faults_section, look_at_faults},
+    {"scenario", "phases", &scenario_section, look_at_scenario},
     {"workflow", "steps", &workflow_section, look_at_workflow},
     {"configuration", NULL, &top_section, look_at_configuration},
 };
@@ -540,13 +548,14 @@ static int run(struct options *o) {
 const struct command command_validate = {
     .name = "validate",
     .synopsis = "FILE...\n--schema",
-    .summary = "find what is wrong with a configuration, a workflow or a fault file",
+    .summary = "find what is wrong with a configuration, a workflow, a fault file or a scenario",
     .details =
         "A file with `steps:` at its top is a workflow, one with `faults:` a fault file of hardy\n"
-        "chaos, every other one a configuration. Each problem is a line FILE:LINE:COLUMN: what "
-        "was\n"
-        "found, and what would be right; all that can be told at once are told. A warning is what\n"
-        "is allowed and will not do what it seems to. FILE may be `-`, standard input.\n\n"
+        "chaos, one with `phases:` a scenario of hardy sim, every other one a configuration. Each\n"
+        "problem is a line FILE:LINE:COLUMN: what was found, and what would be right; all that "
+        "can\n"
+        "be told at once are told. A warning is what is allowed and will not do what it seems to.\n"
+        "FILE may be `-`, standard input.\n\n"
         "Exit code: 0 nothing but warnings, 2 something is wrong.",
     .examples = "hardy validate --schema\n"
                 "hardy validate hardy.yaml provision.yaml    # needs these files\n"

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_SIM_SCENARIO_H
+#define CLI_SIM_SCENARIO_H
+#include "cli/options.h"
+
+/* What `hardy sim --scenario` was asked, as texts of the command line; NULL = not given. */
+struct sim_scenario {
+    const char *name, *guard, *svg;
+    const char *clients, *capacity, *seed;
+    bool print;
+};
+int sim_scenario_run(const struct options *o, const struct sim_scenario *ask); /* the exit code */
+#endif

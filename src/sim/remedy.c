@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/remedy.h"
+#include "base/parse.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EVENTS_MAX UINT64_C(30000000) /* of all that is tried: about ten seconds */
+#define SLOW 30.0                     /* seconds to recover that need no better */
+#define CLEARLY 0.8                   /* of what it was: less could be luck */
+#define UNSERVED 0.02                 /* share of operations */
+
+/* A guard's settings with layers of their own, to be changed. */
+struct copy {
+    hardy_guard_config config;
+    hardy_retry_config retry;
+    hardy_budget_config budget;
+    hardy_breaker_config breaker;
+    hardy_bulkhead_config bulkhead;
+};
+
+static void copy_guard(const hardy_guard_config *from, struct copy *c) {
+    c->config = *from;
+    if (from->retry) {
+        c->retry = *from->retry;
+        c->config.retry = &c->retry;
+    }
+    if (from->budget) {
+        c->budget = *from->budget;
+        c->config.budget = &c->budget;
+    }
+    if (from->breaker) {
+        c->breaker = *from->breaker;
+        c->config.breaker = &c->breaker;
+    }
+    if (from->bulkhead) {
+        c->bulkhead = *from->bulkhead;
+        c->config.bulkhead = &c->bulkhead;
+    }
+}
+
+/* --- the changes ---------------------------------------------------------------------------- */
+
+/* What a change goes by. */
+struct situation {
+    const struct scenario *scenario;
+    const struct measures *now;
+    char *setting; /* written by the change */
+    size_t size;
+};
+
+static void set_span(const struct situation *s, const char *key, int64_t span) {
+    char text[48];
+    format_duration(span, text);
+    snprintf(s->setting, s->size, "%s: %s", key, text);
+}
+
+/* Each answers whether it changes anything. */
+static bool add_budget(const struct situation *s, struct copy *c) {
+    if (!c->config.retry || c->config.budget) {
+        return false;
+    }
+    hardy_budget_config_init(&c->budget, sizeof c->budget);
+    c->config.budget = &c->budget;
+    snprintf(s->setting, s->size, "retry.budget: {ratio: 0.1, floor: 10/s}");
+    return true;
+}
+
+static bool add_breaker(const struct situation *s, struct copy *c) {
+    if (c->config.breaker) {
+        return false;
+    }
+    hardy_breaker_config_init(&c->breaker, sizeof c->breaker);
+    c->config.breaker = &c->breaker;
+    snprintf(s->setting, s->size, "breaker: {}");
+    return true;
+}
+
+static bool pace_close(const struct situation *s, struct copy *c) {
+    if (!c->config.breaker || c->breaker.close_ramp >= 10 * HARDY_SECOND) {
+        return false;
+    }
+    c->breaker.close_ramp = 10 * HARDY_SECOND;
+    set_span(s, "breaker.close_ramp", c->breaker.close_ramp);
+    return true;
+}
+
+static bool recover_sooner(const struct situation *s, struct copy *c) {
+    if (!c->config.breaker || c->breaker.recovery_timeout <= 10 * HARDY_SECOND ||
+        (s->now->recovered_after_s >= 0 && s->now->recovered_after_s < 5)) {
+        return false;
+    }
+    c->breaker.recovery_timeout = 10 * HARDY_SECOND;
+    set_span(s, "breaker.recovery_timeout", c->breaker.recovery_timeout);
+    return true;
+}
+
+static bool count_attempts(const struct situation *s, struct copy *c) {
+    if (!c->config.breaker || c->breaker.counts_attempts) {
+        return false;
+    }
+    c->breaker.counts_attempts = true;
+    snprintf(s->setting, s->size, "breaker.counts: attempt");
+    return true;
+}
+
+static bool wait_when_open(const struct situation *s, struct copy *c) {
+    if (!c->config.breaker || c->config.wait_when_open || c->config.deadline == HARDY_NEVER) {
+        return false;
+    }
+    c->config.wait_when_open = true;
+    snprintf(s->setting, s->size, "breaker.when_open: wait");
+    return true;
+}
+
+static bool spread_retries(const struct situation *s, struct copy *c) {
+    if (!c->config.retry || c->retry.jitter != HARDY_JITTER_NONE) {
+        return false;
+    }
+    c->retry.jitter = HARDY_JITTER_FULL;
+    snprintf(s->setting, s->size, "retry.jitter: full");
+    return true;
+}
+
+/* The peak of N clients that come back with full jitter is about 2N / (max_delay * C). */
+static bool longer_waits(const struct situation *s, struct copy *c) {
+    double capacity = scenario_per_second(s->scenario->server.capacity);
+    double least = 2.0 * s->scenario->clients.count / capacity;
+    if (!c->config.retry || !measures_peak(s->now) || least > 3600 ||
+        (double)c->retry.max_delay >= least * (double)HARDY_SECOND) {
+        return false;
+    }
+    c->retry.max_delay = (int64_t)(least + 1) * HARDY_SECOND;
+    set_span(s, "retry.max_delay", c->retry.max_delay);
+    return true;
+}
+
+static bool fewer_retries(const struct situation *s, struct copy *c) {
+    double most = 1 / s->now->utilisation; /* attempts in all */
+    if (!c->config.retry || s->now->recovered_after_s >= 0 || most < 1 || most > 100 ||
+        c->retry.max_retries + 1 < most) {
+        return false;
+    }
+    uint32_t attempts = (uint32_t)most;
+    attempts -= attempts > 1 && attempts >= most;
+    c->retry.max_retries = attempts - 1;
+    snprintf(s->setting, s->size, "retry.max_retries: %u", c->retry.max_retries);
+    return true;
+}
+
+static bool add_retries(const struct situation *s, struct copy *c) {
+    if (c->config.retry && c->retry.max_retries > 0) {
+        return false;
+    }
+    hardy_retry_config_init(&c->retry, sizeof c->retry);
+    hardy_budget_config_init(&c->budget, sizeof c->budget);
+    c->config.retry = &c->retry;
+    c->config.budget = &c->budget;
+    snprintf(s->setting, s->size, "retry: {max_retries: %u}", c->retry.max_retries);
+    return true;
+}
+
+static bool add_timeout(const struct situation *s, struct copy *c) {
+    int64_t usual = s->scenario->server.service_time * 5;
+    int64_t timeout = usual < HARDY_SECOND ? HARDY_SECOND : usual - usual % HARDY_SECOND;
+    if (c->config.timeout != HARDY_NEVER || c->config.timeout_first_content <= timeout) {
+        return false;
+    }
+    c->config.timeout_first_content = timeout;
+    set_span(s, "timeout.first_content", timeout);
+    return true;
+}
+
+/* As many at once as the server has in hand when it is full (J. Little, 1961). */
+static bool limit_slots(const struct situation *s, struct copy *c) {
+    const struct scenario_server *server = &s->scenario->server;
+    double at_once =
+        scenario_per_second(server->capacity) * (double)server->service_time / (double)HARDY_SECOND;
+    if (c->config.bulkhead || at_once > 1e6) {
+        return false;
+    }
+    hardy_bulkhead_config_init(&c->bulkhead, sizeof c->bulkhead);
+    c->bulkhead.max_concurrent = (uint32_t)at_once + 1;
+    c->bulkhead.max_queue = s->scenario->clients.count;
+    c->config.bulkhead = &c->bulkhead;
+    snprintf(s->setting, s->size, "bulkhead: {max_concurrent: %u, max_queue: %u}",
+             c->bulkhead.max_concurrent, c->bulkhead.max_queue);
+    return true;
+}
+
+static bool longer_queue(const struct situation *s, struct copy *c) {
+    if (!c->config.bulkhead || c->bulkhead.max_queue >= s->scenario->clients.count) {
+        return false;
+    }
+    c->bulkhead.max_queue = s->scenario->clients.count;
+    snprintf(s->setting, s->size, "bulkhead.max_queue: %u", c->bulkhead.max_queue);
+    return true;
+}
+
+static bool more_slots(const struct situation *s, struct copy *c) {
+    if (!c->config.bulkhead || c->bulkhead.max_concurrent > 500000) {
+        return false;
+    }
+    c->bulkhead.max_concurrent *= 2;
+    snprintf(s->setting, s->size, "bulkhead.max_concurrent: %u", c->bulkhead.max_concurrent);
+    return true;
+}
+
+static bool no_rate(const struct situation *s, struct copy *c) {
+    if (!c->config.rate) {
+        return false;
+    }
+    c->config.rate = NULL;
+    snprintf(s->setting, s->size, "rate: off");
+    return true;
+}
+
+static bool (*const changes[])(const struct situation *s, struct copy *c) = {
+    add_budget,     add_breaker,    pace_close,     spread_retries, longer_waits,
+    wait_when_open, recover_sooner, add_timeout,    limit_slots,    longer_queue,
+    more_slots,     fewer_retries,  count_attempts, add_retries,    no_rate,
+};
+_Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room for each change");
+
+/* --- better --------------------------------------------------------------------------------- */
+
+/* Trouble in one number: a system that does not come back outweighs everything. */
+static double trouble(const struct measures *m) {
+    double sum = m->recovered_after_s < 0 ? 1000 : m->recovered_after_s / SLOW * 10;
+    sum += measures_peak(m) ? (m->peak_1s - 1) * 20 : 0;
+    sum += m->operations > 0 ? (double)m->not_good / (double)m->operations * 100 : 0;
+    return sum;
+}
+
+bool remedy_needed(const struct measures *m) {
+    return m->recovered_after_s < 0 || m->recovered_after_s > SLOW || measures_peak(m) ||
+           (double)m->not_good > UNSERVED * (double)m->operations;
+}
+
+bool remedy_recovers(const struct measures *now, const struct measures *then) {
+    return then->recovered_after_s >= 0 &&
+           (now->recovered_after_s < 0 ||
+            then->recovered_after_s < now->recovered_after_s * CLEARLY - 1);
+}
+
+bool remedy_flattens(const struct measures *now, const struct measures *then) {
+    return measures_peak(now) && then->peak_1s < now->peak_1s * CLEARLY;
+}
+
+bool remedy_serves(const struct measures *now, const struct measures *then) {
+    return (double)then->not_good < (double)now->not_good * CLEARLY;
+}
+
+static bool is_better(const struct measures *now, const struct measures *then) {
+    return trouble(then) < trouble(now) &&
+           (remedy_recovers(now, then) || remedy_flattens(now, then) || remedy_serves(now, then));
+}
+
+static void add_found(struct remedies *out, const struct remedy *r) {
+    size_t at = out->count++;
+    while (at > 0 && trouble(&out->found[at - 1].then) > trouble(&r->then)) {
+        out->found[at] = out->found[at - 1];
+        at--;
+    }
+    out->found[at] = *r;
+}
+
+hardy_status remedies_find(const struct fleet_options *options, const struct measures *now,
+                           uint64_t events, struct remedies *out, hardy_error *error) {
+    memset(out, 0, sizeof *out);
+    struct fleet_result *result = malloc(sizeof *result);
+    if (!result) {
+        return HARDY_E_NOMEM;
+    }
+    hardy_status status = HARDY_OK;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes && status == HARDY_OK; i++) {
+        struct remedy remedy;
+        struct copy copy;
+        struct situation situation = {options->scenario, now, remedy.setting,
+                                      sizeof remedy.setting};
+        copy_guard(options->guard, &copy);
+        if (!changes[i](&situation, &copy)) {
+            continue;
+        }
+        if (events > EVENTS_MAX) {
+            out->cut = true;
+            break;
+        }
+        struct fleet_options changed = *options;
+        changed.guard = &copy.config;
+        changed.look = NULL;
+        status = fleet_run(&changed, result, error);
+        if (status == HARDY_OK) {
+            measure(options->scenario, result, &remedy.then);
+            events += result->events;
+            out->tried++;
+            if (is_better(now, &remedy.then)) {
+                add_found(out, &remedy);
+            }
+        } else if (status == HARDY_E_TOO_LARGE) {
+            status = HARDY_OK; /* it makes things worse */
+        }
+        fleet_result_free(result);
+    }
+    free(result);
+    return status;
+}
