@@ -35,6 +35,8 @@ test    command:clang                                                     clang
 test    links:clang:-fsanitize=thread                                     CLANG_RUNTIME
 test    command:clang-format                                              clang-format
 format  command:clang-format                                              clang-format
+test    command:g++                                                       g++
+test    library:libcurl                                                   libcurl4-openssl-dev
 test    library:cmocka                                                    libcmocka-dev
 test    command:mandoc                                                    mandoc
 test    command:strace                                                    strace

@@ -23,11 +23,13 @@ ok 'a function and a type are found by man' grep -q 'Nm hardy_breaker_acquire' \
     "$prefix"/share/man/man3/hardy_breaker_{acquire,config}.3
 
 mkdir outside && cd outside || exit 99
-cp "$source"/examples/{minimal,checkpoint}.c .
+cp "$source"/examples/{minimal,gather,pool,checkpoint}.c .
 
-# shellcheck disable=SC2046 # several words, as a user types it
-code 'cc minimal.c $(pkg-config --cflags --libs hardy)' 0 $CC -Wall -Wextra -Wpedantic -Werror minimal.c \
-    $(pkg-config --cflags --libs hardy) -o minimal
+for name in minimal gather pool; do
+    # shellcheck disable=SC2046 # several words, as a user types it
+    code "cc $name.c \$(pkg-config --cflags --libs hardy)" 0 $CC -Wall -Wextra -Wpedantic -Werror $name.c \
+        $(pkg-config --cflags --libs hardy) -o $name
+done
 export LD_LIBRARY_PATH=$lib
 code 'it runs' 0 timeout 10 ./minimal
 is 'and has its answer' "$out" 'the answer is 42'
