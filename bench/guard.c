@@ -180,7 +180,7 @@ static void refuse(void *ctx) {
 }
 
 static void grant(void *ctx) {
-    if (hardy_limiter_take(ctx, 1, clock_now(), NULL) != HARDY_OK) {
+    if (hardy_limiter_take(ctx, 1, HARDY_PRIORITY_HIGH, clock_now(), NULL) != HARDY_OK) {
         abort();
     }
 }

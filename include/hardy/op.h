@@ -32,8 +32,9 @@
  * (TIMEOUT) E_BUDGET     a passing failure; the retry budget refused the retry (BUDGET) E_OPEN,
  * E_LIMITED, E_FULL    hardy refused the first attempt or the next one (BREAKER, RATE, SLOTS); a
  * full queue or a rate slot is not asked for again, only an open breaker where `wait_when_open`
- * says so E_DEADLINE   it passed (DEADLINE, or what was waited for: BREAKER, SLOTS), or the next
- * wait would have passed it; an attempt still running has effect UNKNOWN E_CANCELLED  CANCELLED
+ * says so E_TOO_LARGE  the weight is more than the rate's burst and never granted (RATE) E_DEADLINE
+ * it passed (DEADLINE, or what was waited for: BREAKER, SLOTS, RATE), or the next wait would have
+ * passed it; an attempt still running has effect UNKNOWN E_CANCELLED  CANCELLED
  */
 #include <hardy/guard.h>
 
@@ -68,6 +69,9 @@ typedef struct hardy_op_options {
                                     ended by the idle time-out only; false */
     bool content_at_end; /* the answer comes as a whole, however long it takes: the guard's time-out
                             for the first content does not hold; false */
+    double weight;       /* events of the guard's rate that each attempt costs; 1; 0 = none */
+    bool low_priority;   /* of the guard's rate it uses only what LOW may (rate.h), and waits behind
+                            those that do not; or'd with the guard's */
 } hardy_op_options;
 
 typedef enum hardy_step_kind {

@@ -35,7 +35,9 @@ static void look(struct host *host, const struct host_entry *entry, int64_t now,
         breaker_stats(entry->slot.breaker, &entry->breaker, now, &row->stats);
     }
     if (entry->has_rate) {
-        row->rate_available = gcra_available(entry->slot.rate, &entry->rate, now);
+        struct gcra rate;
+        gcra_init(&rate, &entry->rate);
+        row->rate_available = gcra_available(entry->slot.rate, &rate, HARDY_PRIORITY_HIGH, now);
     }
     if (entry->has_budget) {
         row->budget_left = budget_left(entry->slot.budget, &entry->budget, now);

@@ -461,7 +461,8 @@ void try_start(struct call *c, uint32_t attempt) {
     c->last_progress = loop_now(c->g->loop);
     if (!c->charged) {
         int64_t at;
-        c->charged = learned_reserve(upstream_learned(c->up, c->credential), &c->cost, c->low,
+        /* It goes now whatever is left: as low priority it could be refused. */
+        c->charged = learned_reserve(upstream_learned(c->up, c->credential), &c->cost, false,
                                      loop_now(c->g->loop), HARDY_NEVER, &at);
     }
     http_call_options_init(&o);

@@ -276,6 +276,7 @@ static void start_operation(struct call *c) {
     o.deadline = c->deadline;
     o.repeatable = c->idempotent || c->record->protocol != PROTOCOL_PLAIN;
     o.deadline_until_content = true;
+    o.low_priority = c->low;
     /* A model that is asked for a whole answer says nothing until it has it: minutes, often. It is
      * not given up for that, and paid a second time; the deadline bounds it. */
     o.content_at_end = c->record->protocol != PROTOCOL_PLAIN && !c->record->stream;
@@ -295,7 +296,7 @@ static void queue_for_limits(struct call *c);
 static void on_let_through(struct loop_timer *timer) {
     struct call *c = timer->ctx;
     struct learned *l = upstream_learned(c->up, c->credential);
-    if (l->held_until > now(c)) { /* one that went before was refused meanwhile */
+    if (!c->charged || l->held_until > now(c)) { /* one that went before was refused meanwhile */
         call_forget_cost(c);
         queue_for_limits(c);
     } else {
@@ -308,12 +309,13 @@ static void on_let_through(struct loop_timer *timer) {
 static bool pay_tokens(struct call *c, int64_t *at) {
     const struct upstream_guard *guard = c->up->guard;
     double cost = c->cost.of[LEARNED_TOKENS];
-    int64_t latest = guard->tokens.reject ? now(c) : c->deadline;
+    int64_t latest = guard->tokens_reject ? now(c) : c->deadline;
     *at = now(c);
     if (!guard->limits_tokens || cost <= 0 || c->paid) {
         return true;
     }
-    if (!gcra_reserve(guard->token_words, &guard->tokens, 1, now(c), latest, at, NULL)) {
+    if (gcra_reserve(guard->token_words, &guard->tokens, 1, HARDY_PRIORITY_HIGH, now(c), latest, at,
+                     NULL) != HARDY_OK) {
         return false;
     }
     gcra_charge(guard->token_words, &guard->tokens, cost - 1, now(c));
@@ -330,7 +332,9 @@ static void queue_for_limits(struct call *c) {
         goes = learned_reserve(l, &c->cost, c->low, now(c), c->deadline, &learned_at);
         at = goes && at > learned_at ? at : learned_at;
     }
-    if (!goes) {
+    /* Low priority reserves nothing ahead, and looks again. */
+    bool again = !goes && c->low && at > now(c) && at <= c->deadline;
+    if (!goes && !again) {
         char text[200];
         snprintf(text, sizeof text,
                  "hardy: the limits of %s %s are used up for longer than this request may wait",
@@ -341,7 +345,7 @@ static void queue_for_limits(struct call *c) {
         end_call(c);
         return;
     }
-    c->charged = true;
+    c->charged = goes;
     if (at <= now(c)) {
         start_operation(c);
     } else {

@@ -353,7 +353,7 @@ static void limit_to_json(const struct learned *l, int64_t now, struct json_out 
             json_out_key(j, learned_kind_text((enum learned_kind)kind));
             json_out_object(j);
             json_out_key(j, "limit");
-            json_out_double(j, limit->rate.burst);
+            json_out_double(j, limit->rate.burst[HARDY_PRIORITY_HIGH]);
             json_out_key(j, "left");
             json_out_int(j, (int64_t)learned_left(l, (enum learned_kind)kind, now));
             json_out_object_end(j);

@@ -53,12 +53,19 @@ void learned_estimate(size_t body_len, int64_t max_tokens, struct learned_cost *
     out->of[LEARNED_OUTPUT] = output;
 }
 
+static void set_rate(struct gcra *rate, double per_second, double burst) {
+    hardy_rate_config c;
+    hardy_rate_config_init(&c, sizeof c);
+    c.events = per_second;
+    c.burst = burst;
+    gcra_init(rate, &c);
+}
+
 void learned_init(struct learned *l, uint64_t credential) {
     memset(l, 0, sizeof *l);
     l->credential = credential;
-    hardy_rate_config_init(&l->pace, sizeof l->pace);
-    l->pace.burst = 1;
-    l->pace.events = l->first_pace = PACE_A_SECOND;
+    l->first_pace = PACE_A_SECOND;
+    set_rate(&l->pace, l->first_pace, 1);
 }
 
 /* A request goes when anything is left; what it costs beyond that is a debt, for which those after
@@ -66,13 +73,14 @@ void learned_init(struct learned *l, uint64_t credential) {
 static bool reserve_all(struct learned *l, const struct learned_cost *cost, bool low, int64_t now,
                         int64_t latest, int64_t *at) {
     uint64_t marks[LEARNED_COUNT] = {0};
+    hardy_priority priority = low ? HARDY_PRIORITY_LOW : HARDY_PRIORITY_HIGH;
     *at = now;
     for (size_t i = 0; i < LEARNED_COUNT; i++) {
         struct learned_limit *limit = &l->limits[i];
         int64_t slot = now;
-        limit->rate.low_priority = low;
         if (!limit->known || cost->of[i] <= 0 ||
-            gcra_reserve(&limit->words, &limit->rate, 1, now, latest, &slot, &marks[i])) {
+            gcra_reserve(&limit->words, &limit->rate, 1, priority, now, latest, &slot, &marks[i]) ==
+                HARDY_OK) {
             *at = slot > *at ? slot : *at;
             continue;
         }
@@ -89,7 +97,7 @@ static bool reserve_all(struct learned *l, const struct learned_cost *cost, bool
 static void set_pace(struct learned *l) {
     int64_t behind = (int64_t)word_load(&l->hold.arrival) - l->paced_from;
     double doublings = fmin(fmax(floor((double)behind / HARDY_SECOND), 0), PACE_DOUBLINGS);
-    l->pace.events = ldexp(l->first_pace, (int)doublings);
+    set_rate(&l->pace, ldexp(l->first_pace, (int)doublings), 1);
 }
 
 bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool low, int64_t now,
@@ -100,7 +108,8 @@ bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool lo
     /* A hold of the past has let all through who waited for it once its pace has caught up. */
     bool holds = (int64_t)word_load(&l->hold.arrival) > now;
     set_pace(l);
-    if (holds && !gcra_reserve(&l->hold, &l->pace, 1, now, latest, &held, &mark)) {
+    if (holds && gcra_reserve(&l->hold, &l->pace, 1, HARDY_PRIORITY_HIGH, now, latest, &held,
+                              &mark) != HARDY_OK) {
         *at = held;
         return false;
     }
@@ -181,14 +190,10 @@ void learned_update(struct learned *l, const struct learned_cost *cost,
         if (!read_count(headers, learned_headers[i].left, &left)) {
             continue;
         }
-        if (!limit->known) {
-            hardy_rate_config_init(&limit->rate, sizeof limit->rate);
-            limit->known = true;
-        }
-        limit->rate.events =
+        limit->known = true;
+        limit->per_second =
             events_a_second(most, left, read_reset(headers, learned_headers[i].reset, wall));
-        limit->rate.period = HARDY_SECOND;
-        limit->rate.burst = most;
+        set_rate(&limit->rate, limit->per_second, most);
         gcra_set_left(&limit->words, &limit->rate, left - limit->unanswered, now);
     }
 }
@@ -198,15 +203,14 @@ void learned_hold(struct learned *l, int64_t now, int64_t until) {
     /* The rate of requests is the pace only where they are what is used up: a day's limit of them
      * is slow, and says nothing of when tokens come back. */
     bool used_up = requests->known && learned_left(l, LEARNED_REQUESTS, now) < 1;
-    l->first_pace = used_up ? fmin(requests->rate.events, PACE_A_SECOND) : PACE_A_SECOND;
+    l->first_pace = used_up ? fmin(requests->per_second, PACE_A_SECOND) : PACE_A_SECOND;
     l->held_until = until > l->held_until ? until : l->held_until;
-    gcra_hold(&l->hold, &l->pace, until);
+    gcra_hold(&l->hold, &l->pace, HARDY_PRIORITY_HIGH, until);
     l->paced_from = (int64_t)word_load(&l->hold.arrival);
 }
 
 double learned_left(const struct learned *l, enum learned_kind kind, int64_t now) {
     const struct learned_limit *limit = &l->limits[kind];
-    hardy_rate_config whole = limit->rate;
-    whole.low_priority = false;
-    return limit->known ? gcra_available(&limit->words, &whole, now) : -1;
+    return limit->known ? gcra_available(&limit->words, &limit->rate, HARDY_PRIORITY_HIGH, now)
+                        : -1;
 }

@@ -23,7 +23,8 @@ enum learned_kind {
 
 struct learned_limit {
     bool known;
-    hardy_rate_config rate; /* events a second, burst = the limit */
+    double per_second; /* events; the burst is the limit */
+    struct gcra rate;
     struct gcra_words words;
     double unanswered; /* events of requests whose answers have not told what is left yet */
 };
@@ -33,7 +34,7 @@ struct learned {
     struct learned_limit limits[LEARNED_COUNT];
     /* After a 429: nobody before that, and then one by one, at a pace that doubles each second, so
      * that those who come do not make the queue longer for ever. */
-    hardy_rate_config pace;
+    struct gcra pace;
     double first_pace;  /* events a second */
     int64_t paced_from; /* where that pace begins: behind those who queued already */
     struct gcra_words hold;
@@ -47,7 +48,8 @@ void learned_estimate(size_t body_len, int64_t max_tokens, struct learned_cost *
 
 void learned_init(struct learned *l, uint64_t credential);
 /* Takes `cost` when it may be used, at *at (now or later); false, and nothing taken, when that
- * would be after `latest`; *at says when. `low`: leaves half of the burst to others. */
+ * would be after `latest`; *at says when. `low`: leaves half of the burst to others, and reserves
+ * nothing ahead: false with an *at that may be before `latest`, to be asked for again then. */
 bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool low, int64_t now,
                      int64_t latest, int64_t *at);
 /* An answer's headers; `cost` is that of its request, which they include. What they do not tell of

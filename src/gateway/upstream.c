@@ -96,7 +96,10 @@ static hardy_status make_guard(struct loop *loop, struct standings *standings,
     out->deadline = settings->config.deadline;
     out->low_priority = settings->config.rate && settings->config.rate->low_priority;
     out->limits_tokens = settings->given_tokens;
-    out->tokens = settings->tokens;
+    out->tokens_reject = settings->tokens.reject;
+    if (settings->given_tokens) {
+        gcra_init(&out->tokens, &settings->tokens);
+    }
     out->token_words = &standing->tokens;
     if (!settings->config.bulkhead) { /* so that it can be lowered */
         hardy_bulkhead_config_init(&settings->bulkhead, sizeof settings->bulkhead);

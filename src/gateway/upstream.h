@@ -39,8 +39,8 @@ struct upstream_guard {
     hardy_guard *guard;
     int64_t timeout_connect, timeout_idle, deadline;
     bool low_priority;
-    bool limits_tokens;
-    hardy_rate_config tokens;
+    bool limits_tokens, tokens_reject;
+    struct gcra tokens;
     struct gcra_words *token_words;
     struct standing *standing;
     struct loop *loop;

@@ -28,6 +28,7 @@ struct edition {
     hardy_budget_config budget;
     hardy_breaker_config breaker;
     hardy_rate_config rate;
+    struct gcra gcra; /* what `rate` comes to */
     hardy_bulkhead_config bulkhead;
     struct guard_words words; /* where the policies work */
     bool untimed;             /* the system's clock, and nothing that needs it exactly */

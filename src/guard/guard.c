@@ -86,6 +86,9 @@ static hardy_status take_layers(struct edition *e, hardy_error *error) {
         status = settings_take(&e->rate, sizeof e->rate, c->rate, "hardy_rate_config", error);
         c->rate = &e->rate;
         status = status != HARDY_OK ? status : rate_check(&e->rate, error);
+        if (status == HARDY_OK) {
+            gcra_init(&e->gcra, &e->rate);
+        }
     }
     if (status == HARDY_OK && c->bulkhead != NULL) {
         hardy_bulkhead_config_init(&e->bulkhead, sizeof e->bulkhead);
@@ -302,7 +305,9 @@ static void look_at_layers(const struct edition *e, int64_t now, hardy_guard_sta
         stats->budget_left = budget_left(e->words.budget, &e->budget, now);
     }
     if (e->words.rate != NULL) {
-        stats->rate_left = gcra_available(e->words.rate, &e->rate, now);
+        stats->rate_left =
+            gcra_available(e->words.rate, &e->gcra,
+                           e->rate.low_priority ? HARDY_PRIORITY_LOW : HARDY_PRIORITY_HIGH, now);
     }
 }
 

@@ -25,6 +25,7 @@
 enum phase {
     PHASE_ADMIT,   /* asks the breaker, then for a rate slot */
     PHASE_OPEN,    /* waits for the breaker */
+    PHASE_LOW,     /* looks for a rate slot again: low priority reserves none ahead */
     PHASE_RATE,    /* has a rate slot, which may lie ahead */
     PHASE_SLOT,    /* in the queue for a concurrency slot */
     PHASE_START,   /* has everything but the breaker's permit */
@@ -50,12 +51,15 @@ struct op {
     int64_t retry_after;
     uint64_t seed; /* of the jitter; 0 = not drawn yet */
     uint64_t mark; /* of the rate reservation */
+    double weight; /* in events of the rate */
     hardy_permit permit;
     /* Where a whole operation counts as one failure: the permit of the attempt that failed last,
      * kept until it is known whether another attempt follows. */
     hardy_permit owed;
     hardy_outcome last;
     uint32_t attempt; /* number of the last one started */
+    uint32_t looks;   /* for a rate slot, in PHASE_LOW */
+    hardy_priority priority;
     enum phase phase;
     hardy_status status;
     hardy_reason reason;
@@ -110,8 +114,8 @@ const char *hardy_reason_text(hardy_reason reason) {
 }
 
 void hardy_op_options_init(hardy_op_options *options, size_t size) {
-    hardy_op_options full = {.size = size < sizeof full ? size : sizeof full,
-                             .deadline = HARDY_NEVER};
+    hardy_op_options full = {
+        .size = size < sizeof full ? size : sizeof full, .deadline = HARDY_NEVER, .weight = 1};
     memset(options, 0, size);
     memcpy(options, &full, full.size);
 }
@@ -141,7 +145,11 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     op->seed = options->seed;
     op->permit.kind = op->owed.kind = 0;
     op->last = (hardy_outcome){.kind = HARDY_IGNORED};
-    op->attempt = 0;
+    op->attempt = op->looks = 0;
+    op->weight = options->weight;
+    op->priority = options->low_priority || (c->rate != NULL && c->rate->low_priority)
+                       ? HARDY_PRIORITY_LOW
+                       : HARDY_PRIORITY_HIGH;
     op->phase = PHASE_ADMIT;
     op->status = HARDY_OK;
     op->reason = HARDY_REASON_NONE;
@@ -190,7 +198,7 @@ static void give_back(struct op *op) {
         op->slot = false;
     }
     if (op->reserved) {
-        gcra_return(e->words.rate, e->config.rate, 1, op->mark);
+        gcra_return(e->words.rate, &e->gcra, op->weight, op->mark);
         op->reserved = false;
     }
 }
@@ -280,6 +288,17 @@ static void look_at_open(struct op *op, int64_t retry_at, int64_t now) {
     }
 }
 
+/* For a rate slot that may be there at `at`. All who wait were told the same time and one of them
+ * will have it: the longer one waits, the wider its looks are spread. */
+static void look_later(struct op *op, int64_t at) {
+    if (op->seed == 0) {
+        op->seed = guard_draw_seed(op->guard);
+    }
+    int64_t spread = time_scale(op->edition->gcra.interval, op->looks++);
+    op->phase = PHASE_LOW;
+    op->until = prng_range(prng_mix(op->seed ^ op->looks), at, time_add(at, spread));
+}
+
 static void admit(struct op *op, int64_t now) {
     const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
@@ -297,12 +316,19 @@ static void admit(struct op *op, int64_t now) {
         int64_t latest = e->config.rate->reject            ? now
                          : op->start_before == HARDY_NEVER ? HARDY_NEVER
                                                            : op->start_before - 1;
-        if (!gcra_reserve(e->words.rate, e->config.rate, 1, now, latest, &at, &op->mark)) {
+        hardy_status status = gcra_reserve(e->words.rate, &e->gcra, op->weight, op->priority, now,
+                                           latest, &at, &op->mark);
+        if (status == HARDY_E_LIMITED && at <= latest) {
+            look_later(op, at);
+            return;
+        }
+        if (status != HARDY_OK) {
             word_count(&g->rejected_rate);
-            conclude(op, HARDY_E_LIMITED, HARDY_REASON_RATE, from_now(at, now), now);
+            conclude(op, status, HARDY_REASON_RATE, from_now(at, now), now);
             return;
         }
         op->reserved = true;
+        op->looks = 0;
     }
     op->phase = PHASE_RATE;
     op->until = at;
@@ -491,6 +517,7 @@ static void consider_retry(struct op *op, int64_t now) {
 static void check_limits(struct op *op, int64_t now) {
     hardy_reason where = op->phase == PHASE_SLOT   ? HARDY_REASON_SLOTS
                          : op->phase == PHASE_OPEN ? HARDY_REASON_BREAKER
+                         : op->phase == PHASE_LOW  ? HARDY_REASON_RATE
                                                    : HARDY_REASON_DEADLINE;
     if (word_load(&op->cancelled) != 0) {
         conclude(op, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED, -1, now);
@@ -563,6 +590,13 @@ void op_next(hardy_op *storage, int64_t now, hardy_step *step) {
         case PHASE_OPEN:
             if (now < op->until) {
                 wait_until(op, op->until, HARDY_REASON_BREAKER, step);
+                return;
+            }
+            op->phase = PHASE_ADMIT;
+            break;
+        case PHASE_LOW:
+            if (now < op->until) {
+                wait_until(op, least(op->until, op->start_before), HARDY_REASON_RATE, step);
                 return;
             }
             op->phase = PHASE_ADMIT;
@@ -654,7 +688,7 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
         op->slot = false;
     }
     if (outcome->kind == HARDY_THROTTLED && outcome->retry_after > 0 && e->config.rate != NULL) {
-        gcra_hold(e->words.rate, e->config.rate,
+        gcra_hold(e->words.rate, &e->gcra, op->priority,
                   time_add(now, least(outcome->retry_after, LONGEST_HOLD)));
     }
     bool by_caller = op->phase == PHASE_OVER && op->status == HARDY_E_CANCELLED;

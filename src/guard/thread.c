@@ -81,7 +81,7 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, 
     bool rough = hold.edition->untimed && deadline == HARDY_NEVER;
     int64_t now = rough ? clock_now_coarse() : env->now(env->ctx);
     hardy_op op;
-    const hardy_op_options options = {.size = sizeof options, .deadline = deadline};
+    const hardy_op_options options = {.size = sizeof options, .deadline = deadline, .weight = 1};
     const hardy_wake wake = {.fn = thread_unpark, .ctx = &stop->parking};
     hardy_step step;
     hardy_status begun = op_begin(&op, guard, hold, wake, &options, now);

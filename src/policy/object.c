@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The breaker and the rate limit as objects of their own: words in memory, with their settings. */
+/* The breaker as an object of its own: words in memory, with their settings. */
+#include "policy/object.h"
 #include "base/error.h"
 #include "policy/breaker.h"
-#include "policy/gcra.h"
 #include "policy/settings.h"
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +12,7 @@ struct hardy_breaker {
     hardy_breaker_config config;
 };
 
-struct hardy_limiter {
-    struct gcra_words words;
-    hardy_rate_config config;
-};
-
-static void *allocate(size_t size, const char *what, hardy_error *error) {
+void *object_allocate(size_t size, const char *what, hardy_error *error) {
     void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
     if (memory) {
         memset(memory, 0, size);
@@ -38,7 +33,7 @@ hardy_status hardy_breaker_new(const hardy_breaker_config *config, hardy_breaker
     if (status != HARDY_OK) {
         return status;
     }
-    hardy_breaker *breaker = allocate(sizeof *breaker, "breaker", error);
+    hardy_breaker *breaker = object_allocate(sizeof *breaker, "breaker", error);
     if (!breaker) {
         return HARDY_E_NOMEM;
     }
@@ -96,51 +91,4 @@ const char *hardy_breaker_state_name(hardy_breaker_state state) {
         return "disabled";
     }
     return "unknown";
-}
-
-hardy_status hardy_limiter_new(const hardy_rate_config *config, hardy_limiter **out,
-                               hardy_error *error) {
-    hardy_rate_config full;
-    hardy_rate_config_init(&full, sizeof full);
-    hardy_status status = settings_take(&full, sizeof full, config, "hardy_rate_config", error);
-    if (status == HARDY_OK) {
-        status = rate_check(&full, error);
-    }
-    if (status != HARDY_OK) {
-        return status;
-    }
-    hardy_limiter *limiter = allocate(sizeof *limiter, "rate limiter", error);
-    if (!limiter) {
-        return HARDY_E_NOMEM;
-    }
-    limiter->config = full;
-    *out = limiter;
-    return HARDY_OK;
-}
-
-void hardy_limiter_free(hardy_limiter *limiter) {
-    free(limiter);
-}
-
-hardy_status hardy_limiter_take(hardy_limiter *limiter, double n, int64_t now,
-                                int64_t *retry_after) {
-    int64_t at;
-    if (gcra_reserve(&limiter->words, &limiter->config, n, now, now, &at, NULL)) {
-        return HARDY_OK;
-    }
-    if (retry_after) {
-        *retry_after = at == HARDY_NEVER ? HARDY_NEVER : at - now;
-    }
-    return HARDY_E_LIMITED;
-}
-
-hardy_status hardy_limiter_reserve(hardy_limiter *limiter, double n, int64_t now, int64_t latest,
-                                   int64_t *at) {
-    return gcra_reserve(&limiter->words, &limiter->config, n, now, latest, at, NULL)
-               ? HARDY_OK
-               : HARDY_E_LIMITED;
-}
-
-double hardy_limiter_available(const hardy_limiter *limiter, int64_t now) {
-    return gcra_available(&limiter->words, &limiter->config, now);
 }

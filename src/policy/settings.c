@@ -186,6 +186,38 @@ hardy_status rate_check(const hardy_rate_config *c, hardy_error *error) {
         most = fmin(MOST_EVENTS, floor(years / ceil((double)c->period / c->events)));
         status = check_number(c->burst, "burst", 1, fmax(most, 1), error);
     }
+    if (status == HARDY_OK && c->low_floor != 0) {
+        status = check_number(c->low_floor, "low_floor", 1e-6, c->events, error);
+        if (status == HARDY_OK && c->burst < 2) {
+            status = fail(error, HARDY_E_INVALID, NULL,
+                          "burst is %g, which should be at least 2 with a low_floor: one event of "
+                          "it is kept for low priority",
+                          c->burst);
+        }
+    }
+    return status;
+}
+
+double hardy_rate_most(const hardy_rate_config *c, int64_t window) {
+    return c->events * ((double)window / (double)c->period) + c->burst;
+}
+
+hardy_status hardy_rate_config_below(hardy_rate_config *config, double limit, int64_t window,
+                                     double margin, hardy_error *error) {
+    hardy_rate_config c = *config;
+    hardy_status status = check_number(limit, "limit", 1, MOST_EVENTS, error);
+    if (status == HARDY_OK) {
+        status = check_number(margin, "margin", 0.001, 0.999, error);
+    }
+    if (status == HARDY_OK) {
+        c.events = limit * margin;
+        c.period = window;
+        c.burst = fmax(floor(limit - c.events + 1e-9), 1);
+        status = rate_check(&c, error);
+    }
+    if (status == HARDY_OK) {
+        *config = c;
+    }
     return status;
 }
 

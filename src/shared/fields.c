@@ -32,6 +32,7 @@ static const struct field rate_fields[] = {
     {"requests", NUMBER, offsetof(hardy_rate_config, events)},
     {"per", SPAN, offsetof(hardy_rate_config, period)},
     {"burst", NUMBER, offsetof(hardy_rate_config, burst)},
+    {"low_floor", NUMBER, offsetof(hardy_rate_config, low_floor)},
     {0}};
 static const struct field budget_fields[] = {
     {"ratio", NUMBER, offsetof(hardy_budget_config, ratio)},

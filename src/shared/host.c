@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define MAGIC "HrdyGrds"
-#define LAYOUT 1
+#define LAYOUT 2
 #define HEADER_SIZE 4096
 #define LOCK_BYTE 0
 #define ATTACHED (INT64_C(1) << 32)
@@ -595,6 +595,7 @@ static void clear_words(struct slot *slot, int64_t now) {
         word_store(&shard->rejected, 0);
     }
     word_store(&slot->rate.arrival, 0);
+    word_store(&slot->rate.low_arrival, 0);
     word_store(&slot->budget.balance, 0);
 }
 

@@ -34,7 +34,7 @@ enum host_want {
 struct host_policies { /* in: the caller's settings; out: what applies */
     enum host_want want_breaker, want_rate, want_budget, want_slots;
     hardy_breaker_config breaker;
-    hardy_rate_config rate; /* `reject` and `low_priority` are the call's own */
+    hardy_rate_config rate; /* `reject`, `low_priority` and `debt` are the call's own */
     hardy_budget_config budget;
     uint32_t max_concurrent; /* out: 0 = no limit */
 };

@@ -55,9 +55,11 @@ hardy_status control_init(struct control *c, const struct sim_settings *settings
     if (!has(c, SIM_RAMP)) {
         c->breaker.close_ramp = 0;
     }
-    hardy_rate_config_init(&c->rate, sizeof c->rate);
-    c->rate.events = PACE * settings->capacity;
-    c->rate.burst = 1;
+    hardy_rate_config rate;
+    hardy_rate_config_init(&rate, sizeof rate);
+    rate.events = PACE * settings->capacity;
+    rate.burst = 1;
+    gcra_init(&c->rate, &rate);
     c->breakers = breakers(c);
     c->budgets = states(c, SIM_BUDGET, SIM_SHARED_BUDGET, sizeof *c->budgets);
     c->throttles = states(c, SIM_THROTTLE, SIM_SHARED_THROTTLE, sizeof *c->throttles);
@@ -116,7 +118,7 @@ static bool throttled(struct control *c, uint32_t client, int64_t now, struct pr
 int64_t control_pace(struct control *c, int64_t now) {
     int64_t at = now;
     if (has(c, SIM_PACE)) {
-        gcra_reserve(&c->pace, &c->rate, 1, now, HARDY_NEVER, &at, NULL);
+        gcra_reserve(&c->pace, &c->rate, 1, HARDY_PRIORITY_HIGH, now, HARDY_NEVER, &at, NULL);
     }
     return at;
 }

@@ -23,7 +23,7 @@ struct control {
     struct breaker_words *breakers; /* one, or one a client; NULL: none */
     hardy_breaker_config breaker;
     struct gcra_words pace;
-    hardy_rate_config rate;
+    struct gcra rate;
     int32_t *budgets; /* in tenths of a token; likewise */
     struct throttle *throttles;
 };

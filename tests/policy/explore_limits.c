@@ -10,17 +10,19 @@
 #define MOST 16
 
 static struct gcra_words rate_words;
-static hardy_rate_config rate;
+static struct gcra rate;
 static struct budget_words budget_words;
 static hardy_budget_config budget;
 static int64_t grants[MOST]; /* times for which events were granted, and used */
 static int granted, tries, deposits;
 
 static void fresh(double burst) {
-    hardy_rate_config_init(&rate, sizeof rate);
+    hardy_rate_config settings;
+    hardy_rate_config_init(&settings, sizeof settings);
     hardy_budget_config_init(&budget, sizeof budget);
-    rate.events = 1;
-    rate.burst = burst;
+    settings.events = 1;
+    settings.burst = burst;
+    gcra_init(&rate, &settings);
     budget.floor = 0;
     budget.ratio = 1;
     memset(&rate_words, 0, sizeof rate_words);
@@ -36,7 +38,8 @@ static void check_windows(void) {
             for (int k = 0; k < granted; k++) {
                 inside += grants[k] >= grants[i] && grants[k] <= end;
             }
-            explore_expect((double)inside <= (double)(end - grants[i]) / 1e9 + rate.burst,
+            explore_expect((double)inside <=
+                               (double)(end - grants[i]) / 1e9 + rate.burst[HARDY_PRIORITY_HIGH],
                            "a window holds more than rate * W + burst");
         }
     }
@@ -46,7 +49,8 @@ static void take(int64_t now, int64_t latest, bool give_back) {
     int64_t at;
     uint64_t mark;
     tries++;
-    if (!gcra_reserve(&rate_words, &rate, 1, now, latest, &at, &mark)) {
+    if (gcra_reserve(&rate_words, &rate, 1, HARDY_PRIORITY_HIGH, now, latest, &at, &mark) !=
+        HARDY_OK) {
         explore_expect(at > latest, "refused though its time would have come");
         return;
     }

@@ -23,7 +23,7 @@
 static atomic_word clock_now_ms, granted, wrong;
 static hardy_breaker_config breaker_config;
 static struct breaker_words breaker;
-static hardy_rate_config rate;
+static struct gcra rate;
 static struct gcra_words rate_words;
 static hardy_budget_config budget;
 static struct budget_words budget_words;
@@ -95,7 +95,8 @@ static void *reserve(void *seed) {
     (void)seed;
     for (int i = 0; i < ROUNDS; i++) {
         int64_t at, now = tick();
-        if (gcra_reserve(&rate_words, &rate, 1, now, now, &at, NULL)) {
+        if (gcra_reserve(&rate_words, &rate, 1, HARDY_PRIORITY_HIGH, now, now, &at, NULL) ==
+            HARDY_OK) {
             word_add(&granted, 1);
         }
         if (budget_withdraw(&budget_words, &budget, now)) {
@@ -110,10 +111,12 @@ static void *reserve(void *seed) {
 
 static void limits_under_threads(void **state) {
     (void)state;
-    hardy_rate_config_init(&rate, sizeof rate);
+    hardy_rate_config settings;
+    hardy_rate_config_init(&settings, sizeof settings);
     hardy_budget_config_init(&budget, sizeof budget);
-    rate.events = 500;
-    rate.burst = 10;
+    settings.events = 500;
+    settings.burst = 10;
+    gcra_init(&rate, &settings);
     budget.floor = 0;
     budget.ratio = 0.5;
     pthread_t threads[THREADS];
