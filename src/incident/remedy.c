@@ -4,17 +4,15 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "work/environment.h"
+#include "work/joined.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_PARAMS = 1 << 20, MAX_REQUEST = 100 << 10, MAX_OUTPUT = 64 << 10 };
 
-/* The shell only puts standard error where standard output goes, and becomes the command. */
-static const char *const both[] = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh"};
-enum { BOTH = sizeof both / sizeof *both };
 /* One request, made by hardy under the shim, which is hardy too. */
-static const char *const own_http[] = {"/proc/self/exe", "__http"};
+static const char *const own_http[] = {"/proc/self/exe", "__http", NULL};
 
 static void put_argv(struct json_out *j, char *const *argv) {
     json_out_array(j);
@@ -89,16 +87,11 @@ static char **environment_of(const struct incident *i, const struct action_setti
 }
 
 static const char **argv_of(const struct action_settings *a) {
-    size_t count = 0;
-    while (a->run.argv && a->run.argv[count])
-        count++;
-    const char **argv = calloc(BOTH + count + 1, sizeof *argv);
-    for (size_t n = 0; argv && a->http.url && n < 2; n++)
-        argv[n] = own_http[n];
-    for (size_t n = 0; argv && !a->http.url && n < BOTH; n++)
-        argv[n] = both[n];
-    for (size_t n = 0; argv && n < count; n++)
-        argv[BOTH + n] = a->run.argv[n];
+    if (!a->http.url)
+        return joined_argv(a->run.argv);
+    const char **argv = calloc(1, sizeof own_http);
+    if (argv)
+        memcpy(argv, own_http, sizeof own_http);
     return argv;
 }
 

@@ -5,14 +5,11 @@
 #include "base/str.h"
 #include "supervise/fail_over_seeded.h"
 #include "work/environment.h"
+#include "work/joined.h"
 #include <stdlib.h>
 
 enum { MAX_PARAMS = 1 << 20, MAX_OUTPUT = 64 << 10 };
 static const int64_t keep = 90 * HARDY_DAY;
-
-/* The shell only puts standard error where standard output goes, and becomes the command. */
-static const char *const both[] = {"/bin/sh", "-c", "exec \"$@\" 2>&1", "sh"};
-enum { BOTH = sizeof both / sizeof *both };
 
 char *fail_over_run_key(const char *name, const struct fail_over_record *r) {
     unsigned long long number = r->number + FAIL_OVER_BUG_COUNT(BUG_NEW_KEY);
@@ -53,21 +50,14 @@ hardy_status fail_over_run_prepare(struct fail_over_run *run, const struct fail_
                                    const struct fail_over_record *r,
                                    const struct fail_over_candidate *to, const char *const *env,
                                    const char *cwd, hardy_error *error) {
-    size_t count = 0;
     fail_over_run_free(run);
-    while (s->run.argv[count])
-        count++;
     run->key = fail_over_run_key(s->name, r);
     run->params = params_of(s->run.argv, r);
     run->env = environment_of(s, r, to, env);
-    run->argv = calloc(BOTH + count + 1, sizeof *run->argv);
+    run->argv = joined_argv(s->run.argv);
     if (!run->key || !run->params || !run->env || !run->argv)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for the command of fail_over %s",
                     s->name);
-    for (size_t n = 0; n < BOTH; n++)
-        run->argv[n] = both[n];
-    for (size_t n = 0; n < count; n++)
-        run->argv[BOTH + n] = s->run.argv[n];
     run->require = (struct store_op){
         .kind = STORE_REQUIRE, .row_kind = FAIL_OVER_ROW, .key = s->name, .if_fence = r->fence};
     run->spec = (struct command_spec){.row_kind = "remedy",
