@@ -142,7 +142,7 @@ else
 
     title 'clang, unit tests'
     built clang 'build with clang' &&
-        tests clang build-clang --suite unit --no-suite long --timeout-multiplier 2
+        tests clang build-clang --suite unit --no-suite long --no-suite no-asan --timeout-multiplier 2
 
     title 'ThreadSanitizer: policy, guard, store, and what is tagged tsan'
     if built tsan 'build with TSan'; then

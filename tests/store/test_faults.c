@@ -115,10 +115,13 @@ static struct outcome one_life(enum disk_fault fault, bool stays, bool begun, ui
     return outcome;
 }
 
+/* One call in so many fails in its turn; with a sanitizer not each. Odd. */
+static uint64_t stride = 1;
+
 static void every_call(enum disk_fault fault, bool stays, bool begun) {
     bool reached = true;
     uint64_t n, failed_opens = 0, failed = 0, unharmed = 0;
-    for (n = 1; reached; n++) {
+    for (n = 1; reached; n += stride) {
         struct load load, *l = &load;
         struct store *store;
         hardy_error error;
@@ -163,9 +166,9 @@ static void every_call(enum disk_fault fault, bool stays, bool begun) {
     }
     disk_free();
     printf("# %llu calls: %llu openings and %llu stores failed, %llu lives were not harmed\n",
-           (unsigned long long)(n - 1), (unsigned long long)failed_opens,
+           (unsigned long long)(n / stride), (unsigned long long)failed_opens,
            (unsigned long long)failed, (unsigned long long)unharmed);
-    assert_true(n > 100 && failed_opens > 0 && failed > 10);
+    assert_true(n > 100 && failed_opens > 0 && failed * stride > 10);
 }
 
 static void test_io_once(void **state) {
@@ -198,7 +201,7 @@ static void test_full_paused(void **state) {
     (void)state;
     bool reached = true;
     int paused = 0;
-    for (uint64_t n = 1; reached; n += 4) {
+    for (uint64_t n = 1; reached; n += 4 * stride) {
         struct load load, *l = &load;
         struct store *store;
         hardy_error error;
@@ -228,15 +231,17 @@ static void test_full_paused(void **state) {
     }
     disk_free();
     printf("# %d lives went on when there was room again\n", paused);
-    assert_true(paused > 20);
+    assert_true((uint64_t)paused * stride > 20);
 }
 
-int main(void) {
+/* test_faults [STRIDE] */
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_io_once),     cmocka_unit_test(test_io_stays),
         cmocka_unit_test(test_full_once),   cmocka_unit_test(test_full_stays),
         cmocka_unit_test(test_full_paused),
     };
+    stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     if (!mkdtemp(directory)) {
         perror(directory);
         return 1;
