@@ -176,7 +176,9 @@ static void about_fallback(struct advice *a) {
         advise_say(a, p, NEEDED,
                    "An old answer is better than none here: fresh, else the last good one with its "
                    "age, else missing. Errors are never kept as answers.");
-        advise_cost(a, p, 0, "answers up to 1h old while it is away, marked so; memory for them.");
+        advise_cost(a, p, 0,
+                    "answers up to 1h old while it is away, marked so; each takes as long "
+                    "as the retries until the breaker opens.");
     } else if (q->if_down == IF_DOWN_OMIT) {
         advise_say(
             a, p, NEEDED,
@@ -258,6 +260,12 @@ static void add_notes(struct advice *a) {
         q->steps > 1) {
         note(a, "Checkpoints are often said to be for workflows above ten minutes. It is not the "
                 "time alone that is lost: side effects and frequent failures count as well.");
+    }
+    if (q->depends == DEPENDS_LLM) {
+        note(a,
+             "Retry in one place. An agent that repeats its whole turn when a tool fails, around a "
+             "client that repeats its calls, multiplies what is paid for: three loops of four "
+             "attempts are 64 calls.");
     }
     if (advise_far(q) && q->takes < HARDY_SECOND && q->fails < 0.01) {
         note(a, "A breaker is often said not to be worth its hours of work for what takes below a "

@@ -209,20 +209,10 @@ hardy_status answers_set(struct answers *a, enum question_id id, const char *tex
     return status;
 }
 
-static void rate_text(const struct rate *r, const char *none, char *out, size_t size) {
-    static const struct {
-        int64_t period;
-        char unit;
-    } units[] = {{HARDY_SECOND, 's'}, {HARDY_MINUTE, 'm'}, {HARDY_HOUR, 'h'}, {HARDY_DAY, 'd'}};
-    char unit = 's';
-    if (r->events <= 0) {
-        str_copy(out, size, none);
-        return;
-    }
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        unit = r->period == units[i].period ? units[i].unit : unit;
-    }
-    snprintf(out, size, "%g/%c", r->events, unit);
+static void put_rate(const struct rate *r, const char *none, char *out, size_t size) {
+    char text[96];
+    format_rate(r->events, r->period, text);
+    str_copy(out, size, r->events > 0 ? text : none);
 }
 
 void answers_text(const struct answers *a, enum question_id id, char *out, size_t size) {
@@ -261,10 +251,10 @@ void answers_text(const struct answers *a, enum question_id id, char *out, size_
         snprintf(out, size, "%g%%", a->fails * 100);
         break;
     case ASK_LIMIT:
-        rate_text(&a->limit, "none", out, size);
+        put_rate(&a->limit, "none", out, size);
         break;
     case ASK_CAPACITY:
-        rate_text(&a->capacity, "unknown", out, size);
+        put_rate(&a->capacity, "unknown", out, size);
         break;
     case QUESTIONS:
         break;

@@ -78,16 +78,10 @@ static void put_guard(const struct advice *a, const char *name, size_t len, stru
     put_retry(a, to);
     put_breaker(a, to);
     if (g->rate) {
-        static const struct {
-            int64_t period;
-            char unit;
-        } units[] = {{HARDY_SECOND, 's'}, {HARDY_MINUTE, 'm'}, {HARDY_HOUR, 'h'}, {HARDY_DAY, 'd'}};
-        char unit = 's';
-        for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-            unit = g->rate->period == units[i].period ? units[i].unit : unit;
-        }
-        buf_printf(to, "    rate: {requests: %g/%c, burst: %g, when_limited: %s}\n",
-                   g->rate->events, unit, g->rate->burst, g->rate->reject ? "reject" : "wait");
+        char rate[96];
+        format_rate(g->rate->events, g->rate->period, rate);
+        buf_printf(to, "    rate: {requests: %s, burst: %g, when_limited: %s}\n", rate,
+                   g->rate->burst, g->rate->reject ? "reject" : "wait");
     }
     if (g->bulkhead) {
         buf_printf(to, "    bulkhead: {max_concurrent: %u, max_queue: %u}\n",
@@ -97,6 +91,26 @@ static void put_guard(const struct advice *a, const char *name, size_t len, stru
 
 static size_t name_length(const char *names) {
     return strcspn(names, " ");
+}
+
+/* A model is called through the gateway, which has the guard: a second one around it would repeat
+ * the repetitions. */
+static void put_fallback(const struct advice *a, const char *names, int first, struct buf *to) {
+    const int64_t most = 5 * HARDY_MINUTE; /* that a source may take */
+    char deadline[48];
+    format_duration(a->guard.deadline < most ? a->guard.deadline : most, deadline);
+    buf_printf(to,
+               "degrade:\n  gatherings:\n    answers:\n      deadline: %s\n      components:\n"
+               "        %.*s: {command: [./%.*s], ",
+               deadline, first, names, first, names);
+    if (a->answers.depends == DEPENDS_LLM) {
+        buf_printf(to, "timeout: %s, ", deadline);
+    } else {
+        buf_printf(to, "guard: %.*s, ", first, names);
+    }
+    buf_printf(to, "%s} # or http: URL\n",
+               a->answers.if_down == IF_DOWN_STALE ? "strategy: cache_fallback, cache: 1h"
+                                                   : "strategy: partial_response");
 }
 
 void advise_configuration(const struct advice *a, const char *names, struct buf *to) {
@@ -120,16 +134,7 @@ void advise_configuration(const struct advice *a, const char *names, struct buf 
                    first, names);
     }
     if (a->patterns[PATTERN_FALLBACK].verdict != NOT_NEEDED) {
-        const int64_t most = 10 * HARDY_MINUTE; /* that a gathering may take */
-        char deadline[48];
-        format_duration(a->guard.deadline < most ? a->guard.deadline : most, deadline);
-        bool stale = q->if_down == IF_DOWN_STALE;
-        buf_printf(
-            to,
-            "degrade:\n  gatherings:\n    answers:\n      components:\n        %.*s: {command: "
-            "[./%.*s], guard: %.*s, %s} # or http: URL\n",
-            first, names, first, names, first, names,
-            stale ? "strategy: cache_fallback, cache: 1h" : "strategy: partial_response");
+        put_fallback(a, names, first, to);
     }
     if (a->patterns[PATTERN_HEALING].verdict != NOT_NEEDED) {
         buf_printf(to,
@@ -151,7 +156,8 @@ void advise_use(const struct advice *a, const char *names, struct buf *to) {
     if (!a->guarded) {
         return;
     }
-    if (q->depends == DEPENDS_LLM) {
+    bool llm = q->depends == DEPENDS_LLM;
+    if (llm) {
         buf_puts(to, "hardy serve & eval \"$(hardy env)\"\n");
     }
     if (a->patterns[PATTERN_CHECKPOINT].verdict != NOT_NEEDED) {
@@ -162,16 +168,22 @@ void advise_use(const struct advice *a, const char *names, struct buf *to) {
             [EFFECTS_PROBE] = ", probe: [./find-first]",
             [EFFECTS_UNKNOWN] = "",
         };
-        buf_printf(to,
-                   "hardy run workflow.yaml    # steps: [%s{name: first, run: [./first]%s, guard: "
-                   "%.*s}, ...]\n",
+        buf_printf(to, "hardy run workflow.yaml    # steps: [%s{name: first, run: [./first]%s",
                    q->by_hand ? "{name: agreed, approve: {expires: 24h}}, " : "",
-                   in_doubt[q->effects], first, names);
-    } else if (q->effects == EFFECTS_NONE || q->effects == EFFECTS_SAME) {
-        buf_printf(to, "hardy exec --name %.*s -- COMMAND\n", first, names);
-    } else {
-        buf_printf(to, "hardy exec --name %.*s --key KEY%s -- COMMAND\n", first, names,
-                   q->effects == EFFECTS_PROBE ? " --probe COMMAND" : "");
+                   in_doubt[q->effects]);
+        if (!llm) {
+            buf_printf(to, ", guard: %.*s", first, names);
+        }
+        buf_puts(to, "}, ...]\n");
+    } else if (!llm) {
+        static const char *const key[] = {
+            [EFFECTS_NONE] = "",
+            [EFFECTS_SAME] = "",
+            [EFFECTS_KEY] = " --key KEY --in-doubt rerun", /* the far side knows the key */
+            [EFFECTS_PROBE] = " --key KEY --probe COMMAND",
+            [EFFECTS_UNKNOWN] = " --key KEY",
+        };
+        buf_printf(to, "hardy exec --name %.*s%s -- COMMAND\n", first, names, key[q->effects]);
     }
     if (a->patterns[PATTERN_FALLBACK].verdict != NOT_NEEDED) {
         buf_puts(to, "curl http://127.0.0.1:4274/api/v1/gather/answers    # of hardy serve\n");

@@ -251,10 +251,12 @@ static void about_retry(struct advice *a) {
                 "up to %s of waits, and the attempts themselves; nothing when the first one "
                 "succeeds.",
                 waits);
-    advise_say(a, PATTERN_BUDGET, NEEDED,
-               "In an outage every call becomes %u. Without a budget, retries keep the far side "
-               "down that they wait for, with any backoff; with it they add a tenth.",
-               r->max_retries + 1);
+    advise_say(
+        a, PATTERN_BUDGET, NEEDED,
+        "In an outage every call becomes %u. Without a budget, retries keep the far side "
+        "down that they wait for, with any backoff; with it they add a tenth of the calls, and ten "
+        "a second.",
+        r->max_retries + 1);
     advise_cost(a, PATTERN_BUDGET, 0, "in an outage most calls fail at their first attempt.");
 }
 
@@ -324,7 +326,7 @@ static void about_rate(struct advice *a) {
     double limit = q->limit.events;
     r->period = q->limit.period;
     r->burst = fmax(floor(limit * 0.2), 1);
-    r->events = r->burst > 1 || limit >= 5 ? limit * 0.8 : fmax(limit - 1, limit / 2);
+    r->events = limit >= 5 ? floor(limit * 80) / 100 : fmax(limit - 1, limit / 2);
     int64_t slot = time_scale(r->period, 1 / r->events);
     r->reject = slot >= a->guard.deadline;
     a->guard.rate = r;

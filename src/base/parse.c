@@ -164,6 +164,14 @@ hardy_status parse_rate(const char *text, struct rate *out, hardy_error *error) 
     return HARDY_OK;
 }
 
+void format_rate(double events, int64_t period, char *out) {
+    char number[NUMBER_TEXT], span[48];
+    number_format(events, number);
+    format_duration(period, span);
+    bool one = span[0] == '1' && strlen(span) == 2;
+    snprintf(out, 96, "%s/%s", number, one ? span + 1 : span);
+}
+
 hardy_status parse_size(const char *text, uint64_t *out, hardy_error *error) {
     static const char example[] = "expected a size in bytes such as 65536, 64KiB, 1MiB or 10kB";
     struct decimal number;

@@ -29,6 +29,8 @@ hardy_status parse_bool(const char *text, bool *out, hardy_error *error); /* tru
 
 /* The shortest exact way to write a duration ("1m30s", "250ms", "0s"); `out` holds 48 bytes. */
 void format_duration(int64_t span, char *out);
+/* "10/s", "0.5/h", "3/30s"; `out` holds 96 bytes. */
+void format_rate(double events, int64_t period, char *out);
 /* For a person: two significant units at most ("1m 30s", "4.2s", "250ms"); `out` holds 48 bytes. */
 void format_duration_short(int64_t span, char *out);
 #endif

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "base/number.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
@@ -166,15 +165,6 @@ static void span_text(int64_t span, char out[48]) {
     }
 }
 
-/* "10/s", "3/30s" */
-static void rate_text(const hardy_rate_config *c, char out[96]) {
-    char events[NUMBER_TEXT], period[48];
-    number_format(c->events, events);
-    format_duration(c->period, period);
-    bool one = period[0] == '1' && strlen(period) == 2;
-    snprintf(out, 96, "%s/%s", events, one ? period + 1 : period);
-}
-
 void guard_list_print(const struct guard_list *list, bool color) {
     int width = 4;
     for (size_t i = 0; i < list->count; i++) {
@@ -196,7 +186,7 @@ void guard_list_print(const struct guard_list *list, bool color) {
                      e->breaker.failure_threshold);
         }
         if (e->has_rate) {
-            rate_text(&e->rate, rate);
+            format_rate(e->rate.events, e->rate.period, rate);
         }
         if (e->max_concurrent) {
             snprintf(slots, sizeof slots, "%u/%u", row->slots_taken, e->max_concurrent);

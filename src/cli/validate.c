@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "base/str.h"
 #include "chaos/faults.h"
+#include "cli/checklist.h"
 #include "cli/command.h"
 #include "cli/say.h"
 #include "cli/top.h"
@@ -31,7 +32,8 @@ struct validate { /* one file being looked at */
     const struct options *o;
     const char *path;
     size_t errors, warnings;
-    struct json_out *json; /* of the problems; NULL: lines for a person */
+    struct json_out *json;       /* of the problems; NULL: lines for a person */
+    struct checklist *checklist; /* NULL: it is not asked for */
 };
 struct kind {
     const char *name;
@@ -330,6 +332,9 @@ static void look_at_configuration(struct validate *v, const struct yaml_file *fi
         look_at_gateway(v, config);
         look_at_rest(v, config);
     }
+    if (v->checklist && v->errors == 0) {
+        checklist_configuration(v->checklist, config);
+    }
     config_free(config);
 }
 
@@ -398,6 +403,9 @@ static void look_at_workflow(struct validate *v, const struct yaml_file *file) {
     } else {
         struct looking looking = {v, config};
         (void)workflow_each(w, look_at_step, &looking);
+        if (v->checklist && v->errors == 0) {
+            checklist_workflow(v->checklist, w, config);
+        }
         config_free(config);
     }
     workflow_free(w);
@@ -457,8 +465,11 @@ static void print_verdict(const struct validate *v, const struct kind *kind) {
 }
 
 /* Whether the file is right. */
-static bool look_at(const struct options *o, const char *path, struct json_out *json) {
-    struct validate v = {.o = o, .path = path, .json = json};
+static bool look_at(const struct options *o, const char *path, bool checklist,
+                    struct json_out *json) {
+    struct checklist items = {0};
+    struct validate v = {
+        .o = o, .path = path, .json = json, .checklist = checklist ? &items : NULL};
     struct yaml_file *file;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -481,16 +492,22 @@ static bool look_at(const struct options *o, const char *path, struct json_out *
     }
     if (json) {
         json_out_array_end(json);
+        if (checklist) {
+            json_out_key(json, "checklist");
+            checklist_put(&items, json);
+        }
         json_out_key(json, "ok");
         json_out_bool(json, v.errors == 0);
         json_out_object_end(json);
     } else if (kind) {
         print_verdict(&v, kind);
+        checklist_print(&items);
     }
+    checklist_free(&items);
     return v.errors == 0;
 }
 
-static int look_at_all(const struct options *o) {
+static int look_at_all(const struct options *o, bool checklist) {
     struct buf text;
     struct json_out json;
     buf_init(&text, TEXT_MAX);
@@ -498,7 +515,7 @@ static int look_at_all(const struct options *o) {
     json_out_array(&json);
     bool right = true;
     for (int i = 0; i < o->argc; i++) {
-        right = look_at(o, o->argv[i], o->globals.json ? &json : NULL) && right;
+        right = look_at(o, o->argv[i], checklist, o->globals.json ? &json : NULL) && right;
     }
     json_out_array_end(&json);
     if (o->globals.json) {
@@ -523,18 +540,21 @@ static int print_schema(void) {
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-enum { OPT_SCHEMA = 1 };
+enum { OPT_SCHEMA = 1, OPT_CHECKLIST };
 
 static const struct option_row rows[] = {
+    {OPT_CHECKLIST, "checklist", 0, NULL,
+     "also what should be there before it is left alone, and what to add"},
     {OPT_SCHEMA, "schema", 0, NULL, "every key there is: its type, default and meaning"},
     {0},
 };
 
 static int run(struct options *o) {
-    bool schema = false;
+    bool schema = false, checklist = false;
     int id;
     while ((id = options_next(o)) > 0) {
-        schema = id == OPT_SCHEMA;
+        schema = schema || id == OPT_SCHEMA;
+        checklist = checklist || id == OPT_CHECKLIST;
     }
     if (id < 0) {
         return o->exit;
@@ -542,12 +562,12 @@ static int run(struct options *o) {
     if (schema) {
         return o->argc > 0 ? options_wrong(o, "--schema takes no file") : print_schema();
     }
-    return o->argc == 0 ? options_wrong(o, "which file?") : look_at_all(o);
+    return o->argc == 0 ? options_wrong(o, "which file?") : look_at_all(o, checklist);
 }
 
 const struct command command_validate = {
     .name = "validate",
-    .synopsis = "FILE...\n--schema",
+    .synopsis = "[--checklist] FILE...\n--schema",
     .summary = "find what is wrong with a configuration, a workflow, a fault file or a scenario",
     .details =
         "A file with `steps:` at its top is a workflow, one with `faults:` a fault file of hardy\n"
@@ -556,8 +576,12 @@ const struct command command_validate = {
         "can\n"
         "be told at once are told. A warning is what is allowed and will not do what it seems to.\n"
         "FILE may be `-`, standard input.\n\n"
+        "--checklist goes through what each guard, upstream, component, service, child and step\n"
+        "should have: yes, no with the line to add, or off where the file switches it off. It\n"
+        "does not change the exit code.\n\n"
         "Exit code: 0 nothing but warnings, 2 something is wrong.",
     .examples = "hardy validate --schema\n"
+                "echo 'guards: {search: {timeout: 5s}}' | hardy validate --checklist -\n"
                 "hardy validate hardy.yaml provision.yaml    # needs these files\n"
                 "echo 'guards: {search: {timeout: 5s, deadline: 30s}}' | hardy validate -",
     .options = rows,

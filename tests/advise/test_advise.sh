@@ -18,7 +18,7 @@ advise 'answers by flags' 0 --side-effects key --depends-on api --takes 1s --dea
 like 'each pattern has its verdict' "$out" '^idempotency +needed +It has side effects'
 like 'what is not needed has a reason, too' "$out" '^checkpoints +not needed +One step has nothing to go on from'
 like 'its cost in latency' "$out" 'Cost: up to [0-9.a-z ]+ more\.'
-like 'and how it is used' "$out" '^hardy exec --name api --key KEY -- COMMAND$'
+like 'and how it is used' "$out" '^hardy exec --name api --key KEY --in-doubt rerun -- COMMAND$'
 unlike 'lines fit a terminal' "$(sed '/^# From/,$d' <<<"$out")" '^.{97}'
 advise 'the configuration alone' 0 --side-effects key --depends-on api --name pay --yaml
 like 'begins with where it comes from' "$(head -n 1 <<<"$out")" '^# From: hardy advise --side-effects key$'
