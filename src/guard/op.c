@@ -579,10 +579,10 @@ static void finish(struct op *op, int64_t now, hardy_step *step) {
 void op_next(hardy_op *storage, int64_t now, hardy_step *step) {
     struct op *op = op_of(storage);
     op->seen = now;
+    if (op->phase != PHASE_OVER) {
+        check_limits(op, now);
+    }
     for (;;) {
-        if (op->phase != PHASE_OVER) {
-            check_limits(op, now);
-        }
         switch (op->phase) {
         case PHASE_ADMIT:
             admit(op, now);
