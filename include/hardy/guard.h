@@ -8,6 +8,7 @@
  */
 #include <hardy/breaker.h>
 #include <hardy/bulkhead.h>
+#include <hardy/context.h>
 #include <hardy/rate.h>
 #include <hardy/retry.h>
 
@@ -56,11 +57,14 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_guard_change(hardy_guard *guard,
                                                          const hardy_guard_config *config,
                                                          hardy_error *error);
 
-/* What the guarded function is told. */
+/* What an attempt is told. */
 typedef struct hardy_call {
     size_t size;
-    uint32_t attempt; /* from 1 */
-    int64_t deadline; /* absolute, on the guard's clock; HARDY_NEVER */
+    uint32_t attempt;            /* from 1 */
+    int64_t deadline;            /* absolute, on the guard's clock; HARDY_NEVER */
+    uint64_t operation;          /* as in hardy_context; 0: the operation was given none */
+    const char *idempotency_key; /* NULL: none */
+    hardy_trace trace;           /* the span_id is this attempt's own */
     void *internal;
 } hardy_call;
 
@@ -79,6 +83,25 @@ typedef void (*hardy_function)(void *ctx, const hardy_call *call, hardy_outcome 
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function,
                                                       void *ctx, int64_t deadline,
                                                       hardy_outcome *outcome, hardy_error *error);
+
+typedef struct hardy_run_options {
+    size_t size;
+    int64_t deadline;             /* HARDY_NEVER */
+    bool repeatable;              /* this operation may be repeated though its effect is unknown;
+                                     or'd with the guard's; false */
+    double weight;                /* events of the guard's rate that each attempt costs; 1 */
+    bool low_priority;            /* as in op.h; or'd with the guard's; false */
+    const hardy_context *context; /* borrowed until it returns; NULL: nothing is handed down */
+} hardy_run_options;
+HARDY_API void hardy_run_options_init(hardy_run_options *options, size_t size);
+
+/* hardy_guard_run() with more to say. E_INVALID besides: a `size` that is not that of the
+ * structure. */
+HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run_with(hardy_guard *guard,
+                                                           hardy_function function, void *ctx,
+                                                           const hardy_run_options *options,
+                                                           hardy_outcome *outcome,
+                                                           hardy_error *error);
 
 typedef struct hardy_guard_stats {
     size_t size;

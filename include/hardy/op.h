@@ -21,20 +21,31 @@
  * The concurrency slot is held from CALL to the report, not during a backoff. A stopped attempt is
  * waited for before the next one starts, so an operation never has two.
  *
- * The verdicts of RESULT (reason), and what became of the last attempt in `outcome`:
+ * The verdicts of RESULT, with their reasons; what became of the last attempt is in `outcome`.
  *
- *     OK           it succeeded, perhaps late
- *     E_FAILED     a permanent failure, or an IGNORED outcome (PERMANENT); a failure whose effect
- * is DONE and that was not declared repeatable (NOT_REPEATABLE) E_IN_DOUBT   a failure whose effect
- * is UNKNOWN and that was not declared repeatable (NOT_REPEATABLE) E_EXHAUSTED  a passing failure
- * that is not tried again: RETRIES, TOTAL_WAIT, RETRY_AFTER, or NOT_REPEATABLE after its first
- * content was handed on E_TIMEOUT    the only attempt there was to be was stopped at its timeout
- * (TIMEOUT) E_BUDGET     a passing failure; the retry budget refused the retry (BUDGET) E_OPEN,
- * E_LIMITED, E_FULL    hardy refused the first attempt or the next one (BREAKER, RATE, SLOTS); a
- * full queue or a rate slot is not asked for again, only an open breaker where `wait_when_open`
- * says so E_TOO_LARGE  the weight is more than the rate's burst and never granted (RATE) E_DEADLINE
- * it passed (DEADLINE, or what was waited for: BREAKER, SLOTS, RATE), or the next wait would have
- * passed it; an attempt still running has effect UNKNOWN E_CANCELLED  CANCELLED
+ * OK: it succeeded, perhaps late.
+ *
+ * E_FAILED: a permanent failure or an IGNORED outcome (PERMANENT); or a failure whose effect is
+ * DONE, of what was not declared repeatable (NOT_REPEATABLE).
+ *
+ * E_IN_DOUBT: a failure whose effect is UNKNOWN, of what was not declared repeatable
+ * (NOT_REPEATABLE).
+ *
+ * E_EXHAUSTED: a passing failure that is not tried again (RETRIES, TOTAL_WAIT, RETRY_AFTER; after
+ * its first content was handed on NOT_REPEATABLE).
+ *
+ * E_TIMEOUT: the only attempt there was to be was stopped at its timeout (TIMEOUT).
+ *
+ * E_BUDGET: a passing failure, and the retry budget refused the retry (BUDGET).
+ *
+ * E_OPEN, E_LIMITED, E_FULL: hardy refused the first attempt or the next one (BREAKER, RATE,
+ * SLOTS). A full queue or a rate slot is not asked for again, only an open breaker where
+ * `wait_when_open` says so.
+ *
+ * E_DEADLINE: it passed (DEADLINE, or what was waited for: BREAKER, SLOTS), or the next wait would
+ * have passed it. An attempt that still runs has the effect UNKNOWN.
+ *
+ * E_CANCELLED: by hardy_op_cancel() (CANCELLED).
  */
 #include <hardy/guard.h>
 
@@ -72,6 +83,7 @@ typedef struct hardy_op_options {
     double weight;       /* events of the guard's rate that each attempt costs; 1; 0 = none */
     bool low_priority;   /* of the guard's rate it uses only what LOW may (rate.h), and waits behind
                             those that do not; or'd with the guard's */
+    const hardy_context *context; /* borrowed until hardy_op_end(); NULL: nothing is handed down */
 } hardy_op_options;
 
 typedef enum hardy_step_kind {
@@ -128,6 +140,8 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_op_begin(hardy_op *op, size_t size, 
                                                      const hardy_op_options *options, int64_t now);
 /* Call until WAIT or DONE. */
 HARDY_API hardy_step hardy_op_next(hardy_op *op, int64_t now);
+/* After CALL, and until the next one: what that attempt is to be told; its `internal` is NULL. */
+HARDY_API void hardy_op_describe_call(const hardy_op *op, hardy_call *call);
 /* CONNECTED changes nothing; FIRST_CONTENT and BYTES start the idle time-out anew. Then call
  * hardy_op_next(): the time to come back may be another. Of an attempt that does not run: ignored.
  */

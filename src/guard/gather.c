@@ -172,7 +172,9 @@ static bool ask_source(struct part *p, const hardy_source *source, hardy_answer 
     hardy_error_init(&error, sizeof error);
     answer->why[0] = '\0';
     if (source->guard) {
-        good = thread_run(source->guard, ask, &asking, g->deadline, &p->stop, &outcome, &error) ==
+        const hardy_op_options options = {
+            .size = sizeof options, .deadline = g->deadline, .weight = 1};
+        good = thread_run(source->guard, ask, &asking, &options, &p->stop, &outcome, &error) ==
                HARDY_OK;
     } else {
         const struct thread_call inside = {&g->env, &p->stop};

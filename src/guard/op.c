@@ -38,6 +38,8 @@ struct op {
     hardy_guard *guard;
     const struct edition *edition; /* the settings it goes by */
     struct edition_shard *shard;   /* where it is counted */
+    const hardy_context *context;
+    uint64_t operation; /* its number; 0: nobody asked for one */
     hardy_wake wake;
     atomic_word cancelled;
     int64_t deadline;     /* of the whole operation */
@@ -124,6 +126,10 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+static uint64_t name_operation(hardy_guard *guard, const hardy_context *context) {
+    return context->operation != 0 ? context->operation : guard_draw_seed(guard);
+}
+
 hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold hold,
                       hardy_wake wake, const hardy_op_options *options, int64_t now) {
     const hardy_guard_config *c = &hold.edition->config;
@@ -136,6 +142,8 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     op->guard = guard;
     op->edition = hold.edition;
     op->shard = hold.shard;
+    op->context = options->context;
+    op->operation = options->context == NULL ? 0 : name_operation(guard, options->context);
     op->wake = wake;
     word_init(&op->cancelled, 0);
     op->deadline = op->start_before = least(options->deadline, time_add(now, c->deadline));
@@ -646,6 +654,26 @@ hardy_step hardy_op_next(hardy_op *op, int64_t now) {
     hardy_step step = {.retry_after = -1};
     op_next(op, now, &step);
     return step;
+}
+
+/* Of the operation's number and the attempt's: no other attempt has this one. */
+static void name_span(const struct op *op, uint8_t span_id[8]) {
+    uint64_t id = prng_mix(op->operation ^ prng_mix(op->attempt));
+    id = id != 0 ? id : 1;
+    memcpy(span_id, &id, sizeof id);
+}
+
+void hardy_op_describe_call(const hardy_op *storage, hardy_call *call) {
+    const struct op *op = (const struct op *)storage;
+    *call = (hardy_call){.size = sizeof *call,
+                         .attempt = op->attempt,
+                         .deadline = op->attempt_end,
+                         .operation = op->operation};
+    if (op->context != NULL) {
+        call->idempotency_key = op->context->idempotency_key;
+        call->trace = op->context->trace;
+        name_span(op, call->trace.span_id);
+    }
 }
 
 void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progress what,

@@ -10,7 +10,9 @@
 #include "base/error.h"
 #include "guard/op.h"
 #include "guard/state.h"
+#include "policy/settings.h"
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -70,21 +72,21 @@ static hardy_status explain_verdict(const hardy_guard *g, const hardy_step *verd
     return verdict->status;
 }
 
-hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, int64_t deadline,
-                        struct thread_stop *stop, hardy_outcome *outcome, hardy_error *error) {
+hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
+                        const hardy_op_options *options, struct thread_stop *stop,
+                        hardy_outcome *outcome, hardy_error *error) {
     const hardy_env *env = &guard->env;
     const struct thread_call inside = {env, stop};
     struct edition_hold hold = edition_enter(&guard->editions);
     bool told = false; /* the operation knows that it is to stop */
     /* Where nothing is timed, a clock that is some milliseconds behind is good enough as long as
      * all goes well, and the reading of the exact one would be half of the whole cost. */
-    bool rough = hold.edition->untimed && deadline == HARDY_NEVER;
+    bool rough = hold.edition->untimed && options->deadline == HARDY_NEVER;
     int64_t now = rough ? clock_now_coarse() : env->now(env->ctx);
     hardy_op op;
-    const hardy_op_options options = {.size = sizeof options, .deadline = deadline, .weight = 1};
     const hardy_wake wake = {.fn = thread_unpark, .ctx = &stop->parking};
     hardy_step step;
-    hardy_status begun = op_begin(&op, guard, hold, wake, &options, now);
+    hardy_status begun = op_begin(&op, guard, hold, wake, options, now);
     if (begun != HARDY_OK) {
         edition_cancel(hold.shard);
         return fail(error, begun, guard->name, "the operation cannot begin");
@@ -97,10 +99,9 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, 
         op_next(&op, now, &step);
         if (step.kind == HARDY_STEP_CALL) {
             hardy_outcome ended = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
-            hardy_call call = {.size = sizeof call,
-                               .attempt = step.attempt,
-                               .deadline = step.deadline,
-                               .internal = (void *)(uintptr_t)&inside};
+            hardy_call call;
+            hardy_op_describe_call(&op, &call);
+            call.internal = (void *)(uintptr_t)&inside;
             function(ctx, &call, &ended);
             /* A backoff counted from a clock that is behind would end too early. */
             now = rough && ended.kind == HARDY_SUCCESS ? clock_now_coarse() : env->now(env->ctx);
@@ -120,6 +121,33 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx, 
 
 hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *ctx,
                              int64_t deadline, hardy_outcome *outcome, hardy_error *error) {
+    const hardy_op_options options = {.size = sizeof options, .deadline = deadline, .weight = 1};
     struct thread_stop stop = {0};
-    return thread_run(guard, function, ctx, deadline, &stop, outcome, error);
+    return thread_run(guard, function, ctx, &options, &stop, outcome, error);
+}
+
+void hardy_run_options_init(hardy_run_options *options, size_t size) {
+    hardy_run_options full = {.deadline = HARDY_NEVER, .weight = 1};
+    full.size = size < sizeof full ? size : sizeof full;
+    memset(options, 0, size);
+    memcpy(options, &full, full.size);
+}
+
+hardy_status hardy_guard_run_with(hardy_guard *guard, hardy_function function, void *ctx,
+                                  const hardy_run_options *options, hardy_outcome *outcome,
+                                  hardy_error *error) {
+    hardy_run_options given;
+    hardy_run_options_init(&given, sizeof given);
+    hardy_status status = settings_take(&given, sizeof given, options, "hardy_run_options", error);
+    if (status != HARDY_OK) {
+        return status;
+    }
+    const hardy_op_options full = {.size = sizeof full,
+                                   .deadline = given.deadline,
+                                   .repeatable = given.repeatable,
+                                   .weight = given.weight,
+                                   .low_priority = given.low_priority,
+                                   .context = given.context};
+    struct thread_stop stop = {0};
+    return thread_run(guard, function, ctx, &full, &stop, outcome, error);
 }

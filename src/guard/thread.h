@@ -3,7 +3,7 @@
 #define GUARD_THREAD_H
 /* Threads that wait, and one that stops another's operation. */
 #include "base/atomic.h"
-#include <hardy/guard.h>
+#include <hardy/op.h>
 
 /* One thread waits here; an awakening that comes before it sleeps is not lost. Zero at first. */
 struct parking {
@@ -26,8 +26,9 @@ struct thread_call {
     const struct thread_stop *stop;
 };
 
-/* hardy_guard_run() that another thread can stop: E_CANCELLED. */
+/* hardy_guard_run() that another thread can stop: E_CANCELLED. `options` is complete, its wake is
+ * ours. */
 HARDY_MUST_USE hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
-                                       int64_t deadline, struct thread_stop *stop,
+                                       const hardy_op_options *options, struct thread_stop *stop,
                                        hardy_outcome *outcome, hardy_error *error);
 #endif
