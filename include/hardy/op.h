@@ -42,8 +42,10 @@
  * SLOTS). A full queue or a rate slot is not asked for again, only an open breaker where
  * `wait_when_open` says so.
  *
- * E_DEADLINE: it passed (DEADLINE, or what was waited for: BREAKER, SLOTS), or the next wait would
- * have passed it. An attempt that still runs has the effect UNKNOWN.
+ * E_TOO_LARGE: the weight is more than the rate's burst, and is never granted (RATE).
+ *
+ * E_DEADLINE: it passed (DEADLINE, or what was waited for: BREAKER, SLOTS, RATE), or the next wait
+ * would have passed it. An attempt that still runs has the effect UNKNOWN.
  *
  * E_CANCELLED: by hardy_op_cancel() (CANCELLED).
  */
