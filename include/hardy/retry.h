@@ -46,12 +46,25 @@ HARDY_API int64_t hardy_backoff(const hardy_retry_config *config, uint32_t retry
  * not more than max_total_wait. */
 HARDY_API int64_t hardy_backoff_worst_case(const hardy_retry_config *config);
 
-/* Retry budget, shared by all callers of a guard: every call deposits `ratio` tokens, `floor`
- * tokens a second flow in besides, a retry takes one; at most `floor` * 10s + 10 are kept. */
+/*
+ * Retry budget, shared by all callers of a guard: every call deposits `ratio` tokens, `floor`
+ * tokens a second flow in besides, and a retry takes one, or `timeout_cost` after an attempt that
+ * was stopped at its time-out. The tokens are taken before the wait, and given back when it is not
+ * followed by an attempt. So retries add no more than a share to the load, however much fails
+ * (Finagle's RetryBudget; the costs are the AWS SDKs', 5 and 10).
+ *
+ * Calls deposit, not only those that succeed: what limits an outage is the share, and a few retries
+ * are how its end is noticed.
+ */
 typedef struct hardy_budget_config {
     size_t size;
-    double ratio; /* retries per call; 0.1; 0 to 10 */
-    double floor; /* retries a second always allowed; 10; 0 to 1000000 */
+    double ratio;          /* retries per call; 0.1; 0 to 10 */
+    double floor;          /* retries a second always allowed; 10; 0 to 1000000 */
+    int64_t ttl;           /* ns; 10s; 1s to 1h, floor * ttl not above 10000000. No more is kept
+                              than flows in by the floor in that time, and ten tokens; a budget that
+                              no call has used for as long is full again, whatever was left of it */
+    uint32_t timeout_cost; /* tokens; 2; 1 to 100: who was timed out has cost the far side most,
+                              and it perhaps still works at it */
 } hardy_budget_config;
 
 HARDY_API void hardy_budget_config_init(hardy_budget_config *config, size_t size);

@@ -126,6 +126,9 @@ static void json_row(struct json_out *j, const struct row *row) {
         json_out_object(j);
         json_number(j, "ratio", e->budget.ratio);
         json_number(j, "floor", e->budget.floor);
+        json_seconds(j, "ttl_s", e->budget.ttl);
+        json_out_key(j, "timeout_cost");
+        json_out_int(j, e->budget.timeout_cost);
         json_number(j, "left", row->budget_left);
         json_out_object_end(j);
     }

@@ -93,8 +93,11 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
         put_schedule(b, r);
     }
     if (c->budget != NULL) {
-        buf_printf(b, "  budget     %g retries a call, and %g a second besides\n", c->budget->ratio,
-                   c->budget->floor);
+        buf_printf(b,
+                   "  budget     %g retries a call, and %g a second besides; kept for %s, a retry "
+                   "after a time-out counts %u times\n",
+                   c->budget->ratio, c->budget->floor, SPAN(c->budget->ttl),
+                   c->budget->timeout_cost);
     } else {
         buf_puts(b, "  budget     none\n");
     }

@@ -11,8 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const hardy_budget_config default_budget = {
-    .size = sizeof default_budget, .ratio = 0.1, .floor = 10};
+static const hardy_budget_config default_budget = {.size = sizeof default_budget,
+                                                   .ratio = 0.1,
+                                                   .floor = 10,
+                                                   .ttl = 10 * HARDY_SECOND,
+                                                   .timeout_cost = 2};
 
 void hardy_guard_config_init(hardy_guard_config *config, size_t size) {
     hardy_guard_config full = {

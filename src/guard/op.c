@@ -66,7 +66,8 @@ struct op {
     hardy_status status;
     hardy_reason reason;
     bool repeatable, committed, until_content, content_at_end;
-    bool reserved, queued, slot, token; /* taken and not used yet: rate, queue, slot, budget */
+    bool reserved, queued, slot; /* taken and not used yet: rate, queue, slot */
+    uint32_t tokens;             /* likewise, of the budget */
     bool running, stopped, timed_out, told;
     bool unstarted; /* counted as one that has had no attempt */
     /* Only what is above is cleared when it begins. */
@@ -165,7 +166,8 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     op->committed = false;
     op->until_content = options->deadline_until_content;
     op->content_at_end = options->content_at_end;
-    op->reserved = op->queued = op->slot = op->token = false;
+    op->reserved = op->queued = op->slot = false;
+    op->tokens = 0;
     op->running = op->stopped = op->timed_out = op->told = op->unstarted = false;
     return HARDY_OK;
 }
@@ -215,9 +217,9 @@ static void conclude(struct op *op, hardy_status status, hardy_reason reason, in
                      int64_t now) {
     const struct edition *e = op->edition;
     give_back(op);
-    if (op->token) {
-        budget_refund(e->words.budget, e->config.budget, now);
-        op->token = false;
+    if (op->tokens > 0) {
+        budget_refund(e->words.budget, e->config.budget, op->tokens, now);
+        op->tokens = 0;
     }
     op->phase = PHASE_OVER;
     op->status = status;
@@ -387,7 +389,8 @@ static bool start(struct op *op, int64_t now) {
     op->phase = PHASE_RUNNING;
     op->running = true;
     op->stopped = op->timed_out = op->committed = false;
-    op->reserved = op->token = false; /* used */
+    op->reserved = false; /* used, and so are the tokens */
+    op->tokens = 0;
     op->called = now;
     op->attempt_end = end;
     op->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
@@ -501,12 +504,13 @@ static void consider_retry(struct op *op, int64_t now) {
         }
     }
     if (e->config.budget != NULL) {
-        if (!budget_withdraw(e->words.budget, e->config.budget, now)) {
+        uint32_t cost = op->timed_out ? e->config.budget->timeout_cost : 1;
+        if (!budget_withdraw(e->words.budget, e->config.budget, cost, now)) {
             word_count(&g->suppressed);
             conclude(op, HARDY_E_BUDGET, HARDY_REASON_BUDGET, after, now);
             return;
         }
-        op->token = true;
+        op->tokens = cost;
     }
     op->phase = PHASE_BACKOFF;
     op->until = time_add(now, wait);

@@ -2,7 +2,8 @@
 /*
  * The word holds what is missing from a full budget (34 bits, in 1/1000 tokens) and when that was
  * last brought up to date (30 bits, ms, which wrap around after twelve days). So zero is full, and
- * a budget that nobody draws on is never written.
+ * a budget that nobody draws on is never written. One that is not full is brought up to date by
+ * each call: if that was long ago, nobody has called since.
  */
 #include "policy/budget.h"
 
@@ -11,11 +12,11 @@
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
 /* Clocks of two threads may differ a little; a time that far back is a wrapped one. */
 #define BACKWARDS 1000
-#define SECONDS_KEPT 10
 #define TOKENS_KEPT 10
 
 static uint64_t capacity(const hardy_budget_config *c) {
-    return (uint64_t)(c->floor * SECONDS_KEPT * TOKEN + 0.5) + TOKENS_KEPT * TOKEN;
+    double inflow = c->floor * ((double)c->ttl / (double)HARDY_SECOND);
+    return (uint64_t)(inflow * TOKEN + 0.5) + TOKENS_KEPT * TOKEN;
 }
 
 static uint64_t missing_of(uint64_t word) {
@@ -43,6 +44,8 @@ static uint64_t current(uint64_t word, const hardy_budget_config *c, int64_t now
     if (elapsed > TIME_MASK - BACKWARDS) {
         ms = last;
         elapsed = 0;
+    } else if (elapsed >= (uint64_t)(c->ttl / HARDY_MILLISECOND)) {
+        return ms;
     }
     uint64_t paid_in = paid + inflow(c, last, elapsed);
     missing = missing > paid_in ? missing - paid_in : 0;
@@ -51,7 +54,7 @@ static uint64_t current(uint64_t word, const hardy_budget_config *c, int64_t now
 
 static void pay(struct budget_words *w, const hardy_budget_config *c, int64_t now, uint64_t paid) {
     uint64_t before = word_load(&w->balance);
-    while (paid > 0 && missing_of(current(before, c, now, 0)) > 0 &&
+    while (missing_of(before) > 0 &&
            !word_cas(&w->balance, &before, current(before, c, now, paid))) {
     }
 }
@@ -60,18 +63,21 @@ void budget_deposit(struct budget_words *w, const hardy_budget_config *c, int64_
     pay(w, c, now, (uint64_t)(c->ratio * TOKEN + 0.5));
 }
 
-void budget_refund(struct budget_words *w, const hardy_budget_config *c, int64_t now) {
-    pay(w, c, now, TOKEN);
+void budget_refund(struct budget_words *w, const hardy_budget_config *c, uint32_t tokens,
+                   int64_t now) {
+    pay(w, c, now, (uint64_t)tokens * TOKEN);
 }
 
-bool budget_withdraw(struct budget_words *w, const hardy_budget_config *c, int64_t now) {
+bool budget_withdraw(struct budget_words *w, const hardy_budget_config *c, uint32_t tokens,
+                     int64_t now) {
+    uint64_t cost = (uint64_t)tokens * TOKEN;
     uint64_t before = word_load(&w->balance);
     for (;;) {
         uint64_t next = current(before, c, now, 0);
-        if (missing_of(next) + TOKEN > capacity(c)) {
+        if (missing_of(next) + cost > capacity(c)) {
             return false;
         }
-        if (word_cas(&w->balance, &before, next + ((uint64_t)TOKEN << TIME_BITS))) {
+        if (word_cas(&w->balance, &before, next + (cost << TIME_BITS))) {
             return true;
         }
     }

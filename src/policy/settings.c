@@ -159,13 +159,25 @@ hardy_status retry_check(const hardy_retry_config *c, hardy_error *error) {
 }
 
 void hardy_budget_config_init(hardy_budget_config *config, size_t size) {
-    const hardy_budget_config full = {.ratio = 0.1, .floor = 10};
+    const hardy_budget_config full = {
+        .ratio = 0.1, .floor = 10, .ttl = 10 * HARDY_SECOND, .timeout_cost = 2};
     fill(config, size, &full, sizeof full);
 }
 
 hardy_status budget_check(const hardy_budget_config *c, hardy_error *error) {
     hardy_status status = check_number(c->ratio, "ratio", 0, 10, error);
-    return status != HARDY_OK ? status : check_number(c->floor, "floor", 0, 1000000, error);
+    if (status == HARDY_OK) {
+        status = check_number(c->floor, "floor", 0, 1000000, error);
+    }
+    if (status == HARDY_OK) {
+        status = check_span(c->ttl, "ttl", HARDY_SECOND, HARDY_HOUR, error);
+    }
+    if (status == HARDY_OK) {
+        double seconds = (double)c->ttl / (double)HARDY_SECOND;
+        status = check_number(c->floor * seconds, "floor times ttl", 0, 1e7, error);
+    }
+    return status != HARDY_OK ? status
+                              : check_count(c->timeout_cost, "timeout_cost", 1, 100, error);
 }
 
 void hardy_rate_config_init(hardy_rate_config *config, size_t size) {

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "policy/budget.h"
 #include "policy/gcra.h"
 #include <math.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ struct raw_timeout {
 struct raw_budget {
     double ratio;
     struct rate floor;
+    int64_t ttl;
+    uint32_t timeout_cost;
 };
 struct raw_retry {
     uint32_t max_retries;
@@ -87,6 +90,11 @@ static const struct schema_key budget_keys[] = {
      .max = "10", .help = "retries for each call"},
     {"floor", SCHEMA_RATE, offsetof(struct raw_budget, floor), .def = "10/s",
      .help = "retries always allowed besides"},
+    {"ttl", SCHEMA_DURATION, offsetof(struct raw_budget, ttl), .def = "10s", .min = "1s",
+     .max = "1h",
+     .help = "what flows in besides is kept for so long; unused for as long, it is full again"},
+    {"timeout_cost", SCHEMA_UNSIGNED, offsetof(struct raw_budget, timeout_cost), .def = "2",
+     .min = "1", .max = "100", .help = "a retry after a time-out counts so many times"},
 };
 static const struct schema_section budget_section = {"budget", budget_keys, COUNT(budget_keys),
                                                      sizeof(struct raw_budget)};
@@ -478,9 +486,13 @@ static hardy_status take_retry(const struct guard_source *source, const struct r
         out->budget.ratio = r->budget.ratio;
         out->budget.floor =
             r->budget.floor.events * (double)HARDY_SECOND / (double)r->budget.floor.period;
-        if (out->budget.floor > 1000000) {
-            return refuse(source, "--max-retries", "retry.budget.floor", error,
-                          "`floor`: expected a rate of at most 1000000/s");
+        out->budget.ttl = r->budget.ttl;
+        out->budget.timeout_cost = r->budget.timeout_cost;
+        hardy_error problem;
+        hardy_error_init(&problem, sizeof problem);
+        if (budget_check(&out->budget, &problem) != HARDY_OK) {
+            return refuse(source, "--max-retries", "retry.budget.floor", error, "%s",
+                          problem.message);
         }
         out->config.budget = &out->budget;
     }

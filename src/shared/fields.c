@@ -37,6 +37,8 @@ static const struct field rate_fields[] = {
 static const struct field budget_fields[] = {
     {"ratio", NUMBER, offsetof(hardy_budget_config, ratio)},
     {"floor", NUMBER, offsetof(hardy_budget_config, floor)},
+    {"ttl", SPAN, offsetof(hardy_budget_config, ttl)},
+    {"timeout_cost", COUNT, offsetof(hardy_budget_config, timeout_cost)},
     {0}};
 static const struct field slots_fields[] = {{"max_concurrent", COUNT, 0}, {0}};
 

@@ -680,6 +680,35 @@ static void budget_is_taken_before_the_wait_and_given_back(void **state) {
     assert_true(stats().budget_left == full);
 }
 
+static void a_retry_after_a_timeout_costs_more(void **state) {
+    (void)state;
+    b.config.retry = &b.retry;
+    b.config.budget = &b.budget;
+    b.config.timeout = 30 * MS;
+    b.budget.floor = 0;
+    b.budget.timeout_cost = 7;
+    b.retry.repeatable = true;
+    make();
+    struct client *c = client(0, 0);
+    client_plan(c, HANGS, (hardy_outcome)SUCCEEDS);
+    client_plan(c, 0, (hardy_outcome)FAILS);
+    client_plan(c, 0, (hardy_outcome)SUCCEEDS);
+    double full = stats().budget_left;
+    world_run(&b.world, 31 * MS);
+    assert_true(stats().budget_left == full - 7);
+    world_run(&b.world, HARDY_NEVER);
+    assert_int_equal(c->result.status, HARDY_OK);
+    assert_true(stats().budget_left == full - 8);
+    /* All of it is given back to who does not come to use it. */
+    struct client *leaves = client(1, b.world.now);
+    client_plan(leaves, 0, (hardy_outcome)FAILS);
+    leaves->cancels = b.world.now + MS;
+    full = stats().budget_left;
+    world_run(&b.world, HARDY_NEVER);
+    assert_int_equal(leaves->result.status, HARDY_E_CANCELLED);
+    assert_true(stats().budget_left >= full);
+}
+
 /* --- the breaker ------------------------------------------------------------------------------ */
 
 static void an_operation_counts_once(void **state) {
@@ -1141,6 +1170,7 @@ int main(void) {
         TEST(budget_refuses_and_keeps_the_outcome),
         TEST(each_call_pays_into_the_budget),
         TEST(budget_is_taken_before_the_wait_and_given_back),
+        TEST(a_retry_after_a_timeout_costs_more),
         TEST(an_operation_counts_once),
         TEST(or_each_attempt),
         TEST(in_half_open_every_attempt_counts),

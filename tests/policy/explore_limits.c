@@ -97,11 +97,11 @@ static void reserve_one(void) {
 static void two_tokens_left(void) {
     fresh(1);
     for (int i = 0; i < 8; i++) {
-        explore_expect(budget_withdraw(&budget_words, &budget, NOW), "ten tokens are kept");
+        explore_expect(budget_withdraw(&budget_words, &budget, 1, NOW), "ten tokens are kept");
     }
 }
 static void withdraw(void) {
-    granted += budget_withdraw(&budget_words, &budget, NOW);
+    granted += budget_withdraw(&budget_words, &budget, 1, NOW);
 }
 static void withdraw_twice(void) {
     withdraw();
@@ -112,8 +112,8 @@ static void deposit(void) {
     deposits++;
 }
 static void withdraw_and_refund(void) {
-    if (budget_withdraw(&budget_words, &budget, NOW)) {
-        budget_refund(&budget_words, &budget, NOW);
+    if (budget_withdraw(&budget_words, &budget, 1, NOW)) {
+        budget_refund(&budget_words, &budget, 1, NOW);
     }
 }
 static void nothing_overspent(void) {
@@ -129,6 +129,20 @@ static void deposit_at_full_loses_nothing(void) {
     explore_expect(budget_left(&budget_words, &budget, NOW) >= 10 - granted,
                    "a deposit took something away");
     explore_expect(budget_left(&budget_words, &budget, NOW) <= 10, "more is kept than may be");
+}
+
+/* Used up, and then not used for so long that it is full again. */
+static void used_up_long_ago(void) {
+    fresh(1);
+    explore_expect(budget_withdraw(&budget_words, &budget, 10, NOW - budget.ttl), "ten are kept");
+}
+static void withdraw_of_three_and_of_one(void) {
+    granted += 3 * budget_withdraw(&budget_words, &budget, 3, NOW);
+    withdraw();
+}
+static void filled_once(void) {
+    explore_expect(budget_left(&budget_words, &budget, NOW) == 10 - granted,
+                   "it was not filled once, but twice or never");
 }
 
 const struct scenario limit_scenarios[] = {
@@ -147,6 +161,11 @@ const struct scenario limit_scenarios[] = {
      burst_of_one,
      {reserve_and_return, reserve_one, reserve_one},
      check_windows},
+    {"budget: retries after nobody has called for its ttl",
+     EXPLORE_ALL,
+     used_up_long_ago,
+     {withdraw_of_three_and_of_one, withdraw, withdraw},
+     filled_once},
     {"budget: six retries for two tokens",
      EXPLORE_ALL,
      two_tokens_left,

@@ -2,6 +2,7 @@
 /* Retry budget and concurrency slots, each in one thread. */
 #include "../cmocka_all.h"
 
+#include "base/prng.h"
 #include "policy/budget.h"
 #include "policy/bulkhead.h"
 #include <string.h>
@@ -24,7 +25,7 @@ static hardy_budget_config budget(double ratio, double floor_) {
 
 static int drain(struct budget_words *w, const hardy_budget_config *c, int64_t now) {
     int count = 0;
-    while (budget_withdraw(w, c, now)) {
+    while (budget_withdraw(w, c, 1, now)) {
         count++;
         assert_true(count < 100000000);
     }
@@ -38,7 +39,7 @@ static void full_when_never_used(void **state) {
     assert_true(budget_left(&w, &c, START) == 110);
     for (int i = 0; i < 100; i++) {
         budget_deposit(&w, &c, START + i);
-        budget_refund(&w, &c, START + i);
+        budget_refund(&w, &c, 1, START + i);
         assert_true(word_load(&w.balance) == 0);
     }
     assert_int_equal(drain(&w, &c, START), 110);
@@ -52,10 +53,95 @@ static void deposits_pay_for_retries(void **state) {
     assert_int_equal(drain(&w, &c, START), 10);
     for (int i = 0; i < 1000; i++) {
         budget_deposit(&w, &c, START);
-        assert_int_equal(budget_withdraw(&w, &c, START), i % 10 == 9);
+        assert_int_equal(budget_withdraw(&w, &c, 1, START), i % 10 == 9);
     }
-    budget_refund(&w, &c, START);
-    assert_int_equal(drain(&w, &c, START + HARDY_DAY), 1);
+    budget_refund(&w, &c, 1, START);
+    assert_int_equal(drain(&w, &c, START + c.ttl - MS), 1);
+}
+
+/* linkedin/venice#1498: a budget that was used up in an outage, and never filled again. */
+static void full_again_when_nobody_called(void **state) {
+    (void)state;
+    struct budget_words w = {0};
+    hardy_budget_config c = budget(0.1, 0);
+    drain(&w, &c, START);
+    assert_int_equal(drain(&w, &c, START + c.ttl - MS), 0);
+    /* Who calls uses it, be it that he pays nothing in. */
+    c.ratio = 0;
+    budget_deposit(&w, &c, START + c.ttl - MS);
+    assert_int_equal(drain(&w, &c, START + c.ttl), 0);
+    assert_true(budget_left(&w, &c, START + 2 * c.ttl - MS) == 10);
+    assert_int_equal(drain(&w, &c, START + 2 * c.ttl - MS), 10);
+    c.ttl = HARDY_HOUR;
+    c.floor = 2;
+    assert_int_equal(drain(&w, &c, START + 2 * HARDY_HOUR), 7210);
+}
+
+static void costs(void **state) {
+    (void)state;
+    struct budget_words w = {0};
+    hardy_budget_config c = budget(0.1, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(budget_withdraw(&w, &c, 3, START));
+    }
+    assert_false(budget_withdraw(&w, &c, 2, START));
+    assert_true(budget_withdraw(&w, &c, 1, START));
+    budget_refund(&w, &c, 3, START);
+    assert_true(budget_left(&w, &c, START) == 3);
+    assert_true(budget_withdraw(&w, &c, 3, START));
+    assert_false(budget_withdraw(&w, &c, 100, START + c.ttl));
+}
+
+/* The same rules over plain numbers, with what is there and not what is missing. */
+struct oracle {
+    int64_t left, most, floor, ttl, last; /* in 1/1000 tokens; a second is 1000 ms */
+};
+
+static int64_t oracle_left(const struct oracle *o, int64_t ms) {
+    int64_t left = o->left + (ms - o->last) * o->floor;
+    return ms - o->last >= o->ttl || left > o->most ? o->most : left;
+}
+
+static void oracle_becomes(struct oracle *o, int64_t left, int64_t ms) {
+    o->left = left > o->most ? o->most : left;
+    o->last = ms;
+}
+
+static void as_an_oracle_says(void **state) {
+    (void)state;
+    struct prng p;
+    prng_seed(&p, 7);
+    uint32_t granted = 0, refused = 0;
+    for (int run = 0; run < 200; run++) {
+        int64_t floor_ = (int64_t)prng_below(&p, 20), ms = (int64_t)prng_below(&p, 1 << 30);
+        hardy_budget_config c = budget((double)prng_below(&p, 30) / 10, (double)floor_);
+        c.ttl = (int64_t)(1000 + prng_below(&p, 20000)) * MS;
+        struct budget_words w = {0};
+        struct oracle o = {.floor = floor_, .ttl = c.ttl / MS, .last = ms};
+        o.left = o.most = floor_ * o.ttl + 10000;
+        for (int i = 0; i < 500; i++) {
+            uint32_t tokens = 1 + (uint32_t)prng_below(&p, 3);
+            ms += (int64_t)prng_below(&p, i % 50 == 0 ? 40000 : 60);
+            int64_t left = oracle_left(&o, ms);
+            if (prng_below(&p, 4) != 0) {
+                bool pays = left >= tokens * 1000;
+                assert_int_equal(budget_withdraw(&w, &c, tokens, ms * MS), pays);
+                if (pays) {
+                    oracle_becomes(&o, left - tokens * 1000, ms);
+                }
+                granted += pays;
+                refused += !pays;
+            } else if (prng_below(&p, 2) == 0) {
+                budget_deposit(&w, &c, ms * MS);
+                oracle_becomes(&o, left + (int64_t)(c.ratio * 1000 + 0.5), ms);
+            } else {
+                budget_refund(&w, &c, tokens, ms * MS);
+                oracle_becomes(&o, left + tokens * 1000, ms);
+            }
+            assert_true(budget_left(&w, &c, ms * MS) == (double)oracle_left(&o, ms) / 1000);
+        }
+    }
+    assert_true(granted > 10000 && refused > 10000);
 }
 
 /* What flows in does not depend on how often somebody looks. */
@@ -83,8 +169,8 @@ static void times_that_wrap_or_go_backwards(void **state) {
     hardy_budget_config c = budget(0, 10);
     drain(&w, &c, START);
     /* Another thread's clock is a little behind: nothing flows in. */
-    assert_false(budget_withdraw(&w, &c, START - 900 * MS));
-    assert_true(budget_withdraw(&w, &c, START + 100 * MS));
+    assert_false(budget_withdraw(&w, &c, 1, START - 900 * MS));
+    assert_true(budget_withdraw(&w, &c, 1, START + 100 * MS));
     /* Idle for almost as long as the word can tell, across its wrap. */
     int64_t wrap = (INT64_C(1) << 30) * MS;
     struct budget_words v = {0};
@@ -227,10 +313,17 @@ static void without_a_queue(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_when_never_used), cmocka_unit_test(deposits_pay_for_retries),
-        cmocka_unit_test(the_floor_flows_in),   cmocka_unit_test(times_that_wrap_or_go_backwards),
-        cmocka_unit_test(refuses_budgets),      cmocka_unit_test(slots_are_handed_over_in_order),
-        cmocka_unit_test(lowered_for_a_while),  cmocka_unit_test(without_a_queue),
+        cmocka_unit_test(full_when_never_used),
+        cmocka_unit_test(deposits_pay_for_retries),
+        cmocka_unit_test(the_floor_flows_in),
+        cmocka_unit_test(times_that_wrap_or_go_backwards),
+        cmocka_unit_test(refuses_budgets),
+        cmocka_unit_test(slots_are_handed_over_in_order),
+        cmocka_unit_test(lowered_for_a_while),
+        cmocka_unit_test(without_a_queue),
+        cmocka_unit_test(full_again_when_nobody_called),
+        cmocka_unit_test(costs),
+        cmocka_unit_test(as_an_oracle_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,7 +99,7 @@ static void *reserve(void *seed) {
             HARDY_OK) {
             word_add(&granted, 1);
         }
-        if (budget_withdraw(&budget_words, &budget, now)) {
+        if (budget_withdraw(&budget_words, &budget, 1, now)) {
             word_add(&granted, UINT64_C(1) << 32);
         } else {
             budget_deposit(&budget_words, &budget, now);

@@ -86,6 +86,9 @@ static void read_good(enum guard_base base, const char *name, const char *yaml,
     X(ratio, "retry.budget.ratio", "retry: {budget: {ratio: 0.5}}",                                \
       s->config.budget->ratio == 0.5 && s->given_budget)                                           \
     X(floor, "retry.budget.floor", "retry: {budget: {floor: 30/m}}", s->budget.floor == 0.5)       \
+    X(budget_ttl, "retry.budget.ttl", "retry: {budget: {ttl: 30s}}", s->budget.ttl == 30 * S)      \
+    X(timeout_cost, "retry.budget.timeout_cost", "retry: {budget: {timeout_cost: 5}}",             \
+      s->budget.timeout_cost == 5)                                                                 \
     X(breaker, "breaker", "breaker: off", s->config.breaker == NULL)                               \
     X(mode, "breaker.failure_mode", "breaker: {failure_mode: consecutive}",                        \
       s->breaker.failure_mode == HARDY_CONSECUTIVE)                                                \
@@ -555,7 +558,9 @@ static void refused_maps(void **state) {
         {"retry:\n  base_delay: 2m\n", 2, 15,
          "base_delay 2m is longer than max_delay 1m; no wait is longer than max_delay"},
         {"retry: {budget: {floor: 2000000/s}}\n", 1, 25,
-         "`floor`: expected a rate of at most 1000000/s"},
+         "floor is 2000000, which should be from 0 to 1000000"},
+        {"retry: {budget: {floor: 1000000/s, ttl: 1m}}\n", 1, 25,
+         "floor times ttl is 60000000, which should be from 0 to 10000000"},
         {"rate: {burst: 5}\n", 1, 7,
          "says nothing of how many: `requests` (--rate) is missing, such as 10/s"},
         {"rate: {when_limited: reject}\n", 1, 7,
