@@ -218,7 +218,7 @@ def prose(text):
             if lines[0].startswith("    "):
                 out += [".Bd -literal -offset indent"]
                 while lines and lines[0].startswith("  "):
-                    out.append(escaped(lines.pop(0)[4:]) or "\\&")
+                    out.append(escaped(lines.pop(0)[4:].replace("`", "")) or "\\&")
                 out += [".Ed"]
                 continue
             if lines[0].startswith("- "):
@@ -238,7 +238,7 @@ def prose(text):
 
 
 def sentences(text):
-    return [styled(s) for s in re.split(r"(?<=[.:;!?]) (?=[A-Z`*])", text) if s]
+    return [styled(s) for s in re.split(r"(?<=[.:;!?])(?<![ (][A-Z]\.) (?=[A-Z`*])", text) if s]
 
 
 def entry(name, doc):
@@ -293,9 +293,9 @@ def type_section(item, values):
 
 def errors(header, values):
     """Every status that the page speaks of, and where."""
-    where = {name: [] for name in re.findall(r"\bE_[A-Z]+\b", header.description)}
+    where = {name: [] for name in re.findall(r"\bE_[A-Z_]+\b", header.description)}
     for item in header.of("function"):
-        for name in re.findall(r"\bE_[A-Z]+\b", item.doc if item.text.startswith("hardy_status ") else ""):
+        for name in re.findall(r"\bE_[A-Z_]+\b", item.doc if item.text.startswith("hardy_status ") else ""):
             where.setdefault(name, [])
             if item.name not in where[name]:
                 where[name].append(item.name)

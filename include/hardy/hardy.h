@@ -18,8 +18,8 @@
  * - *Errors*: a hardy_status, and in a hardy_error, which may be NULL, the place and the reason:
  *   status.h.
  * - *Memory*: what a function with `new` in its name has made is given back with the one with
- *   `free`; nothing is allocated after that by breaker, limiter and guard. A text that is returned
- *   as `const char *` belongs to the library.
+ *   `free`; a call through a breaker, a limiter or a guard allocates nothing. A text that is
+ *   returned as `const char *` belongs to the library.
  * - *Threads*: a guard, a breaker and a limiter serve any number of threads at once. Settings,
  *   permits, outcomes and errors are the caller's, one thread at a time; so is a hardy_op, but for
  *   its hardy_op_cancel(). Only hardy_gather() makes threads, and no signal handler is installed.
