@@ -4,7 +4,7 @@
 
 man3.py write [INCLUDE MAN]    writes MAN/hardy_*.3, one a header, and removes those that no header is behind
 man3.py check [INCLUDE MAN]    says which pages are not what the headers say, and what the headers do not explain
-man3.py link MANDIR            for `meson install`: a link to its page for each function and type
+man3.py install MANDIR         for `meson install`: the pages, and a link for each function and type to its page
 
 What it understands of a header: the first comment is the description. A comment right above a declaration, or
 behind it on its line, belongs to it; one with an empty line below it is text between the functions; `--- text ---`
@@ -382,7 +382,10 @@ def main():
         wrong += [line for header in headers for line in unexplained(header)]
         print("\n".join(wrong) or f"{len(pages)} pages are what the headers say")
         return 1 if wrong else 0
-    elif command == "link":
+    elif command == "install":
+        man.mkdir(parents=True, exist_ok=True)
+        for name, text in pages.items():
+            (man / name).write_text(text, encoding="utf-8")
         for header in headers:
             for item in header.of("function", "struct", "enum", "callback", "opaque"):
                 link = man / (item.name + ".3")

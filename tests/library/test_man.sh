@@ -91,5 +91,6 @@ has 'a heading' '\.Ss Things~'
 touch man/hardy_gone.3
 code 'a page without a header is noticed' 1 "$man3" check include man
 like 'and named' "$out" '^man/hardy_gone\.3: no header is behind it'
-mkdir -p share/man/man3
-MESON_INSTALL_DESTDIR_PREFIX=$work ok 'links to pages' "$man3" link share/man
+MESON_INSTALL_DESTDIR_PREFIX=$work ok 'pages are installed' "$man3" install share/man
+is 'with a link for each function and type' "$(readlink share/man/man3/hardy_guard_{run,config}.3)" 'hardy_guard.3
+hardy_guard.3'
