@@ -36,3 +36,14 @@ double chart_round_up(double value) {
     }
     return steps[i] * power;
 }
+
+int64_t chart_step(const struct chart *c, unsigned marks) {
+    static const int64_t steps[] = {1,   2,   5,   10,   15,   30,   60,    120,
+                                    300, 600, 900, 1800, 3600, 7200, 10800, 21600};
+    size_t i = 0;
+    int64_t whole = (int64_t)c->count * c->width;
+    while (i < sizeof steps / sizeof *steps - 1 && whole / (steps[i] * HARDY_SECOND) > marks) {
+        i++;
+    }
+    return steps[i] * HARDY_SECOND;
+}

@@ -34,4 +34,7 @@ void chart_svg(const struct chart *c, struct buf *out);
 
 /* A round number at or above `value`, that reads well on an axis; at least 0.001. */
 double chart_round_up(double value);
+/* Between two marks of the axis of time: a round span, of which at most `marks` fit into all of it.
+ */
+int64_t chart_step(const struct chart *c, unsigned marks);
 #endif

@@ -9,7 +9,8 @@
 #define COLUMNS_MAX 400
 #define OFFERED_ROWS 6
 #define GOOD_ROWS 4
-#define LEVELS 8 /* of a character's height */
+#define TIME_COLUMNS 10 /* for a time on the axis */
+#define LEVELS 8        /* of a character's height */
 
 struct glyphs {
     const char *bars[LEVELS + 1]; /* a character filled so far; [0] is empty */
@@ -157,20 +158,21 @@ static void put_trouble(struct plot *p) {
     end_line(p);
 }
 
-/* A time under each quarter. */
+/* Round times under their columns. */
 static void put_times(struct plot *p) {
     char line[COLUMNS_MAX + 64];
-    memset(line, ' ', sizeof line);
+    int64_t whole = (int64_t)p->c->count * p->c->width;
+    int64_t step = chart_step(p->c, p->columns / TIME_COLUMNS);
     size_t used = 0;
-    for (unsigned i = 0; i <= 4; i++) {
+    memset(line, ' ', sizeof line);
+    for (int64_t at = 0; at <= whole; at += step) {
         char text[48];
-        unsigned x = p->columns * i / 4;
-        format_duration((int64_t)(p->c->count * i / 4) * p->c->width, text);
-        size_t len = strlen(text), at = x;
-        at = i == 4 && at + len > p->columns ? p->columns - len : at;
-        if (len <= p->columns && at >= used) {
-            memcpy(line + at, text, len);
-            used = at + len + 1;
+        format_duration(at, text);
+        size_t len = strlen(text), x = (size_t)(at * p->columns / whole);
+        x = x + len > p->columns ? p->columns - len : x;
+        if (x >= used) {
+            memcpy(line + x, text, len);
+            used = x + len + 1;
         }
     }
     buf_printf(p->out, "%*s", MARGIN, "");

@@ -14,7 +14,8 @@
 #define BOTTOM 330.0
 #define STRIP_TOP 338.0 /* of the breaker */
 #define STRIP_HEIGHT 10.0
-#define TICKS 5
+#define TICKS 5        /* of values */
+#define TIMES 10       /* marks at most */
 #define POINTS_MAX 600 /* of a line: more cannot be told apart */
 
 struct picture {
@@ -115,12 +116,12 @@ static void put_axes(struct picture *p) {
                    LEFT, y_of(p, value), WIDTH - RIGHT, y_of(p, value), LEFT - 8,
                    y_of(p, value) + 4, value);
     }
-    for (int i = 0; i <= TICKS; i++) {
+    int64_t whole = (int64_t)p->c->count * p->c->width, step = chart_step(p->c, TIMES);
+    for (int64_t at = 0; at <= whole; at += step) {
         char text[48];
-        int64_t at = (int64_t)(p->c->count * (size_t)i / TICKS) * p->c->width;
         format_duration(at, text);
         buf_printf(p->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
-                   x_of_time(p, at), HEIGHT - 30, i == TICKS ? "end" : "middle", text);
+                   x_of_time(p, at), HEIGHT - 30, at == whole ? "end" : "middle", text);
     }
     buf_printf(p->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">time</text>\n",
                (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10);

@@ -16,6 +16,7 @@ struct copy {
     hardy_retry_config retry;
     hardy_budget_config budget;
     hardy_breaker_config breaker;
+    hardy_rate_config rate;
     hardy_bulkhead_config bulkhead;
 };
 
@@ -206,6 +207,21 @@ static bool more_slots(const struct situation *s, struct copy *c) {
     return true;
 }
 
+/* Four fifths of the capacity, whoever asks: what comes back together is spread. */
+static bool pace_calls(const struct situation *s, struct copy *c) {
+    double rate = 0.8 * scenario_per_second(s->scenario->server.capacity);
+    if (c->config.rate || !measures_peak(s->now) || rate < 1) {
+        return false;
+    }
+    hardy_rate_config_init(&c->rate, sizeof c->rate);
+    c->rate.events = (double)(int64_t)rate;
+    c->rate.burst = rate / 10 > 1 ? (double)(int64_t)(rate / 10) : 1;
+    c->config.rate = &c->rate;
+    snprintf(s->setting, s->size, "rate: {requests: %.0f/s, burst: %.0f}", c->rate.events,
+             c->rate.burst);
+    return true;
+}
+
 static bool no_rate(const struct situation *s, struct copy *c) {
     if (!c->config.rate) {
         return false;
@@ -216,9 +232,9 @@ static bool no_rate(const struct situation *s, struct copy *c) {
 }
 
 static bool (*const changes[])(const struct situation *s, struct copy *c) = {
-    add_budget,     add_breaker,    pace_close,     spread_retries, longer_waits,
-    wait_when_open, recover_sooner, add_timeout,    limit_slots,    longer_queue,
-    more_slots,     fewer_retries,  count_attempts, add_retries,    no_rate,
+    add_budget,     add_breaker, pace_close,  spread_retries, longer_waits, wait_when_open,
+    recover_sooner, add_timeout, limit_slots, longer_queue,   more_slots,   fewer_retries,
+    count_attempts, add_retries, no_rate,     pace_calls,
 };
 _Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room for each change");
 
