@@ -109,10 +109,11 @@ typedef struct hardy_guard_stats {
     uint64_t operations, attempts, retries,
         retries_suppressed; /* suppressed: refused by the budget */
     uint64_t rejected_rate, rejected_slots, timeouts;
-    uint32_t running, waiting; /* of the bulkhead */
-    double budget_left;        /* tokens; -1 without a budget */
-    double rate_left;          /* calls that need not wait for a rate slot; -1 without a rate */
-    uint64_t events_dropped;   /* from the ring below, before they were taken */
+    uint32_t running, waiting;  /* of the bulkhead */
+    double budget_left;         /* tokens; -1 without a budget */
+    double rate_left;           /* calls that need not wait for a rate slot; -1 without a rate */
+    uint64_t events_dropped;    /* from the ring below, before they were taken */
+    uint32_t concurrency_limit; /* attempts let through at once at present; 0 without a bulkhead */
 } hardy_guard_stats;
 /* `stats->size` is set by the caller. An operation is counted when it begins. */
 HARDY_API void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats);

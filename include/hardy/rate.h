@@ -41,6 +41,9 @@ typedef struct hardy_rate_config {
     double low_floor;  /* so many events in each `period` LOW gets even while HIGH takes all it can;
                           0 = none; below `events`. One event of the burst (then at least 2) is kept
                           for it. It holds for calls of one event; heavier ones have the rest only */
+    double limit; /* what the far side says that it takes in each `limit_window`; 0 = not known.
+                     Only hardy_guard_explain() looks: it warns of settings that exceed it */
+    int64_t limit_window; /* ns; 0 */
 } hardy_rate_config;
 
 HARDY_API void hardy_rate_config_init(hardy_rate_config *config, size_t size);

@@ -254,6 +254,13 @@ static void write_guards(const struct upstream_set *set, int64_t now, struct exp
         exposition_sample(x, "hardy_bulkhead_calls", s.waiting, "service", set->guards[i].name,
                           "state", "waiting", NULL);
     }
+    exposition_family(x, "hardy_bulkhead_limit", "gauge",
+                      "Calls let through at once at present, lowered and adapted as it may be");
+    for (size_t i = 0; i < set->guard_count; i++) {
+        stats_of(&set->guards[i], &s);
+        exposition_sample(x, "hardy_bulkhead_limit", s.concurrency_limit, "service",
+                          set->guards[i].name, NULL);
+    }
     exposition_family(x, "hardy_concurrency_limit", "gauge",
                       "Calls let through at once while a remedy has lowered them; 0 = it has not");
     for (size_t i = 0; i < set->guard_count; i++) {

@@ -5,9 +5,11 @@
 #include "base/mutex.h"
 #include "base/parse.h"
 #include "guard/state.h"
+#include <math.h>
 #include <string.h>
 
 #define TEXT_MAX ((size_t)64 * 1024)
+#define MARGIN 0.8       /* of a limit that is to be stayed below */
 #define SCHEDULE_ROWS 12 /* of the waits; a longer schedule is cut, its worst case is not */
 
 struct span_text {
@@ -126,8 +128,13 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
         buf_puts(b, "  rate       none\n");
     }
     if (c->bulkhead != NULL) {
-        buf_printf(b, "  bulkhead   %u at once, %u waiting\n", c->bulkhead->max_concurrent,
-                   c->bulkhead->max_queue);
+        const hardy_bulkhead_config *k = c->bulkhead;
+        buf_printf(b, "  bulkhead   %u at once, %u waiting", k->max_concurrent, k->max_queue);
+        if (k->adaptive) {
+            buf_printf(b, ", adaptive: down to %u while calls are throttled or time out",
+                       k->min_concurrent);
+        }
+        buf_putc(b, '\n');
     } else {
         buf_puts(b, "  bulkhead   none\n");
     }
@@ -173,6 +180,23 @@ static void warn_of_times(struct buf *b, const hardy_guard_config *c) {
     if (c->timeout == HARDY_NEVER && c->deadline == HARDY_NEVER &&
         (c->timeout_first_content == HARDY_NEVER || c->timeout_idle == HARDY_NEVER)) {
         warn(b, "no timeout and no deadline: nothing ends an attempt that hangs");
+    }
+}
+
+static void warn_of_rate(struct buf *b, const hardy_guard_config *c) {
+    const hardy_rate_config *r = c->rate;
+    if (r == NULL || r->limit <= 0) {
+        return;
+    }
+    double most = floor(hardy_rate_most(r, r->limit_window) + 1e-9);
+    hardy_rate_config safe = *r;
+    if (most > r->limit &&
+        hardy_rate_config_below(&safe, r->limit, r->limit_window, MARGIN, NULL) == HARDY_OK) {
+        warn(b,
+             "rate %g in %s with burst %g lets %g through in %s, of which the far side takes %g: "
+             "%g with burst %g stay below",
+             r->events, SPAN(r->period), r->burst, most, SPAN(r->limit_window), r->limit,
+             safe.events, safe.burst);
     }
 }
 
@@ -259,6 +283,7 @@ size_t hardy_guard_explain(const hardy_guard *guard, char *text, size_t size) {
     const hardy_guard_config *c = &edition_current(&g->editions)->config;
     put_settings(&b, c);
     warn_of_times(&b, c);
+    warn_of_rate(&b, c);
     warn_of_retries(&b, c);
     warn_of_waiting(&b, c);
     mutex_unlock(&g->changing);

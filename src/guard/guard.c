@@ -323,6 +323,9 @@ void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats) {
     bulkhead_counts(&g->bulkhead, &full.running, &full.waiting);
     mutex_lock(&g->changing);
     look_at_layers(edition_current(&g->editions), g->env.now(g->env.ctx), &full);
+    if (edition_current(&g->editions)->config.bulkhead != NULL) {
+        full.concurrency_limit = bulkhead_limit_now(&g->bulkhead);
+    }
     mutex_unlock(&g->changing);
     full.size = size;
     memcpy(stats, &full, size);

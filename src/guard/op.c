@@ -54,6 +54,7 @@ struct op {
     uint64_t seed; /* of the jitter; 0 = not drawn yet */
     uint64_t mark; /* of the rate reservation */
     double weight; /* in events of the rate */
+    uint64_t load; /* of the bulkhead when the attempt started */
     hardy_permit permit;
     /* Where a whole operation counts as one failure: the permit of the attempt that failed last,
      * kept until it is known whether another attempt follows. */
@@ -392,6 +393,7 @@ static bool start(struct op *op, int64_t now) {
     op->reserved = false; /* used, and so are the tokens */
     op->tokens = 0;
     op->called = now;
+    op->load = op->slot ? bulkhead_mark(&g->bulkhead) : 0;
     op->attempt_end = end;
     op->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
     op->idle_end = HARDY_NEVER;
@@ -704,6 +706,16 @@ void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progres
     op->idle_end = time_add(now, e->config.timeout_idle);
 }
 
+/* Where it adapts: what was throttled or timed out was too much. Other failures say nothing of how
+ * many at once. */
+static void teach_bulkhead(const struct op *op, int64_t now) {
+    hardy_outcome_class kind = op->last.kind;
+    bool timed_out = op->timed_out || (now > op->attempt_end && !op->stopped);
+    if (timed_out || kind == HARDY_THROTTLED || kind == HARDY_SUCCESS || kind == HARDY_SLOW) {
+        bulkhead_learn(&op->guard->bulkhead, op->load, timed_out || kind == HARDY_THROTTLED);
+    }
+}
+
 void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *outcome,
                      int64_t now) {
     struct op *op = op_of(storage);
@@ -716,6 +728,7 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
     op->seen = now;
     op->last = *outcome;
     if (op->slot) {
+        teach_bulkhead(op, now);
         bulkhead_release(&g->bulkhead);
         op->slot = false;
     }

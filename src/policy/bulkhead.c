@@ -30,12 +30,12 @@ hardy_status bulkhead_init(struct bulkhead *b, const hardy_bulkhead_config *c, h
     if (status != HARDY_OK) {
         return status;
     }
-    *b = (struct bulkhead){
-        .slots = c->max_concurrent, .queue = c->max_queue, .limit = c->max_concurrent};
+    *b = (struct bulkhead){0};
     int errnum = pthread_mutex_init(&b->lock, NULL);
     if (errnum != 0) {
         return fail_errno(error, errnum, NULL, "cannot make the bulkhead's lock");
     }
+    bulkhead_change(b, c);
     return HARDY_OK;
 }
 
@@ -164,8 +164,13 @@ void bulkhead_leave(struct bulkhead *b, struct bulkhead_waiter *w) {
     mutex_unlock(&b->lock);
 }
 
-/* With the lock held. */
-static void set_limit(struct bulkhead *b, uint64_t limit) {
+/* With the lock held, after one of what it comes from has changed. */
+static void set_limit(struct bulkhead *b) {
+    uint64_t limit = word_load(&b->slots);
+    uint64_t others[] = {word_load(&b->lowered), aimd_limit(word_load(&b->adapted))};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        limit = others[i] != 0 && others[i] < limit ? others[i] : limit;
+    }
     word_store(&b->limit, limit);
     while (b->head && used(word_load(&b->word)) < word_load(&b->limit)) {
         word_add(&b->word, ONE_USED);
@@ -175,19 +180,45 @@ static void set_limit(struct bulkhead *b, uint64_t limit) {
 
 void bulkhead_limit(struct bulkhead *b, uint32_t slots) {
     mutex_lock(&b->lock);
-    uint64_t all = word_load(&b->slots);
-    set_limit(b, slots == 0 || slots > all ? all : slots);
+    word_store(&b->lowered, slots);
+    set_limit(b);
     mutex_unlock(&b->lock);
 }
 
 void bulkhead_change(struct bulkhead *b, const hardy_bulkhead_config *c) {
     mutex_lock(&b->lock);
-    uint64_t limit = word_load(&b->limit);
-    bool lowered = limit < word_load(&b->slots) && limit < c->max_concurrent;
-    word_store(&b->slots, c->max_concurrent);
+    uint32_t adapted = aimd_limit(word_load(&b->adapted));
+    uint64_t most = c->max_concurrent;
+    word_store(&b->slots, most);
     word_store(&b->queue, c->max_queue);
-    set_limit(b, lowered ? limit : c->max_concurrent);
+    word_store(&b->least, c->min_concurrent);
+    if (!c->adaptive) {
+        word_store(&b->adapted, 0);
+    } else if (adapted < c->min_concurrent || adapted > most) {
+        word_store(&b->adapted,
+                   aimd_start(adapted != 0 && adapted < c->min_concurrent ? c->min_concurrent
+                                                                          : c->max_concurrent));
+    }
+    set_limit(b);
     mutex_unlock(&b->lock);
+}
+
+uint64_t bulkhead_mark(const struct bulkhead *b) {
+    return aimd_mark(&b->adapted, used(word_load(&b->word)));
+}
+
+void bulkhead_learn(struct bulkhead *b, uint64_t mark, bool dropped) {
+    if (word_load(&b->adapted) != 0 &&
+        aimd_learn(&b->adapted, mark, dropped, used(word_load(&b->word)),
+                   (uint32_t)word_load(&b->least), (uint32_t)word_load(&b->slots))) {
+        mutex_lock(&b->lock);
+        set_limit(b);
+        mutex_unlock(&b->lock);
+    }
+}
+
+uint32_t bulkhead_limit_now(const struct bulkhead *b) {
+    return (uint32_t)word_load(&b->limit);
 }
 
 void bulkhead_counts(const struct bulkhead *b, uint32_t *used_now, uint32_t *waiting_now) {

@@ -6,7 +6,7 @@
  * FIFO of nodes inside the waiting operations. A permit is handed over to the first waiter, which
  * is told by its wake, called under the mutex.
  */
-#include "base/atomic.h"
+#include "policy/aimd.h"
 #include <hardy/bulkhead.h>
 #include <pthread.h>
 
@@ -21,7 +21,10 @@ struct bulkhead {
     atomic_word word;
     /* Changed with the lock held: */
     atomic_word slots, queue; /* max_concurrent, max_queue */
-    atomic_word limit;        /* slots, or less for a while */
+    atomic_word lowered;      /* by bulkhead_limit(); 0 = not */
+    atomic_word least;        /* min_concurrent */
+    atomic_word limit;        /* the smallest of slots, lowered and adapted */
+    atomic_word adapted;      /* aimd.h; changed without the lock; 0 = not adaptive */
     pthread_mutex_t lock;
     struct bulkhead_waiter *head, *tail;
 };
@@ -46,6 +49,13 @@ void bulkhead_release(struct bulkhead *b);
  * above it that are held stay so until they are released; those who wait get what is more than
  * before. */
 void bulkhead_limit(struct bulkhead *b, uint32_t slots);
+/* When a call with a slot is made, and when it has ended, before its slot is released: whether the
+ * far side took it well, or dropped it for too much load. Where the bulkhead is not adaptive,
+ * nothing. */
+uint64_t bulkhead_mark(const struct bulkhead *b);
+void bulkhead_learn(struct bulkhead *b, uint64_t mark, bool dropped);
+/* How many there may be at once at present. */
+uint32_t bulkhead_limit_now(const struct bulkhead *b);
 void bulkhead_counts(const struct bulkhead *b, uint32_t *used, uint32_t *waiting);
 hardy_status bulkhead_check(const hardy_bulkhead_config *c, hardy_error *error);
 #endif

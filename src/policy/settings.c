@@ -234,12 +234,17 @@ hardy_status hardy_rate_config_below(hardy_rate_config *config, double limit, in
 }
 
 void hardy_bulkhead_config_init(hardy_bulkhead_config *config, size_t size) {
-    const hardy_bulkhead_config full = {.max_concurrent = 16, .max_queue = 64};
+    const hardy_bulkhead_config full = {.max_concurrent = 16, .max_queue = 64, .min_concurrent = 1};
     fill(config, size, &full, sizeof full);
 }
 
 hardy_status bulkhead_check(const hardy_bulkhead_config *c, hardy_error *error) {
     hardy_status status = check_count(c->max_concurrent, "max_concurrent", 1, 1000000, error);
-    return status != HARDY_OK ? status
-                              : check_count(c->max_queue, "max_queue", 0, UINT32_MAX - 1, error);
+    if (status == HARDY_OK) {
+        status = check_count(c->max_queue, "max_queue", 0, UINT32_MAX - 1, error);
+    }
+    if (status == HARDY_OK) {
+        status = check_count(c->min_concurrent, "min_concurrent", 1, c->max_concurrent, error);
+    }
+    return status;
 }

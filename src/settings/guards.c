@@ -4,12 +4,14 @@
 #include "base/parse.h"
 #include "base/str.h"
 #include "policy/budget.h"
+#include "policy/bulkhead.h"
 #include "policy/gcra.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
+#define MARGIN_OF_LIMIT 0.8 /* the rate, of what the far side says that it takes */
 
 /* --- the table: what is read ------------------------------------------------------------------ */
 
@@ -41,12 +43,14 @@ struct raw_breaker {
 };
 struct raw_rate {
     struct rate requests, tokens;
+    struct rate low_floor, limit;
     double burst;
     int when_limited, priority;
-    bool given_requests, given_tokens, given_burst;
+    bool given_requests, given_tokens, given_burst, given_low_floor, given_limit;
 };
 struct raw_bulkhead {
-    uint32_t max_concurrent, max_queue;
+    uint32_t max_concurrent, max_queue, min_concurrent;
+    bool adaptive;
     bool given_max_concurrent;
 };
 struct raw {
@@ -187,6 +191,13 @@ static const struct schema_key rate_keys[] = {
      .help = "wait up to the deadline, or refuse at once"},
     {"priority", SCHEMA_ENUM, offsetof(struct raw_rate, priority), .def = "high",
      .words = priorities, .flag = "--priority", .help = "low uses only half of the burst"},
+    {"low_floor", SCHEMA_RATE, offsetof(struct raw_rate, low_floor),
+     .given_offset = offsetof(struct raw_rate, given_low_floor),
+     .help = "so many attempts low gets even while high takes all it can; not given: none"},
+    {"limit", SCHEMA_RATE, offsetof(struct raw_rate, limit),
+     .given_offset = offsetof(struct raw_rate, given_limit),
+     .help = "what the far side says that it takes: alone, requests are 80 % of it and burst the "
+             "rest, so that no window holds more; beside them, what would exceed it is warned of"},
 };
 static const struct schema_section rate_section = {"rate", rate_keys, COUNT(rate_keys),
                                                    sizeof(struct raw_rate)};
@@ -198,6 +209,10 @@ static const struct schema_key bulkhead_keys[] = {
      .help = "attempts at once"},
     {"max_queue", SCHEMA_UNSIGNED, offsetof(struct raw_bulkhead, max_queue), .def = "64",
      .min = "0", .max = "1000000", .help = "waiting beyond that; 0: refused at once"},
+    {"adaptive", SCHEMA_BOOL, offsetof(struct raw_bulkhead, adaptive), .def = "false",
+     .help = "fewer at once while attempts are throttled or time out, more again when they do not"},
+    {"min_concurrent", SCHEMA_UNSIGNED, offsetof(struct raw_bulkhead, min_concurrent), .def = "1",
+     .min = "1", .max = "1000000", .help = "adaptive goes no lower"},
 };
 static const struct schema_section bulkhead_section = {
     "bulkhead", bulkhead_keys, COUNT(bulkhead_keys), sizeof(struct raw_bulkhead)};
@@ -542,13 +557,17 @@ static hardy_status take_breaker(const struct guard_source *source, const struct
     return HARDY_OK;
 }
 
+static double per_second(const struct rate *r) {
+    return r->period > 0 ? r->events * (double)HARDY_SECOND / (double)r->period : 0;
+}
+
 static hardy_status take_rate(const struct guard_source *source, const struct raw *raw,
                               struct guard_settings *out, hardy_error *error) {
     const struct raw_rate *r = &raw->rate;
     hardy_rate_config_init(&out->rate, sizeof out->rate);
     out->rate.reject = r->when_limited == 1;
     out->rate.low_priority = r->priority == 1;
-    out->given_rate = r->given_requests || r->given_burst;
+    out->given_rate = r->given_requests || r->given_burst || r->given_limit || r->given_low_floor;
     if (raw->off_rate || !raw->given_rate) {
         return HARDY_OK;
     }
@@ -556,27 +575,38 @@ static hardy_status take_rate(const struct guard_source *source, const struct ra
         hardy_rate_config_init(&out->tokens, sizeof out->tokens);
         out->tokens.events = r->tokens.events;
         out->tokens.period = r->tokens.period;
-        out->tokens.burst =
-            fmax(r->tokens.events * (double)HARDY_SECOND / (double)r->tokens.period, 1);
+        out->tokens.burst = fmax(per_second(&r->tokens), 1);
         out->tokens.reject = out->rate.reject;
         out->given_tokens = true;
     }
-    if (!r->given_requests) {
+    if (!r->given_requests && !(r->given_limit && !r->given_burst)) {
         /* Waiting and priority are each call's own: a rate that is stored under the name has them.
          */
-        if (!r->given_burst && (r->given_tokens || !find_node(source, "rate"))) {
+        if (!r->given_burst && !r->given_low_floor &&
+            (r->given_tokens || !find_node(source, "rate"))) {
             return HARDY_OK;
         }
         return refuse(source, "--burst", "rate", error,
                       "says nothing of how many: `requests` (--rate) is missing, such as 10/s");
     }
-    double per_second = r->requests.events * (double)HARDY_SECOND / (double)r->requests.period;
-    out->rate.events = r->requests.events;
-    out->rate.period = r->requests.period;
-    out->rate.burst = r->given_burst ? r->burst : fmax(per_second, 1);
     hardy_error problem;
     hardy_error_init(&problem, sizeof problem);
-    if (rate_check(&out->rate, &problem) != HARDY_OK) {
+    hardy_status status = HARDY_OK;
+    if (r->given_limit) {
+        out->rate.limit = r->limit.events;
+        out->rate.limit_window = r->limit.period;
+        status = hardy_rate_config_below(&out->rate, r->limit.events, r->limit.period,
+                                         MARGIN_OF_LIMIT, &problem);
+    }
+    if (r->given_requests) {
+        out->rate.events = r->requests.events;
+        out->rate.period = r->requests.period;
+        out->rate.burst = r->given_burst ? r->burst : fmax(per_second(&r->requests), 1);
+    }
+    out->rate.low_floor =
+        per_second(&r->low_floor) * (double)out->rate.period / (double)HARDY_SECOND;
+    status = status == HARDY_OK ? rate_check(&out->rate, &problem) : status;
+    if (status != HARDY_OK) {
         return refuse(source, r->given_burst ? "--burst" : "--rate",
                       r->given_burst ? "rate.burst" : "rate", error, "%s", problem.message);
     }
@@ -584,16 +614,25 @@ static hardy_status take_rate(const struct guard_source *source, const struct ra
     return HARDY_OK;
 }
 
-static void take_bulkhead(const struct guard_source *source, const struct raw *raw,
-                          struct guard_settings *out) {
+static hardy_status take_bulkhead(const struct guard_source *source, const struct raw *raw,
+                                  struct guard_settings *out, hardy_error *error) {
     out->given_slots = raw->bulkhead.given_max_concurrent;
     if (raw->off_bulkhead || (source->base != GUARD_LLM && !raw->given_bulkhead)) {
-        return;
+        return HARDY_OK;
     }
     hardy_bulkhead_config_init(&out->bulkhead, sizeof out->bulkhead);
     out->bulkhead.max_concurrent = raw->bulkhead.max_concurrent;
     out->bulkhead.max_queue = raw->bulkhead.max_queue;
+    out->bulkhead.adaptive = raw->bulkhead.adaptive;
+    out->bulkhead.min_concurrent = raw->bulkhead.min_concurrent;
+    hardy_error problem;
+    hardy_error_init(&problem, sizeof problem);
+    if (bulkhead_check(&out->bulkhead, &problem) != HARDY_OK) {
+        return refuse(source, "--max-concurrent", "bulkhead.min_concurrent", error, "%s",
+                      problem.message);
+    }
     out->config.bulkhead = &out->bulkhead;
+    return HARDY_OK;
 }
 
 static hardy_status take_all(const struct guard_source *source, const struct raw *raw,
@@ -620,7 +659,7 @@ static hardy_status take_all(const struct guard_source *source, const struct raw
         status = take_rate(source, raw, out, error);
     }
     if (status == HARDY_OK) {
-        take_bulkhead(source, raw, out);
+        status = take_bulkhead(source, raw, out, error);
     }
     return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What operations do at the guard's limits: weights, priorities. */
+/* What operations do at the guard's limits: weights, priorities, slots that adapt. */
 #include "../cmocka_all.h"
 
 #include "virtual.h"
@@ -31,6 +31,10 @@ static int teardown(void **state) {
 static void make(void) {
     hardy_env env = world_env(&world);
     assert_int_equal(hardy_guard_new(&config, &env, &guard, NULL), HARDY_OK);
+}
+
+static void no_wake(void *ctx) {
+    (void)ctx;
 }
 
 static struct client *client(size_t i, int64_t begins) {
@@ -123,6 +127,99 @@ static void low_priority_waits_until_its_deadline(void **state) {
     assert_int_equal(e->result.status, HARDY_OK);
 }
 
+/* --- adaptive slots -------------------------------------------------------------------------- */
+
+static uint32_t limit_now(void) {
+    hardy_guard_stats stats = {.size = sizeof stats};
+    hardy_guard_get_stats(guard, &stats);
+    return stats.concurrency_limit;
+}
+
+static void what_is_too_much(void **state) {
+    (void)state;
+    static const struct {
+        hardy_outcome outcome;
+        int64_t takes;
+        uint32_t limit;
+    } rows[] = {
+        {SUCCEEDS, 1 * MS, 10},
+        {FAILS, 1 * MS, 10},
+        {{.kind = HARDY_IGNORED}, 1 * MS, 10},
+        {{.kind = HARDY_SLOW}, 1 * MS, 10},
+        {{.kind = HARDY_THROTTLED, .code = 429}, 1 * MS, 7},
+        {SUCCEEDS, HANGS, 7}, /* the time-out stops it */
+    };
+    hardy_bulkhead_config slots;
+    hardy_bulkhead_config_init(&slots, sizeof slots);
+    slots.max_concurrent = 10;
+    slots.adaptive = true;
+    config.rate = NULL;
+    config.bulkhead = &slots;
+    config.timeout = 100 * MS;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        memset(&world, 0, sizeof world);
+        memset(clients, 0, sizeof clients);
+        make();
+        for (size_t k = 0; k < 10; k++) {
+            client_plan(client(k, 0), rows[i].takes, rows[i].outcome);
+        }
+        assert_int_equal(limit_now(), 10);
+        world_run(&world, HARDY_NEVER);
+        assert_int_equal(limit_now(), rows[i].limit);
+        hardy_guard_free(guard);
+        guard = NULL;
+    }
+}
+
+/* A far side that takes `capacity` at once and throttles what is more. */
+struct far_side {
+    uint32_t capacity, under_way;
+    uint32_t throttled, served;
+};
+
+static void finds_what_the_far_side_takes(void **state) {
+    (void)state;
+    hardy_bulkhead_config slots;
+    hardy_bulkhead_config_init(&slots, sizeof slots);
+    slots.max_concurrent = 100;
+    slots.max_queue = 1000;
+    slots.adaptive = true;
+    config.rate = NULL;
+    config.bulkhead = &slots;
+    make();
+    static hardy_op ops[100];
+    struct far_side far = {.capacity = 20};
+    bool in_service[100] = {false};
+    uint32_t last_throttled = 0, last_served = 0;
+    for (int round = 0; round < 2000; round++) {
+        int64_t now = (int64_t)(round + 1) * HARDY_SECOND;
+        /* All that may start do; each then takes a second, or is throttled. */
+        uint32_t limit = limit_now();
+        for (uint32_t i = 0; i < limit; i++) {
+            hardy_op_options o;
+            hardy_op_options_init(&o, sizeof o);
+            o.wake.fn = no_wake;
+            assert_int_equal(hardy_op_begin(&ops[i], sizeof ops[i], guard, &o, now), HARDY_OK);
+            assert_int_equal(hardy_op_next(&ops[i], now).kind, HARDY_STEP_CALL);
+            in_service[i] = far.under_way++ < far.capacity;
+        }
+        for (uint32_t i = 0; i < limit; i++) {
+            hardy_outcome taken = SUCCEEDS, throttled = {.kind = HARDY_THROTTLED, .code = 429};
+            hardy_op_report(&ops[i], 1, in_service[i] ? &taken : &throttled, now);
+            hardy_op_end(&ops[i]);
+            *(in_service[i] ? &far.served : &far.throttled) += 1;
+        }
+        far.under_way = 0;
+        if (round == 999) {
+            last_throttled = far.throttled;
+            last_served = far.served;
+        }
+    }
+    /* The second thousand rounds: nine tenths of what it could do, and one in fifty throttled. */
+    assert_true(far.served - last_served > 1000 * 20 * 82 / 100);
+    assert_true((far.throttled - last_throttled) * 50 < far.served - last_served);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -131,6 +228,8 @@ int main(void) {
         TEST(a_weight_that_was_not_used_is_returned),
         TEST(those_in_a_hurry_go_first),
         TEST(low_priority_waits_until_its_deadline),
+        TEST(what_is_too_much),
+        TEST(finds_what_the_far_side_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

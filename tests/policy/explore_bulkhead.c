@@ -12,6 +12,7 @@ struct caller {
 
 static struct bulkhead slots;
 static struct caller callers[EXPLORE_THREADS];
+static uint64_t mark;
 static uint32_t inside, allowed, served, refused, left;
 
 static void fresh(uint32_t max_concurrent, uint32_t max_queue) {
@@ -144,6 +145,53 @@ static void one_slot_no_queue(void) {
     fresh(1, 0);
 }
 
+/* Adaptive, ten at once, all taken; `word` is what it has learned so far. */
+static void adaptive(uint32_t limit) {
+    hardy_bulkhead_config c;
+    hardy_bulkhead_config_init(&c, sizeof c);
+    c.max_concurrent = 10;
+    c.adaptive = true;
+    explore_expect(bulkhead_init(&slots, &c, NULL) == HARDY_OK, "settings");
+    memset(callers, 0, sizeof callers);
+    for (uint32_t i = 0; i < limit; i++) {
+        explore_expect(ask(&callers[0]) == BULKHEAD_GRANTED, "no free slot");
+    }
+    word_store(&slots.adapted, aimd_start(limit));
+    bulkhead_limit(&slots, 0);
+    mark = bulkhead_mark(&slots);
+}
+static void ten_under_way(void) {
+    adaptive(10);
+}
+static void three_under_way(void) {
+    adaptive(3);
+}
+/* One more success makes it four. */
+static void nearly_four(void) {
+    adaptive(3);
+    bulkhead_learn(&slots, mark, false);
+    bulkhead_learn(&slots, mark, false);
+}
+static void succeed(void) {
+    bulkhead_learn(&slots, mark, false);
+}
+static void be_dropped(void) {
+    bulkhead_learn(&slots, mark, true);
+}
+static void limit_is(uint32_t expected) {
+    explore_expect(aimd_limit(word_load(&slots.adapted)) == expected, "learned something else");
+    explore_expect(bulkhead_limit_now(&slots) == expected, "the limit is not what was learned");
+}
+static void lowered_once(void) {
+    limit_is(7);
+}
+static void raised_once(void) {
+    limit_is(4);
+}
+static void as_learned(void) {
+    limit_is(aimd_limit(word_load(&slots.adapted)));
+}
+
 static void nothing_left_over(void) {
     uint32_t used, waiting;
     bulkhead_counts(&slots, &used, &waiting);
@@ -225,5 +273,20 @@ const struct scenario bulkhead_scenarios[] = {
      two_held_and_lowered,
      {release_two, patient_b, patient_c},
      two_served},
+    {"bulkhead: a success and a drop that both change the limit",
+     EXPLORE_ALL,
+     nearly_four,
+     {succeed, be_dropped},
+     as_learned},
+    {"aimd: two drops of the same round trip",
+     EXPLORE_ALL,
+     ten_under_way,
+     {be_dropped, be_dropped},
+     lowered_once},
+    {"aimd: three successes for one more",
+     EXPLORE_ALL,
+     three_under_way,
+     {succeed, succeed, succeed},
+     raised_once},
     {0},
 };

@@ -311,6 +311,105 @@ static void without_a_queue(void **state) {
     assert_string_equal(error.message, "max_concurrent is 0, which should be from 1 to 1000000");
 }
 
+/* --- the adaptive limit ---------------------------------------------------------------------- */
+
+/* `count` calls at once; `dropped` of them are, the others succeed. */
+static void round_trip(struct bulkhead *b, uint32_t count, uint32_t dropped) {
+    struct bulkhead_waiter w = {0};
+    uint64_t marks[64];
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(bulkhead_acquire(b, &w), BULKHEAD_GRANTED);
+        marks[i] = bulkhead_mark(b);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bulkhead_learn(b, marks[i], i < dropped);
+        bulkhead_release(b);
+    }
+}
+
+static void make_adaptive(struct bulkhead *b, uint32_t max, uint32_t min) {
+    hardy_bulkhead_config c;
+    hardy_bulkhead_config_init(&c, sizeof c);
+    assert_false(c.adaptive);
+    c.max_concurrent = max;
+    c.min_concurrent = min;
+    c.adaptive = true;
+    assert_int_equal(bulkhead_init(b, &c, NULL), HARDY_OK);
+    assert_int_equal(bulkhead_limit_now(b), max);
+}
+
+static void falls_once_a_round_trip(void **state) {
+    (void)state;
+    struct bulkhead b;
+    make_adaptive(&b, 20, 3);
+    round_trip(&b, 20, 20);
+    assert_int_equal(bulkhead_limit_now(&b), 14);
+    round_trip(&b, 14, 1);
+    assert_int_equal(bulkhead_limit_now(&b), 9);
+    /* By what was under way, not by a limit that nobody had used. */
+    round_trip(&b, 5, 1);
+    assert_int_equal(bulkhead_limit_now(&b), 3);
+    round_trip(&b, 3, 3);
+    assert_int_equal(bulkhead_limit_now(&b), 3);
+    bulkhead_destroy(&b);
+}
+
+static void rises_while_it_is_used(void **state) {
+    (void)state;
+    struct bulkhead b;
+    make_adaptive(&b, 12, 1);
+    round_trip(&b, 12, 1); /* the eleven successes are of the limit before */
+    assert_int_equal(bulkhead_limit_now(&b), 8);
+    for (int i = 0; i < 100; i++) {
+        round_trip(&b, 3, 0); /* less than half: teaches nothing */
+    }
+    assert_int_equal(bulkhead_limit_now(&b), 8);
+    /* One after another: half of them at once is enough for the first five of each eight. */
+    int rounds = 0;
+    while (bulkhead_limit_now(&b) < 12) {
+        round_trip(&b, bulkhead_limit_now(&b), 0);
+        assert_true(++rounds < 12);
+    }
+    assert_true(rounds >= 4); /* one more a round trip, not twice as many */
+    round_trip(&b, 12, 0);
+    assert_int_equal(bulkhead_limit_now(&b), 12);
+    bulkhead_destroy(&b);
+}
+
+static void adapts_below_what_a_remedy_allows(void **state) {
+    (void)state;
+    struct bulkhead b;
+    hardy_bulkhead_config c;
+    make_adaptive(&b, 20, 1);
+    bulkhead_limit(&b, 10);
+    assert_int_equal(bulkhead_limit_now(&b), 10);
+    round_trip(&b, 10, 1);
+    assert_int_equal(bulkhead_limit_now(&b), 7);
+    bulkhead_limit(&b, 3);
+    assert_int_equal(bulkhead_limit_now(&b), 3);
+    bulkhead_limit(&b, 0);
+    assert_int_equal(bulkhead_limit_now(&b), 7);
+    /* Other settings: what was learned stays as far as they allow. */
+    hardy_bulkhead_config_init(&c, sizeof c);
+    c.adaptive = true;
+    c.max_concurrent = 30;
+    bulkhead_change(&b, &c);
+    assert_int_equal(bulkhead_limit_now(&b), 7);
+    c.min_concurrent = 9;
+    bulkhead_change(&b, &c);
+    assert_int_equal(bulkhead_limit_now(&b), 9);
+    c.max_concurrent = 9;
+    bulkhead_change(&b, &c);
+    assert_int_equal(bulkhead_limit_now(&b), 9);
+    c.adaptive = false;
+    c.max_concurrent = 40;
+    bulkhead_change(&b, &c);
+    assert_int_equal(bulkhead_limit_now(&b), 40);
+    round_trip(&b, 20, 20);
+    assert_int_equal(bulkhead_limit_now(&b), 40);
+    bulkhead_destroy(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_when_never_used),
@@ -324,6 +423,9 @@ int main(void) {
         cmocka_unit_test(full_again_when_nobody_called),
         cmocka_unit_test(costs),
         cmocka_unit_test(as_an_oracle_says),
+        cmocka_unit_test(falls_once_a_round_trip),
+        cmocka_unit_test(rises_while_it_is_used),
+        cmocka_unit_test(adapts_below_what_a_remedy_allows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

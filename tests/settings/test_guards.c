@@ -115,11 +115,19 @@ static void read_good(enum guard_base base, const char *name, const char *yaml,
     X(when_limited, "rate.when_limited", "rate: {requests: 20/s, when_limited: reject}",           \
       s->rate.reject)                                                                              \
     X(priority, "rate.priority", "rate: {requests: 20/s, priority: low}", s->rate.low_priority)    \
+    X(low_floor, "rate.low_floor", "rate: {requests: 20/m, burst: 5, low_floor: 6/m}",             \
+      s->rate.low_floor == 6)                                                                      \
+    X(limit, "rate.limit", "rate: {limit: 100/m}",                                                 \
+      s->config.rate && s->rate.events == 80 && s->rate.burst == 20 && s->rate.limit == 100 &&     \
+          s->rate.period == HARDY_MINUTE && s->rate.limit_window == HARDY_MINUTE && s->given_rate) \
     X(bulkhead, "bulkhead", "bulkhead: 3", s->config.bulkhead && s->bulkhead.max_concurrent == 3)  \
     X(concurrent, "bulkhead.max_concurrent", "bulkhead: {max_concurrent: 5}",                      \
       s->config.bulkhead && s->bulkhead.max_concurrent == 5 && s->given_slots)                     \
     X(queue, "bulkhead.max_queue", "bulkhead: {max_queue: 0}",                                     \
-      s->config.bulkhead && s->bulkhead.max_queue == 0)
+      s->config.bulkhead && s->bulkhead.max_queue == 0)                                            \
+    X(adaptive, "bulkhead.adaptive", "bulkhead: {adaptive: true}", s->bulkhead.adaptive)           \
+    X(least, "bulkhead.min_concurrent", "bulkhead: {adaptive: true, min_concurrent: 4}",           \
+      s->bulkhead.min_concurrent == 4)
 
 #define X(id, path, yaml, expression)                                                              \
     static bool holds_##id(const struct guard_settings *s) {                                       \
@@ -184,6 +192,7 @@ static void ends_of_ranges(void *ctx, const char *path, const char *text, bool a
     const char *besides = strstr(path, "base_delay")  ? ", max_delay: 24h"
                           : strstr(path, "max_delay") ? ", base_delay: 0"
                           : strstr(path, "burst")     ? ", requests: 1/s"
+                          : strstr(path, "min_conc")  ? ", max_concurrent: 1000000"
                                                       : "";
     const char *inner = path[dot] ? path + dot + 1 : NULL;
     if (inner && strchr(inner, '.')) {
