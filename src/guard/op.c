@@ -698,6 +698,9 @@ void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progres
             record(op, &op->permit, HARDY_SUCCESS, now);
             op->permit.kind = 0;
         }
+        if (op->permit.kind != 0) {
+            breaker_progress(e->words.breaker, e->config.breaker, &op->permit, now);
+        }
         if (op->until_content) {
             op->deadline = op->start_before = HARDY_NEVER;
             op->attempt_end = time_add(op->called, e->config.timeout);
@@ -748,8 +751,9 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *o
                                    : outcome->kind == HARDY_FAILURE && by_caller ? HARDY_IGNORED
                                                                                  : outcome->kind;
         /* A trial always counts by itself. */
-        if (kind == HARDY_FAILURE && op->permit.kind == PERMIT_CALL &&
+        if (kind == HARDY_FAILURE && op->permit.kind != PERMIT_TRIAL &&
             !e->config.breaker->counts_attempts) {
+            breaker_progress(e->words.breaker, e->config.breaker, &op->permit, now);
             op->owed = op->permit;
         } else {
             record(op, &op->permit, kind, now);

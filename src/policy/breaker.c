@@ -10,83 +10,20 @@
  */
 #include "policy/breaker.h"
 #include "base/clock.h"
+#include "base/prng.h"
 #include "base/thread.h"
-
-/* decision: state 3 bits, successes 5, generation 15, until 41 */
-#define SUCCESSES_SHIFT 3
-#define GENERATION_SHIFT 8
-#define UNTIL_SHIFT 23
-#define SUCCESSES_MASK UINT64_C(0x1f)
-#define GENERATION_MASK UINT64_C(0x7fff)
-#define MS_MASK ((UINT64_C(1) << 41) - 1)
-#define MS_NEVER MS_MASK
-
-/* trial: taken 1 bit, sequence 7, generation 15, lease 41. The sequence tells two takers of the
- * same millisecond apart. */
-#define TAKEN UINT64_C(1)
-#define SEQUENCE_SHIFT 1
-#define SEQUENCE_MASK UINT64_C(0x7f)
-
-/* ring: written 1 bit, generation at its usual place, time 41 */
-#define WRITTEN UINT64_C(1)
-
-/* ramp, consecutive: generation 15 bits, count 49 */
-#define COUNT_BITS 49
-#define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
+#include "policy/breaker_layout.h"
+#include "policy/breaker_window.h"
 
 /* While half open and full, nobody knows when a trial will end: callers look again this often. */
 #define HALF_OPEN_LOOK HARDY_SECOND
 /* Paced admission doubles each second; after this many it is no limit any more. */
 #define RAMP_DOUBLINGS 24
 
-static uint64_t ms_up(int64_t time) {
-    if (time <= 0) {
-        return 0;
-    }
-    if (time == HARDY_NEVER) {
-        return MS_NEVER;
-    }
-    uint64_t ms = (uint64_t)((time - 1) / HARDY_MILLISECOND + 1);
-    return ms < MS_NEVER ? ms : MS_NEVER;
-}
-
-static int64_t ms_to_time(uint64_t ms) {
-    return ms == MS_NEVER ? HARDY_NEVER : (int64_t)ms * HARDY_MILLISECOND;
-}
-
-static uint64_t pack(hardy_breaker_state state, uint64_t successes, uint64_t generation,
+static uint64_t pack(hardy_breaker_state state, unsigned level, uint64_t generation,
                      uint64_t until) {
-    return (uint64_t)state | successes << SUCCESSES_SHIFT |
+    return (uint64_t)state | (uint64_t)level << LEVEL_SHIFT |
            (generation & GENERATION_MASK) << GENERATION_SHIFT | until << UNTIL_SHIFT;
-}
-
-static hardy_breaker_state state_of(uint64_t word) {
-    return (hardy_breaker_state)(word & 7);
-}
-
-static uint64_t successes_of(uint64_t word) {
-    return word >> SUCCESSES_SHIFT & SUCCESSES_MASK;
-}
-
-/* Of a decision, a trial or a failure in the ring. */
-static uint64_t generation_of(uint64_t word) {
-    return word >> GENERATION_SHIFT & GENERATION_MASK;
-}
-
-static uint64_t until_of(uint64_t word) {
-    return word >> UNTIL_SHIFT;
-}
-
-static uint64_t tagged(uint64_t generation, uint64_t count) {
-    return generation << COUNT_BITS | count;
-}
-
-static uint64_t tag_of(uint64_t word) {
-    return word >> COUNT_BITS;
-}
-
-static uint64_t count_of(uint64_t word) {
-    return word & COUNT_MASK;
 }
 
 static struct breaker_shard *shard(struct breaker_words *w) {
@@ -99,16 +36,87 @@ static void note(struct breaker_change *change, uint64_t from, uint64_t to) {
     }
 }
 
-/* What the decision has become by the mere passing of time: what was set by hand ends as closed.
- * After a forced opening callers have piled up, so they are paced. */
-static uint64_t settled(uint64_t decision, int64_t now) {
-    hardy_breaker_state state = state_of(decision);
-    uint64_t until = until_of(decision);
-    if ((state != HARDY_FORCED_OPEN && state != HARDY_DISABLED) || now < ms_to_time(until)) {
-        return decision;
+/* --- opening ------------------------------------------------------------------------------- */
+
+/* The recovery timeout of a level, before jitter. */
+static int64_t recovery_of(const hardy_breaker_config *c, unsigned level) {
+    int64_t span = c->recovery_timeout;
+    int64_t most = c->recovery_max > span ? c->recovery_max : span;
+    for (; level > 0 && c->recovery_factor > 1 && span < most; level--) {
+        span = time_scale(span, c->recovery_factor);
     }
-    return pack(HARDY_CLOSED, 0, generation_of(decision) + 1,
-                state == HARDY_FORCED_OPEN ? until : 0);
+    return span < most ? span : most;
+}
+
+/* Drawn from the capped range: a sample that is capped afterwards would mostly be the cap. */
+static int64_t spread(const hardy_breaker_config *c, int64_t span, uint64_t random) {
+    if (c->recovery_jitter <= 0) {
+        return span;
+    }
+    int64_t most = c->recovery_max > span ? c->recovery_max : span;
+    int64_t high = time_scale(span, 1 + c->recovery_jitter);
+    high = high < most ? high : most;
+    int64_t low = time_scale(high, 1 / (1 + c->recovery_jitter));
+    return prng_range(random, low > c->recovery_timeout ? low : c->recovery_timeout, high);
+}
+
+/* Each failed trial goes one level up, and so does an opening after a closing; each window that it
+ * stayed closed goes one down. */
+static unsigned next_level(const hardy_breaker_config *c, uint64_t decision, int64_t now) {
+    int64_t level = (int64_t)level_of(decision) + 1;
+    if (state_of(decision) == HARDY_CLOSED) {
+        if (until_of(decision) == 0) {
+            return 0;
+        }
+        int64_t closed = now - ms_to_time(until_of(decision));
+        level -= closed > 0 ? closed / c->failure_window : 0;
+    }
+    return level < 0 ? 0 : level > LEVEL_MAX ? LEVEL_MAX : (unsigned)level;
+}
+
+static uint64_t opened(const hardy_breaker_config *c, uint64_t decision, int64_t now) {
+    uint64_t generation = generation_of(decision) + 1;
+    unsigned level = next_level(c, decision, now);
+    int64_t span = spread(c, recovery_of(c, level), prng_mix((uint64_t)now ^ prng_mix(generation)));
+    return pack(HARDY_OPEN, level, generation, ms_up(time_add(now, span)));
+}
+
+/* What the decision has become by the mere passing of time. What was set by hand ends as closed;
+ * after a forced opening callers have piled up, so they are paced. Calls that hang open it. */
+static uint64_t settled(const struct breaker_words *w, const hardy_breaker_config *c,
+                        uint64_t decision, int64_t now) {
+    switch (state_of(decision)) {
+    case HARDY_CLOSED:
+        return c->slow_call > 0 && watch_due(w, c, now) &&
+                       watch_opens(w, c, generation_of(decision), now)
+                   ? opened(c, decision, now)
+                   : decision;
+    case HARDY_FORCED_OPEN:
+    case HARDY_DISABLED:
+        if (now >= ms_to_time(until_of(decision))) {
+            return pack(HARDY_CLOSED, 0, generation_of(decision) + 1,
+                        state_of(decision) == HARDY_FORCED_OPEN ? until_of(decision) : 0);
+        }
+        break;
+    case HARDY_OPEN:
+    case HARDY_HALF_OPEN:
+        break;
+    }
+    return decision;
+}
+
+/* False: another thread was faster. */
+static bool move_to(struct breaker_words *w, uint64_t *decision, uint64_t next,
+                    struct breaker_change *change) {
+    uint64_t before = *decision;
+    if (!word_cas(&w->decision, decision, next)) {
+        return false;
+    }
+    if (state_of(next) == HARDY_OPEN) {
+        word_count(&w->opened);
+    }
+    note(change, before, next);
+    return true;
 }
 
 /* --- closed: paced admission --------------------------------------------------------------- */
@@ -185,14 +193,7 @@ static enum answer take_ramp(struct breaker_words *w, const hardy_breaker_config
 /* --- half open: trials --------------------------------------------------------------------- */
 
 static bool trial_free(uint64_t trial, uint64_t generation, int64_t now) {
-    return !(trial & TAKEN) || generation_of(trial) != generation ||
-           now >= ms_to_time(until_of(trial));
-}
-
-static uint64_t trial_taken(uint64_t before, uint64_t generation, uint64_t lease) {
-    uint64_t sequence = ((before >> SEQUENCE_SHIFT) + 1) & SEQUENCE_MASK;
-    return TAKEN | sequence << SEQUENCE_SHIFT | generation << GENERATION_SHIFT |
-           lease << UNTIL_SHIFT;
+    return place_vacant(trial, generation) || now >= ms_to_time(until_of(trial));
 }
 
 static int64_t earlier(int64_t a, int64_t b) {
@@ -216,7 +217,7 @@ static enum answer take_slot(struct breaker_words *w, uint64_t generation, unsig
             generation_of(word_load(&w->decision)) != generation) {
             return MOVED;
         }
-        uint64_t mine = trial_taken(before, generation, ms_up(lease_end));
+        uint64_t mine = place_taken(before, generation, ms_up(lease_end));
         if (!word_cas(&w->trials[slot], &before, mine)) {
             continue;
         }
@@ -226,6 +227,7 @@ static enum answer take_slot(struct breaker_words *w, uint64_t generation, unsig
         if (state_of(decision) == HARDY_HALF_OPEN && generation_of(decision) == generation) {
             *permit = (hardy_permit){.generation = mine,
                                      .deadline = ms_to_time(until_of(mine)),
+                                     .started = now,
                                      .kind = PERMIT_TRIAL,
                                      .slot = (uint8_t)slot};
             return ADMITTED;
@@ -251,6 +253,18 @@ static enum answer take_trial(struct breaker_words *w, const hardy_breaker_confi
     return REFUSED;
 }
 
+/* So many failures among the trials open it. */
+static uint64_t failures_that_open(const hardy_breaker_config *c) {
+    if (c->trial_decision == HARDY_TRIALS_CONSECUTIVE) {
+        return 1;
+    }
+    double most = c->success_threshold, failures = 1;
+    while (failures < most && failures / most < c->failure_rate) {
+        failures++;
+    }
+    return (uint64_t)failures;
+}
+
 static void record_trial(struct breaker_words *w, const hardy_breaker_config *c, uint64_t trial,
                          unsigned slot, hardy_outcome_class outcome, int64_t now,
                          struct breaker_change *change) {
@@ -261,114 +275,31 @@ static void record_trial(struct breaker_words *w, const hardy_breaker_config *c,
     if (outcome == HARDY_IGNORED || outcome == HARDY_THROTTLED) {
         return;
     }
-    uint64_t generation = generation_of(trial);
+    uint64_t generation = generation_of(trial), needed = failures_that_open(c), next;
     uint64_t decision = word_load(&w->decision);
-    for (;;) {
+    do {
         if (state_of(decision) != HARDY_HALF_OPEN || generation_of(decision) != generation) {
             return;
         }
-        uint64_t next;
-        if (outcome != HARDY_SUCCESS) {
-            next = pack(HARDY_OPEN, 0, generation + 1, ms_up(time_add(now, c->recovery_timeout)));
-        } else if (successes_of(decision) + 1 < c->success_threshold) {
-            next = pack(HARDY_HALF_OPEN, successes_of(decision) + 1, generation, 0);
-        } else {
+        uint64_t successes = until_of(decision) & TRIALS_MASK;
+        uint64_t failures = until_of(decision) >> TRIALS_SHIFT;
+        *(outcome == HARDY_SUCCESS ? &successes : &failures) += 1;
+        if (failures >= needed) {
+            next = opened(c, decision, now);
+        } else if (successes > c->success_threshold - needed) {
             uint64_t closed = ms_up(now);
-            next = pack(HARDY_CLOSED, 0, generation + 1, closed ? closed : 1);
+            next = pack(HARDY_CLOSED, level_of(decision), generation + 1, closed ? closed : 1);
+        } else {
+            next = pack(HARDY_HALF_OPEN, level_of(decision), generation,
+                        failures << TRIALS_SHIFT | successes);
         }
-        if (word_cas(&w->decision, &decision, next)) {
-            if (state_of(next) == HARDY_OPEN) {
-                word_count(&w->opened);
-            }
-            note(change, decision, next);
-            return;
-        }
-    }
+    } while (!move_to(w, &decision, next, change));
 }
 
-/* --- closed: counting failures ------------------------------------------------------------- */
+/* --- the entries --------------------------------------------------------------------------- */
 
-/* Adds one to a count of this generation; 0 when the generation has passed. */
-static uint64_t count_up(struct breaker_words *w, atomic_word *counter, uint64_t generation) {
-    uint64_t before = word_load(counter);
-    for (;;) {
-        uint64_t count = 1;
-        if (tag_of(before) == generation) {
-            count += count_of(before);
-        } else if (generation_of(word_load(&w->decision)) != generation) {
-            return 0;
-        }
-        if (word_cas(counter, &before, tagged(generation, count))) {
-            return count;
-        }
-    }
-}
-
-/* The ring has exactly as many places as the threshold says. */
-static uint32_t failures_in_window(const struct breaker_words *w, const hardy_breaker_config *c,
-                                   uint64_t generation, int64_t now) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < c->failure_threshold; i++) {
-        uint64_t entry = word_load(&w->ring[i]);
-        count += entry & WRITTEN && generation_of(entry) == generation &&
-                 until_of(entry) + ms_up(c->failure_window) > ms_up(now);
-    }
-    return count;
-}
-
-/*
- * Whether the threshold is reached in the window: each place holds another failure, so all of them
- * hold one that still counts. It is not enough to look at the place behind the one just written,
- * which holds the oldest: of two that fail at the same time, one may find the other there. Of
- * several that write and look at the same time the last to write sees all: none is missed.
- */
-static bool count_in_window(struct breaker_words *w, const hardy_breaker_config *c,
-                            uint64_t generation, int64_t now) {
-    uint64_t count = count_up(w, &w->ring_next, generation);
-    if (count == 0) {
-        return false;
-    }
-    word_store(&w->ring[(count - 1) % c->failure_threshold],
-               WRITTEN | generation << GENERATION_SHIFT | ms_up(now) << UNTIL_SHIFT);
-    return failures_in_window(w, c, generation, now) == c->failure_threshold;
-}
-
-static bool count_in_a_row(struct breaker_words *w, const hardy_breaker_config *c,
-                           uint64_t generation) {
-    return count_up(w, &w->consecutive, generation) >= c->failure_threshold;
-}
-
-static void end_the_row(struct breaker_words *w, uint64_t generation) {
-    uint64_t before = word_load(&w->consecutive);
-    while (count_of(before) != 0 && tag_of(before) == generation &&
-           !word_cas(&w->consecutive, &before, tagged(generation, 0))) {
-    }
-}
-
-static void record_failure(struct breaker_words *w, const hardy_breaker_config *c,
-                           uint64_t generation, int64_t now, struct breaker_change *change) {
-    uint64_t decision = word_load(&w->decision);
-    if (state_of(decision) != HARDY_CLOSED || generation_of(decision) != generation) {
-        return;
-    }
-    bool reached = c->failure_mode == HARDY_CONSECUTIVE ? count_in_a_row(w, c, generation)
-                                                        : count_in_window(w, c, generation, now);
-    if (!reached) {
-        return;
-    }
-    uint64_t next = pack(HARDY_OPEN, 0, generation + 1, ms_up(time_add(now, c->recovery_timeout)));
-    /* A closed breaker's word changes only with its generation: who loses here came second. */
-    if (word_cas(&w->decision, &decision, next)) {
-        word_count(&w->opened);
-        note(change, decision, next);
-    }
-}
-
-/* --- the five entries ---------------------------------------------------------------------- */
-
-bool breaker_peek(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
-                  int64_t *retry_at) {
-    uint64_t decision = settled(word_load(&w->decision), now);
+static bool would_admit(const struct breaker_words *w, const hardy_breaker_config *c,
+                        uint64_t decision, int64_t now, int64_t *retry_at) {
     uint64_t generation = generation_of(decision);
     switch (state_of(decision)) {
     case HARDY_CLOSED: {
@@ -399,18 +330,26 @@ bool breaker_peek(const struct breaker_words *w, const hardy_breaker_config *c, 
     }
 }
 
-static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
-                               int64_t lease, hardy_permit *permit, int64_t *retry_at,
-                               struct breaker_change *change) {
-    uint64_t decision = word_load(&w->decision);
-    uint64_t next = settled(decision, now);
+/* What is set by hand holds in shadow as well. */
+static bool refuses(const hardy_breaker_config *c, uint64_t decision) {
+    return !c->shadow || state_of(decision) == HARDY_FORCED_OPEN;
+}
+
+bool breaker_peek(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
+                  int64_t *retry_at) {
+    uint64_t decision = settled(w, c, word_load(&w->decision), now);
+    return would_admit(w, c, decision, now, retry_at) || !refuses(c, decision);
+}
+
+static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_config *c,
+                               uint64_t decision, int64_t now, int64_t lease, hardy_permit *permit,
+                               int64_t *retry_at, struct breaker_change *change) {
+    uint64_t next = settled(w, c, decision, now);
     if (state_of(next) == HARDY_OPEN && now >= ms_to_time(until_of(next))) {
-        next = pack(HARDY_HALF_OPEN, 0, generation_of(next) + 1, 0);
+        next = pack(HARDY_HALF_OPEN, level_of(next), generation_of(next) + 1, 0);
     }
     if (next != decision) {
-        if (word_cas(&w->decision, &decision, next)) {
-            note(change, decision, next);
-        }
+        move_to(w, &decision, next, change);
         return MOVED;
     }
     switch (state_of(decision)) {
@@ -432,8 +371,14 @@ static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_conf
         *retry_at = ms_to_time(until_of(decision));
         return REFUSED;
     }
-    *permit = (hardy_permit){
-        .generation = generation_of(decision), .deadline = HARDY_NEVER, .kind = PERMIT_CALL};
+    *permit = (hardy_permit){.generation = generation_of(decision),
+                             .deadline = HARDY_NEVER,
+                             .started = now,
+                             .kind = PERMIT_CALL};
+    if (c->slow_call > 0 && state_of(decision) == HARDY_CLOSED) {
+        watch_looked(w, c, now);
+        watch_begin(w, c, now, permit);
+    }
     return ADMITTED;
 }
 
@@ -444,41 +389,99 @@ void breaker_count_rejected(struct breaker_words *w) {
 bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                      int64_t lease, hardy_permit *permit, int64_t *retry_at,
                      struct breaker_change *change) {
+    uint64_t decision;
     enum answer answer;
     note(change, HARDY_CLOSED, HARDY_CLOSED);
     do {
-        answer = try_acquire(w, c, now, lease, permit, retry_at, change);
+        decision = word_load(&w->decision);
+        answer = try_acquire(w, c, decision, now, lease, permit, retry_at, change);
     } while (answer == MOVED);
-    if (answer == REFUSED) {
-        *permit = (hardy_permit){.deadline = HARDY_NEVER};
-        breaker_count_rejected(w);
-        return false;
+    if (answer == ADMITTED) {
+        return true;
     }
-    word_count(&shard(w)->calls);
-    return true;
+    breaker_count_rejected(w);
+    *permit = (hardy_permit){.deadline = HARDY_NEVER};
+    if (!refuses(c, decision)) {
+        permit->kind = PERMIT_SHADOW;
+        return true;
+    }
+    return false;
+}
+
+static bool took_too_long(const hardy_breaker_config *c, const hardy_permit *permit, int64_t now) {
+    return c->slow_call > 0 && permit->started != HARDY_NEVER && now > permit->started &&
+           now - permit->started > c->slow_call;
+}
+
+void breaker_progress(struct breaker_words *w, const hardy_breaker_config *c, hardy_permit *permit,
+                      int64_t now) {
+    if (permit->kind == PERMIT_WATCHED) {
+        watch_end(w, permit);
+    }
+    if (!took_too_long(c, permit, now)) {
+        permit->started = HARDY_NEVER;
+    }
+}
+
+/* An ordinary call has ended. */
+static void record_call(struct breaker_words *w, const hardy_breaker_config *c, uint64_t generation,
+                        bool failed, bool slow, int64_t now, struct breaker_change *change) {
+    if (!window_record(w, c, shard(w), generation, failed, slow, now)) {
+        return;
+    }
+    uint64_t decision = word_load(&w->decision);
+    /* A closed breaker's word changes only with its generation: who loses here came second. */
+    if (state_of(decision) == HARDY_CLOSED && generation_of(decision) == generation) {
+        move_to(w, &decision, opened(c, decision, now), change);
+    }
 }
 
 void breaker_record(struct breaker_words *w, const hardy_breaker_config *c, hardy_permit *permit,
                     hardy_outcome_class outcome, int64_t now, struct breaker_change *change) {
     uint8_t kind = permit->kind;
     note(change, HARDY_CLOSED, HARDY_CLOSED);
-    if (kind == 0) {
+    if (kind == PERMIT_CALL && outcome == HARDY_SUCCESS && c->failure_mode == HARDY_WINDOW &&
+        c->failure_rate <= 0 && c->slow_call <= 0) {
+        /* What nearly every call is: one addition, on a line of few. */
+        permit->kind = 0;
+        word_count(&shard(w)->successes);
         return;
     }
+    bool slow = outcome == HARDY_SLOW || took_too_long(c, permit, now);
+    if (kind == PERMIT_WATCHED) {
+        watch_end(w, permit);
+    }
     permit->kind = 0;
-    bool failed = outcome == HARDY_FAILURE || outcome == HARDY_SLOW;
-    if (failed) {
-        word_count(&shard(w)->failures);
-    } else if (outcome == HARDY_SUCCESS) {
-        word_count(&shard(w)->successes);
+    if (kind == 0 || kind == PERMIT_SHADOW) {
+        return;
     }
+    if (outcome == HARDY_IGNORED || outcome == HARDY_THROTTLED) {
+        word_count(&shard(w)->ignored);
+        slow = false;
+    } else if (slow) {
+        word_count(&shard(w)->slow);
+    }
+    bool failed = outcome == HARDY_FAILURE || (slow && c->slow_call_rate <= 0);
     if (kind == PERMIT_TRIAL) {
+        if (failed || slow) {
+            outcome = HARDY_FAILURE;
+            word_count(failed ? &shard(w)->failures : &shard(w)->successes);
+        } else if (outcome == HARDY_SUCCESS) {
+            word_count(&shard(w)->successes);
+        }
         record_trial(w, c, permit->generation, permit->slot, outcome, now, change);
-    } else if (failed) {
-        record_failure(w, c, permit->generation, now, change);
-    } else if (outcome == HARDY_SUCCESS && c->failure_mode == HARDY_CONSECUTIVE) {
-        end_the_row(w, permit->generation);
+    } else if (outcome != HARDY_IGNORED && outcome != HARDY_THROTTLED) {
+        record_call(w, c, permit->generation, failed, slow, now, change);
     }
+}
+
+void breaker_settle(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
+                    struct breaker_change *change) {
+    uint64_t decision = word_load(&w->decision), next;
+    note(change, HARDY_CLOSED, HARDY_CLOSED);
+    do {
+        next = settled(w, c, decision, now);
+    } while (next != decision && !move_to(w, &decision, next, change));
 }
 
 void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t until, int64_t now) {
@@ -495,30 +498,61 @@ void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t u
     }
 }
 
-static uint32_t recent_failures(const struct breaker_words *w, const hardy_breaker_config *c,
-                                uint64_t generation, int64_t now) {
-    if (c->failure_mode == HARDY_CONSECUTIVE) {
-        uint64_t row = word_load(&w->consecutive);
-        return tag_of(row) == generation ? (uint32_t)count_of(row) : 0;
+void breaker_reset(struct breaker_words *w, int64_t now) {
+    breaker_force(w, HARDY_CLOSED, HARDY_NEVER, now);
+    word_store(&w->opened, 0);
+    for (int i = 0; i < BREAKER_SHARDS; i++) {
+        struct breaker_shard *s = &w->shards[i];
+        word_store(&s->successes, 0);
+        word_store(&s->failures, 0);
+        word_store(&s->slow, 0);
+        word_store(&s->ignored, 0);
+        word_store(&s->rejected, 0);
+        for (int k = 0; k < BREAKER_BUCKETS; k++) {
+            word_store(&s->buckets[k], 0);
+        }
     }
-    return failures_in_window(w, c, generation, now);
+}
+
+static void add_totals(const struct breaker_words *w, uint64_t decision,
+                       hardy_breaker_stats *stats) {
+    for (int i = 0; i < BREAKER_SHARDS; i++) {
+        const struct breaker_shard *s = &w->shards[i];
+        stats->total_successes += word_load(&s->successes);
+        for (int k = 0; k < BREAKER_BUCKETS; k++) {
+            stats->total_successes += window_bucket_count(&s->buckets[k]);
+        }
+        stats->total_failures += word_load(&s->failures);
+        stats->total_slow += word_load(&s->slow);
+        stats->total_calls += word_load(&s->ignored);
+        stats->total_rejected += word_load(&s->rejected);
+    }
+    stats->total_calls += stats->total_successes + stats->total_failures;
+    for (int i = 0; state_of(decision) == HARDY_HALF_OPEN && i < BREAKER_TRIALS; i++) {
+        stats->total_calls += !place_vacant(word_load(&w->trials[i]), generation_of(decision));
+    }
+}
+
+static double share(uint64_t part, uint64_t whole) {
+    return whole ? (double)part / (double)whole : -1;
 }
 
 void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                    hardy_breaker_stats *stats) {
-    uint64_t decision = settled(word_load(&w->decision), now);
+    uint64_t decision = settled(w, c, word_load(&w->decision), now);
     int64_t retry_at = now;
     *stats = (hardy_breaker_stats){.size = sizeof *stats, .state = state_of(decision)};
-    for (int i = 0; i < BREAKER_SHARDS; i++) {
-        stats->total_calls += word_load(&w->shards[i].calls);
-        stats->total_successes += word_load(&w->shards[i].successes);
-        stats->total_failures += word_load(&w->shards[i].failures);
-        stats->total_rejected += word_load(&w->shards[i].rejected);
-    }
+    add_totals(w, decision, stats);
     uint64_t judged = stats->total_successes + stats->total_failures;
-    stats->success_rate = judged ? (double)stats->total_successes / (double)judged : 1;
-    stats->recent_failures = recent_failures(w, c, generation_of(decision), now);
-    if (!breaker_peek(w, c, now, &retry_at) && retry_at > now) {
+    stats->success_rate = judged ? share(stats->total_successes, judged) : 1;
+    struct window_tally t = window_tally(w, c, generation_of(decision), now);
+    stats->recent_failures = t.recent;
+    stats->recent_calls = t.calls;
+    stats->failure_rate = share(t.failures, t.calls);
+    stats->slow_call_rate = c->slow_call_rate > 0 ? share(t.slow, t.calls) : -1;
+    stats->hung_calls = t.hung;
+    stats->recovery_timeout = recovery_of(c, level_of(decision));
+    if (!would_admit(w, c, decision, now, &retry_at) && retry_at > now && refuses(c, decision)) {
         stats->time_until_retry = retry_at == HARDY_NEVER ? HARDY_NEVER : retry_at - now;
     }
     stats->times_opened = word_load(&w->opened);

@@ -63,6 +63,10 @@ void hardy_breaker_record(hardy_breaker *breaker, hardy_permit *permit, hardy_ou
     breaker_record(&breaker->words, &breaker->config, permit, outcome, now, NULL);
 }
 
+void hardy_breaker_progress(hardy_breaker *breaker, hardy_permit *permit, int64_t now) {
+    breaker_progress(&breaker->words, &breaker->config, permit, now);
+}
+
 void hardy_breaker_force(hardy_breaker *breaker, hardy_breaker_state state, int64_t until,
                          int64_t now) {
     breaker_force(&breaker->words, state, until, now);

@@ -85,36 +85,108 @@ void hardy_breaker_config_init(hardy_breaker_config *config, size_t size) {
         .half_open_max_calls = 2,
         .trial_lease = 60 * HARDY_SECOND,
         .close_ramp = 10 * HARDY_SECOND,
+        .minimum_calls = 10,
+        .recovery_factor = 1,
+        .recovery_max = 10 * HARDY_MINUTE,
     };
     fill(config, size, &full, sizeof full);
 }
 
-hardy_status breaker_check(const hardy_breaker_config *c, hardy_error *error) {
-    hardy_status status =
-        check_count(c->failure_threshold, "failure_threshold", 1, BREAKER_RING, error);
-    if (status == HARDY_OK && c->failure_mode != HARDY_WINDOW &&
-        c->failure_mode != HARDY_CONSECUTIVE) {
-        status = fail(error, HARDY_E_INVALID, NULL,
-                      "failure_mode is %d, which should be 0 (window) or 1 (consecutive)",
-                      (int)c->failure_mode);
+const char *breaker_mode_name(hardy_failure_mode mode) {
+    return mode == HARDY_CONSECUTIVE ? "consecutive" : mode == HARDY_WINDOW ? "window" : "rate";
+}
+
+static hardy_status check_counting(const hardy_breaker_config *c, hardy_error *error) {
+    bool by_rate = c->failure_mode == HARDY_FAILURE_RATE;
+    hardy_status status = HARDY_OK;
+    if (!by_rate && c->failure_mode != HARDY_WINDOW && c->failure_mode != HARDY_CONSECUTIVE) {
+        return fail(
+            error, HARDY_E_INVALID, NULL,
+            "failure_mode is %d, which should be 0 (window), 1 (consecutive) or 2 (failure rate)",
+            (int)c->failure_mode);
     }
-    if (status == HARDY_OK && c->failure_mode == HARDY_WINDOW) {
+    if (!by_rate) {
+        status = check_count(c->failure_threshold, "failure_threshold", 1, BREAKER_RING, error);
+    }
+    if (status == HARDY_OK) {
         status = check_span(c->failure_window, "failure_window", HARDY_MILLISECOND, LONGEST_PAUSE,
                             error);
     }
     if (status == HARDY_OK) {
-        status = check_span(c->recovery_timeout, "recovery_timeout", HARDY_MILLISECOND,
-                            LONGEST_PAUSE, error);
+        status = check_number(c->failure_rate, "failure_rate", 0, 1, error);
     }
     if (status == HARDY_OK) {
-        status = check_count(c->success_threshold, "success_threshold", 1, 32, error);
+        status = check_number(c->slow_call_rate, "slow_call_rate", 0, 1, error);
     }
+    if (status == HARDY_OK) {
+        status = check_span(c->slow_call, "slow_call", 0, LONGEST_PAUSE, error);
+    }
+    if (status == HARDY_OK && by_rate) {
+        status = check_count(c->minimum_calls, "minimum_calls", 1, 1000000, error);
+    }
+    if (status == HARDY_OK && by_rate) {
+        status = check_count(c->window_calls, "window_calls", 0, BREAKER_CALLS, error);
+    }
+    if (status == HARDY_OK && by_rate && c->failure_rate <= 0 && c->slow_call_rate <= 0) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "failure_mode is rate, which needs a failure_rate or a slow_call_rate above "
+                      "0");
+    }
+    if (status == HARDY_OK && by_rate && c->window_calls > 0 &&
+        c->window_calls < c->minimum_calls) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "minimum_calls is %u, which should be at most window_calls, %u: it would "
+                      "never open",
+                      c->minimum_calls, c->window_calls);
+    }
+    if (status == HARDY_OK && !by_rate && c->slow_call_rate > 0) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "slow_call_rate is set, which needs failure_mode rate, and it is %s",
+                      breaker_mode_name(c->failure_mode));
+    }
+    return status;
+}
+
+static hardy_status check_trials(const hardy_breaker_config *c, hardy_error *error) {
+    hardy_status status = check_count(c->success_threshold, "success_threshold", 1, 32, error);
     if (status == HARDY_OK) {
         status =
             check_count(c->half_open_max_calls, "half_open_max_calls", 1, BREAKER_TRIALS, error);
     }
     if (status == HARDY_OK) {
         status = check_span(c->trial_lease, "trial_lease", HARDY_MILLISECOND, LONGEST_PAUSE, error);
+    }
+    if (status == HARDY_OK && c->trial_decision != HARDY_TRIALS_CONSECUTIVE &&
+        c->trial_decision != HARDY_TRIALS_RATIO) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "trial_decision is %d, which should be 0 (consecutive) or 1 (ratio)",
+                      (int)c->trial_decision);
+    }
+    if (status == HARDY_OK && c->trial_decision == HARDY_TRIALS_RATIO && c->failure_rate <= 0) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "trial_decision is ratio, which needs a failure_rate above 0");
+    }
+    return status;
+}
+
+hardy_status breaker_check(const hardy_breaker_config *c, hardy_error *error) {
+    hardy_status status = check_counting(c, error);
+    if (status == HARDY_OK) {
+        status = check_span(c->recovery_timeout, "recovery_timeout", HARDY_MILLISECOND,
+                            LONGEST_PAUSE, error);
+    }
+    if (status == HARDY_OK) {
+        status = check_number(c->recovery_factor, "recovery_factor", 1, 100, error);
+    }
+    if (status == HARDY_OK) {
+        status =
+            check_span(c->recovery_max, "recovery_max", HARDY_MILLISECOND, LONGEST_PAUSE, error);
+    }
+    if (status == HARDY_OK) {
+        status = check_number(c->recovery_jitter, "recovery_jitter", 0, 1, error);
+    }
+    if (status == HARDY_OK) {
+        status = check_trials(c, error);
     }
     if (status == HARDY_OK) {
         status = check_span(c->close_ramp, "close_ramp", 0, LONGEST_PAUSE, error);

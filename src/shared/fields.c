@@ -3,7 +3,7 @@
 #include "base/number.h"
 #include "base/parse.h"
 #include "base/str.h"
-#include <hardy/breaker.h>
+#include "policy/breaker.h"
 #include <hardy/rate.h>
 #include <hardy/retry.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #define TOLD 3 /* differing settings that an error message has room for */
 
-enum kind { COUNT, SPAN, NUMBER, FLAG, MODE };
+enum kind { COUNT, SPAN, NUMBER, FLAG, MODE, DECISION };
 struct field {
     const char *name;
     enum kind kind;
@@ -27,6 +27,16 @@ static const struct field breaker_fields[] = {
     {"trial_lease", SPAN, offsetof(hardy_breaker_config, trial_lease)},
     {"close_ramp", SPAN, offsetof(hardy_breaker_config, close_ramp)},
     {"counts_attempts", FLAG, offsetof(hardy_breaker_config, counts_attempts)},
+    {"shadow", FLAG, offsetof(hardy_breaker_config, shadow)},
+    {"failure_rate", NUMBER, offsetof(hardy_breaker_config, failure_rate)},
+    {"slow_call_rate", NUMBER, offsetof(hardy_breaker_config, slow_call_rate)},
+    {"minimum_calls", COUNT, offsetof(hardy_breaker_config, minimum_calls)},
+    {"window_calls", COUNT, offsetof(hardy_breaker_config, window_calls)},
+    {"slow_call", SPAN, offsetof(hardy_breaker_config, slow_call)},
+    {"trial_decision", DECISION, offsetof(hardy_breaker_config, trial_decision)},
+    {"recovery_factor", NUMBER, offsetof(hardy_breaker_config, recovery_factor)},
+    {"recovery_max", SPAN, offsetof(hardy_breaker_config, recovery_max)},
+    {"recovery_jitter", NUMBER, offsetof(hardy_breaker_config, recovery_jitter)},
     {0}};
 static const struct field rate_fields[] = {
     {"requests", NUMBER, offsetof(hardy_rate_config, events)},
@@ -61,6 +71,8 @@ static int64_t encode(const struct field *f, const void *config) {
         return *(const uint32_t *)(const void *)at;
     case MODE:
         return *(const hardy_failure_mode *)(const void *)at;
+    case DECISION:
+        return *(const hardy_trial_decision *)(const void *)at;
     case FLAG:
         return *(const bool *)at;
     case SPAN:
@@ -79,6 +91,9 @@ static void decode(const struct field *f, int64_t word, void *config) {
         return;
     case MODE:
         *(hardy_failure_mode *)(void *)at = (hardy_failure_mode)word;
+        return;
+    case DECISION:
+        *(hardy_trial_decision *)(void *)at = (hardy_trial_decision)word;
         return;
     case FLAG:
         *(bool *)at = word != 0;
@@ -104,7 +119,10 @@ static void tell(const struct field *f, int64_t word, char out[48]) {
         str_copy(out, 48, word ? "true" : "false");
         return;
     case MODE:
-        str_copy(out, 48, word == HARDY_CONSECUTIVE ? "consecutive" : "window");
+        str_copy(out, 48, breaker_mode_name((hardy_failure_mode)word));
+        return;
+    case DECISION:
+        str_copy(out, 48, word == HARDY_TRIALS_RATIO ? "ratio" : "consecutive");
         return;
     case COUNT:
         break;

@@ -585,15 +585,7 @@ hardy_status host_find(struct host *host, const char *name, struct host_entry *o
 /* While others use the words, the breaker moves on to another generation, so that results that are
  * still on their way count for nothing; word by word, as its users change them. */
 static void clear_words(struct slot *slot, int64_t now) {
-    breaker_force(&slot->breaker, HARDY_CLOSED, HARDY_NEVER, now);
-    word_store(&slot->breaker.opened, 0);
-    for (size_t i = 0; i < BREAKER_SHARDS; i++) {
-        struct breaker_shard *shard = &slot->breaker.shards[i];
-        word_store(&shard->calls, 0);
-        word_store(&shard->successes, 0);
-        word_store(&shard->failures, 0);
-        word_store(&shard->rejected, 0);
-    }
+    breaker_reset(&slot->breaker, now);
     word_store(&slot->rate.arrival, 0);
     word_store(&slot->rate.low_arrival, 0);
     word_store(&slot->budget.balance, 0);

@@ -11,7 +11,7 @@
 /* As breaker.c lays the decision and the trials out. The words are read without a function, so that
  * looking is no operation of the schedule. */
 #define STATE(word) ((hardy_breaker_state)((word)&7))
-#define SUCCESSES(word) ((word) >> 3 & 0x1f)
+#define SUCCESSES(word) ((word) >> 23 & 0x3f) /* while half open */
 #define GENERATION(word) ((word) >> 8 & 0x7fff)
 #define LAST_GENERATION 0x7fff
 

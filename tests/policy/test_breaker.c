@@ -626,7 +626,7 @@ static void refuses_settings(void **state) {
         {"failure_threshold is 0, which should be from 1 to 64",
          offsetof(hardy_breaker_config, failure_threshold), 0, true},
         {"failure_threshold is 65", offsetof(hardy_breaker_config, failure_threshold), 65, true},
-        {"failure_mode is 2", offsetof(hardy_breaker_config, failure_mode), 2, true},
+        {"failure_mode is 3", offsetof(hardy_breaker_config, failure_mode), 3, true},
         {"failure_window is 0s, which should be from 1ms to 1d",
          offsetof(hardy_breaker_config, failure_window), 0, false},
         {"recovery_timeout is 1d1ms", offsetof(hardy_breaker_config, recovery_timeout),
