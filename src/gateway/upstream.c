@@ -13,6 +13,7 @@ void standings_free(struct standings *s) {
     struct standing *next;
     for (struct standing *one = s->first; one; one = next) {
         next = one->next;
+        hardy_guard_free(one->guard);
         free(one);
     }
     s->first = NULL;
@@ -69,27 +70,50 @@ void upstream_guard_lower(struct upstream_guard *guard, double share, int64_t un
     apply_lowered(guard);
 }
 
-static hardy_status make_guard(struct loop *loop, struct standings *standings,
-                               struct guard_settings *settings, struct upstream_guard *out,
-                               hardy_error *error) {
+/* The guard of the standing, and whether it can have these settings: nothing is changed yet. */
+static hardy_status prepare_guard(struct loop *loop, struct standings *standings,
+                                  struct upstream_guard *out, hardy_error *error) {
+    struct guard_settings *settings = &out->settings;
     struct standing *standing = find_standing(standings, out->name);
     if (!standing) {
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for a guard");
     }
-    struct guard_words words = {&standing->breaker, &standing->rate, &standing->budget};
-    if (standings->host) {
-        struct guard_words shared;
-        hardy_error why;
-        hardy_error_init(&why, sizeof why);
-        if (sharing_serve(standings->host, out->name, settings, &shared, &why) == HARDY_OK) {
-            words.breaker = shared.breaker ? shared.breaker : words.breaker;
-            words.rate = shared.rate ? shared.rate : words.rate;
-            words.budget = shared.budget ? shared.budget : words.budget;
-        } else {
-            /* Serving goes on with what this process knows. */
-            log_event(HARDY_LOG_WARNING, "guard is not shared with other processes", "guard",
-                      out->name, "why", why.message, NULL);
-        }
+    if (!settings->config.bulkhead) { /* so that it can be lowered */
+        hardy_bulkhead_config_init(&settings->bulkhead, sizeof settings->bulkhead);
+        settings->bulkhead.max_concurrent = UNLIMITED;
+        settings->config.bulkhead = &settings->bulkhead;
+    }
+    hardy_env env = loop_env(loop);
+    hardy_status status = HARDY_OK;
+    if (!standing->guard) {
+        status = hardy_guard_new(&settings->config, &env, &standing->guard, error);
+    }
+    if (status == HARDY_OK) {
+        status = guard_check_change(standing->guard, &settings->config, error);
+    }
+    out->standing = standing;
+    out->guard = standing->guard;
+    out->loop = loop;
+    loop_timer_init(&out->lift, on_lift, out);
+    return status;
+}
+
+/* Gives the guard the settings it was prepared for. */
+static void change_guard(struct standings *standings, struct upstream_guard *out) {
+    struct guard_settings *settings = &out->settings;
+    struct guard_words shared = {0};
+    hardy_error why;
+    hardy_error_init(&why, sizeof why);
+    if (standings->host &&
+        sharing_serve(standings->host, out->name, settings, &shared, &why) != HARDY_OK) {
+        /* Serving goes on with what this process knows. */
+        shared = (struct guard_words){0};
+        log_event(HARDY_LOG_WARNING, "guard is not shared with other processes", "guard", out->name,
+                  "why", why.message, NULL);
+    }
+    if (guard_change_over(out->guard, &settings->config, &shared, &why) != HARDY_OK) {
+        log_event(HARDY_LOG_ERROR, "the guard's settings stay as they were", "guard", out->name,
+                  "why", why.message, NULL);
     }
     out->timeout_connect = settings->timeout_connect;
     out->timeout_idle = settings->config.timeout_idle;
@@ -100,21 +124,9 @@ static hardy_status make_guard(struct loop *loop, struct standings *standings,
     if (settings->given_tokens) {
         gcra_init(&out->tokens, &settings->tokens);
     }
-    out->token_words = &standing->tokens;
-    if (!settings->config.bulkhead) { /* so that it can be lowered */
-        hardy_bulkhead_config_init(&settings->bulkhead, sizeof settings->bulkhead);
-        settings->bulkhead.max_concurrent = UNLIMITED;
-        settings->config.bulkhead = &settings->bulkhead;
-    }
-    hardy_env env = loop_env(loop);
-    hardy_status status = guard_new_over(&settings->config, &env, &words, &out->guard, error);
-    if (status == HARDY_OK) {
-        out->standing = standing;
-        out->loop = loop;
-        loop_timer_init(&out->lift, on_lift, out);
-        apply_lowered(out);
-    }
-    return status;
+    out->token_words = &out->standing->tokens;
+    guard_settings_free(settings);
+    apply_lowered(out);
 }
 
 static hardy_status read_guard(const struct config *config, const struct upstream_settings *u,
@@ -147,17 +159,11 @@ static hardy_status take_guard(struct loop *loop, const struct config *config,
     if (*out) {
         return HARDY_OK;
     }
-    struct guard_settings settings;
-    hardy_status status = read_guard(config, u, &settings, error);
-    if (status == HARDY_OK) {
-        struct upstream_guard *guard = &set->guards[set->guard_count];
-        str_copy(guard->name, sizeof guard->name, name);
-        status = make_guard(loop, standings, &settings, guard, error);
-        set->guard_count += status == HARDY_OK;
-        *out = guard;
-    }
-    guard_settings_free(&settings);
-    return status;
+    struct upstream_guard *guard = &set->guards[set->guard_count++];
+    str_copy(guard->name, sizeof guard->name, name);
+    *out = guard;
+    hardy_status status = read_guard(config, u, &guard->settings, error);
+    return status == HARDY_OK ? prepare_guard(loop, standings, guard, error) : status;
 }
 
 /* --- the set ---------------------------------------------------------------------------------- */
@@ -206,6 +212,9 @@ hardy_status upstream_set_new(struct loop *loop, const struct config *config,
         upstream_set_release(set);
         return status;
     }
+    for (size_t i = 0; i < set->guard_count; i++) {
+        change_guard(standings, &set->guards[i]);
+    }
     *out = set;
     return HARDY_OK;
 }
@@ -220,8 +229,10 @@ void upstream_set_release(struct upstream_set *set) {
         return;
     }
     for (size_t i = 0; i < set->guard_count; i++) {
-        loop_timer_stop(set->guards[i].loop, &set->guards[i].lift);
-        hardy_guard_free(set->guards[i].guard);
+        if (set->guards[i].loop) {
+            loop_timer_stop(set->guards[i].loop, &set->guards[i].lift);
+        }
+        guard_settings_free(&set->guards[i].settings);
     }
     free(set->guards);
     free(set->upstreams);

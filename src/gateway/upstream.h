@@ -2,9 +2,10 @@
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
 /*
- * The upstreams of one reading of the configuration, with their guards. Requests hold on to the set
- * they began with, so that a reload changes nothing under them; what must outlive a reload
- * (breakers, budgets, learned limits) lies outside of the set.
+ * The upstreams of one reading of the configuration. Requests hold on to the set they began with,
+ * so that a reload changes nothing under them; what must outlive a reload (guards, learned limits)
+ * lies outside of the set. A guard gets the settings of the new reading when all of it is known to
+ * be right, and its operations go by the old ones to their end.
  */
 #include "gateway/learned.h"
 #include "gateway/settings.h"
@@ -18,9 +19,8 @@
 struct standing {
     struct standing *next;
     char name[64];
-    struct breaker_words breaker; /* of the guard of this name, where the host shares none */
-    struct gcra_words rate, tokens;
-    struct budget_words budget;
+    hardy_guard *guard;       /* of this name; NULL: there is none */
+    struct gcra_words tokens; /* of the guard */
     /* of the guard of this name, while it is lowered: until when (monotonic), to how many at once,
      * and how many were under way before */
     int64_t lowered_until;
@@ -36,7 +36,7 @@ void standings_free(struct standings *s);
 
 struct upstream_guard {
     char name[64];
-    hardy_guard *guard;
+    hardy_guard *guard; /* the standing's */
     int64_t timeout_connect, timeout_idle, deadline;
     bool low_priority;
     bool limits_tokens, tokens_reject;
@@ -44,7 +44,8 @@ struct upstream_guard {
     struct gcra_words *token_words;
     struct standing *standing;
     struct loop *loop;
-    struct loop_timer lift; /* while it is lowered */
+    struct loop_timer lift;         /* while it is lowered */
+    struct guard_settings settings; /* only until the guard has them */
 };
 struct upstream {
     const struct upstream_settings *settings;
@@ -60,7 +61,7 @@ struct upstream_set {
     struct upstream_guard *guards;
     size_t guard_count;
 };
-/* `settings` are taken, also on failure. */
+/* `settings` are taken, also on failure, which changes nothing. */
 hardy_status upstream_set_new(struct loop *loop, const struct config *config,
                               struct gateway_settings *settings, struct standings *standings,
                               struct upstream_set **out, hardy_error *error);

@@ -197,21 +197,31 @@ hardy_status hardy_guard_new(const hardy_guard_config *config, const hardy_env *
     return guard_new_over(config, env, NULL, out, error);
 }
 
-hardy_status guard_change_over(hardy_guard *guard, const hardy_guard_config *config,
-                               const struct guard_words *words, hardy_error *error) {
+static hardy_status try_change(hardy_guard *guard, const hardy_guard_config *config,
+                               const struct guard_words *words, bool publish, hardy_error *error) {
     struct edition *next;
     mutex_lock(&guard->changing);
     hardy_status status = write_edition(guard, config, words, &next, error);
-    if (status == HARDY_OK) {
+    if (status == HARDY_OK && publish) {
         if (next->config.bulkhead != NULL) {
             bulkhead_change(&guard->bulkhead, next->config.bulkhead);
         }
         edition_publish(&guard->editions, next);
-    } else {
+    } else if (status != HARDY_OK) {
         error_prefix(error, "guard %s", guard->name);
     }
     mutex_unlock(&guard->changing);
     return status;
+}
+
+hardy_status guard_change_over(hardy_guard *guard, const hardy_guard_config *config,
+                               const struct guard_words *words, hardy_error *error) {
+    return try_change(guard, config, words, true, error);
+}
+
+hardy_status guard_check_change(hardy_guard *guard, const hardy_guard_config *config,
+                                hardy_error *error) {
+    return try_change(guard, config, NULL, false, error);
 }
 
 hardy_status hardy_guard_change(hardy_guard *guard, const hardy_guard_config *config,

@@ -26,6 +26,10 @@ HARDY_MUST_USE hardy_status guard_new_over(const hardy_guard_config *config, con
 HARDY_MUST_USE hardy_status guard_change_over(hardy_guard *guard, const hardy_guard_config *config,
                                               const struct guard_words *words, hardy_error *error);
 
+/* Whether it would take them; afterwards it does, and needs no memory for it. */
+HARDY_MUST_USE hardy_status guard_check_change(hardy_guard *guard, const hardy_guard_config *config,
+                                               hardy_error *error);
+
 /* The effective settings, borrowed until they are changed: layers point at the guard's copies. */
 const hardy_guard_config *guard_config(const hardy_guard *guard);
 const char *guard_name(const hardy_guard *guard);

@@ -478,6 +478,47 @@ static void a_reload_keeps_the_breaker(void **state) {
     bench_end(&b);
 }
 
+/* The slots in use count against the new number of them, and a file that is refused changes none.
+ */
+static void a_reload_keeps_the_slots(void **state) {
+    (void)state;
+    struct bench b;
+    struct asked a[5];
+    struct config *config;
+    struct gateway_settings settings;
+    char text[300];
+    bench_begin(&b, &(struct bench_options){.sections = "guards: {up: {bulkhead: 2}}\n"});
+    for (size_t i = 0; i < 4; i++) {
+        ask_begin(&b, &a[i], "POST", MESSAGES, BODY, NULL);
+        world_wait(&b.w, 10 * HARDY_MILLISECOND);
+    }
+    assert_int_equal(b.upstream.open, 2);
+    bench_reload(&b, &(struct bench_options){.sections = "guards: {up: {bulkhead: 3}}\n"});
+    ask_begin(&b, &a[4], "POST", MESSAGES, BODY, NULL);
+    world_wait(&b.w, 10 * HARDY_MILLISECOND);
+    assert_int_equal(b.upstream.open, 3);
+
+    snprintf(text, sizeof text,
+             "upstreams: {up: {url: \"http://127.0.0.1:%u\", protocol: anthropic}, "
+             "two: {url: \"http://127.0.0.1:1\", protocol: http}}\n"
+             "guards: {up: {bulkhead: 9}, two: {bulkhead: 0}}\n",
+             b.upstream.port);
+    assert_int_equal(config_load_bytes("t.yaml", text, strlen(text), &config, NULL), HARDY_OK);
+    assert_int_equal(gateway_settings_read(config, &settings, NULL), HARDY_OK);
+    assert_int_equal(gateway_reload(b.gateway, config, &settings, NULL), HARDY_E_SYNTAX);
+    config_free(config);
+    world_wait(&b.w, 10 * HARDY_MILLISECOND);
+    assert_int_equal(b.upstream.open, 3);
+
+    for (size_t i = 0; i < 5; i++) {
+        http_call_cancel(a[i].log.call);
+    }
+    world_wait(&b.w, HARDY_SECOND);
+    assert_int_equal(b.upstream.open, 0);
+    free_all(a, 5);
+    bench_end(&b);
+}
+
 static void set_true(void *ctx) {
     *(bool *)ctx = true;
 }
@@ -580,6 +621,7 @@ int main(void) {
         cmocka_unit_test(keys_are_not_offered_to_everybody),
         cmocka_unit_test(a_reload_drops_nothing),
         cmocka_unit_test(a_reload_keeps_the_breaker),
+        cmocka_unit_test(a_reload_keeps_the_slots),
         cmocka_unit_test(a_stream_is_finished_before_the_end),
         cmocka_unit_test(what_does_not_finish_is_ended),
         cmocka_unit_test(late_requests_are_told_to_come_again),
