@@ -2,8 +2,11 @@
 /* The thread driver: many threads at once, parking and waking, forked processes. */
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/prng.h"
 #include "guard/guard.h"
+#include "guard/thread.h"
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,6 +109,75 @@ static void many_threads_share_one_guard(void **state) {
     assert_int_equal(s.running, 0);
     assert_int_equal(s.waiting, 0);
     hardy_guard_free(crowd.guard);
+}
+
+/* Settings change, layers come and go, and operations are cancelled while all of them run. */
+struct turmoil {
+    struct crowd crowd;
+    atomic_word finished, entered;
+    struct thread_stop stops[THREADS][ROUNDS];
+};
+static struct turmoil turmoil;
+
+static void *run_stoppable(void *ctx) {
+    struct turmoil *t = &turmoil;
+    size_t me = (size_t)(uintptr_t)ctx;
+    const hardy_op_options options = {
+        .size = sizeof options, .deadline = HARDY_NEVER, .repeatable = true, .weight = 1};
+    for (size_t i = 0; i < ROUNDS; i++) {
+        hardy_status status =
+            thread_run(t->crowd.guard, busy, &t->crowd, &options, &t->stops[me][i], NULL, NULL);
+        word_add(&t->entered, 1);
+        word_add(&t->crowd.succeeded, status == HARDY_OK);
+    }
+    word_add(&t->finished, 1);
+    return NULL;
+}
+
+static void settings_change_while_threads_run(void **state) {
+    (void)state;
+    struct turmoil *t = &turmoil;
+    struct prng random;
+    pthread_t threads[THREADS];
+    hardy_rate_config rate;
+    hardy_rate_config_init(&rate, sizeof rate);
+    rate.events = rate.burst = 1e6;
+    retry.base_delay = 20 * HARDY_MICROSECOND;
+    breaker.failure_threshold = 64;
+    breaker.failure_window = MS;
+    config.retry = &retry;
+    config.bulkhead = &slots;
+    prng_seed(&random, 7);
+    *t = (struct turmoil){.crowd = {.guard = make()}};
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, run_stoppable, (void *)(uintptr_t)i), 0);
+    }
+    uint64_t changes = 0;
+    while (word_load(&t->finished) < THREADS) {
+        uint64_t bits = prng_next(&random);
+        config.timeout = bits & 1 ? HARDY_NEVER : HARDY_HOUR;
+        config.breaker = bits & 2 ? &breaker : NULL;
+        config.rate = bits & 4 ? &rate : NULL;
+        config.bulkhead = bits & 8 ? &slots : NULL;
+        slots.max_concurrent = 1 + (uint32_t)(bits >> 8) % 8;
+        slots.max_queue = (uint32_t)(bits >> 16) % 40;
+        assert_int_equal(hardy_guard_change(t->crowd.guard, &config, NULL), HARDY_OK);
+        thread_stop(&t->stops[(bits >> 24) % THREADS][(bits >> 32) % ROUNDS]);
+        changes++;
+        sched_yield();
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    hardy_guard_stats s = {.size = sizeof s};
+    hardy_guard_get_stats(t->crowd.guard, &s);
+    assert_true(changes > 0 && t->crowd.succeeded > 0);
+    assert_int_equal(t->entered, THREADS * ROUNDS);
+    assert_int_equal(s.operations, THREADS * ROUNDS);
+    assert_int_equal(s.attempts, t->crowd.calls);
+    assert_int_equal(s.running, 0);
+    assert_int_equal(s.waiting, 0);
+    hardy_guard_free(t->crowd.guard);
 }
 
 struct gate {
@@ -335,6 +407,7 @@ static void words_elsewhere_are_shared(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(many_threads_share_one_guard, setup),
+        cmocka_unit_test_setup(settings_change_while_threads_run, setup),
         cmocka_unit_test_setup(parks_until_the_deadline_or_the_wake, setup),
         cmocka_unit_test_setup(no_wake_outlives_the_wait, setup),
         cmocka_unit_test_setup(a_long_function_is_told_to_stop, setup),
