@@ -16,6 +16,24 @@
 extern "C" {
 #endif
 
+/* What an attempt is told. */
+typedef struct hardy_call {
+    size_t size;
+    uint32_t attempt;            /* from 1 */
+    int64_t deadline;            /* absolute, on the guard's clock; HARDY_NEVER */
+    uint64_t operation;          /* as in hardy_context; 0: the operation was given none */
+    const char *idempotency_key; /* NULL: none */
+    hardy_trace trace;           /* the span_id is this attempt's own */
+    void *internal;
+} hardy_call;
+
+/* The user's own word on how an attempt ended: `outcome` as it was reported, to be changed where
+ * the usual meaning does not fit. Whatever drives the operation, it is asked once for each report,
+ * before anything is learned from it; in any thread that runs an operation, with no lock held. It
+ * must not wait, nor ask hardy_call_cancelled(). Who makes a failure of a success says in `effect`
+ * whether it may be repeated. */
+typedef void (*hardy_classify)(void *ctx, const hardy_call *call, hardy_outcome *outcome);
+
 /* Layers are pointers: NULL = that layer is absent. Everything is copied by hardy_guard_new(). */
 typedef struct hardy_guard_config {
     size_t size;
@@ -31,6 +49,8 @@ typedef struct hardy_guard_config {
     bool wait_when_open;           /* wait for the breaker up to the deadline; false: E_OPEN */
     const hardy_rate_config *rate; /* NULL: none */
     const hardy_bulkhead_config *bulkhead; /* NULL: none */
+    hardy_classify classify;               /* NULL: outcomes count as they are reported */
+    void *classify_ctx;                    /* borrowed for as long as the guard lasts */
 } hardy_guard_config;
 
 /* No layer but the retry budget, which is there unless it is taken away: without one, no backoff
@@ -56,17 +76,6 @@ HARDY_API void hardy_guard_free(hardy_guard *guard); /* NULL is fine; no operati
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_change(hardy_guard *guard,
                                                          const hardy_guard_config *config,
                                                          hardy_error *error);
-
-/* What an attempt is told. */
-typedef struct hardy_call {
-    size_t size;
-    uint32_t attempt;            /* from 1 */
-    int64_t deadline;            /* absolute, on the guard's clock; HARDY_NEVER */
-    uint64_t operation;          /* as in hardy_context; 0: the operation was given none */
-    const char *idempotency_key; /* NULL: none */
-    hardy_trace trace;           /* the span_id is this attempt's own */
-    void *internal;
-} hardy_call;
 
 /* Whether the attempt should stop, because its deadline passed. A thread cannot be stopped from
  * outside: a long function asks this now and then. Only inside the function it was given to. */

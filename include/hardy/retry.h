@@ -6,7 +6,8 @@
  *
  * The jitter is always drawn from the capped range, so that the spread survives the cap
  * (M. Brooker, "Exponential Backoff and Jitter", 2015). A server's Retry-After is a floor, with
- * jitter only above it. The budget is taken before the wait; without one no backoff recovers from
+ * jitter only above it: over what the backoff would have had, base_delay, or a fifth of the floor,
+ * whichever is most. The budget is taken before the wait; without one no backoff recovers from
  * a metastable outage (Bronson et al., HotOS 2021).
  */
 #include <hardy/outcome.h>

@@ -143,8 +143,9 @@ static hardy_status write_edition(hardy_guard *g, const hardy_guard_config *conf
     }
     hardy_status status = take_config(g, e, config, error);
     choose_words(g, e, words);
-    e->untimed = g->system_clock && e->config.deadline == HARDY_NEVER &&
-                 e->config.timeout == HARDY_NEVER && e->config.rate == NULL;
+    e->untimed = g->system_clock && e->config.classify == NULL &&
+                 e->config.deadline == HARDY_NEVER && e->config.timeout == HARDY_NEVER &&
+                 e->config.rate == NULL;
     *out = e;
     return status;
 }
