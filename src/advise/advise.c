@@ -72,7 +72,7 @@ static void about_idempotency(struct advice *a) {
     switch (q->effects) {
     case EFFECTS_NONE:
         advise_say(a, p, NOT_NEEDED, "It changes nothing, so doing it again does no harm%s.",
-                   q->if_down == IF_DOWN_STALE ? "; keeping its answers is the fallback below"
+                   q->if_down == IF_DOWN_STALE ? "; keeping its answers is a matter of the fallback"
                                                : "");
         break;
     case EFFECTS_SAME:

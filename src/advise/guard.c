@@ -262,6 +262,18 @@ static void about_retry(struct advice *a) {
 
 /* --- the other layers ------------------------------------------------------------------------- */
 
+/* Who waits while it is open comes back all at once when it closes. Only where no more can come
+ * than the far side bears, and there is time for it, is that better than a refusal. */
+static bool waits_when_open(const struct advice *a) {
+    const struct answers *q = &a->answers;
+    const hardy_guard_config *g = &a->guard;
+    int64_t recovery = a->breaker.recovery_timeout;
+    int64_t attempt = g->timeout == HARDY_NEVER ? recovery : g->timeout;
+    bool few = q->clients == 1 || q->capacity.events > 0;
+    return !advise_somebody_waits(q) && g->deadline > time_add(recovery, attempt) &&
+           (q->depends == DEPENDS_LLM || (q->deadline != HARDY_NEVER && few));
+}
+
 static void about_breaker(struct advice *a) {
     const struct answers *q = &a->answers;
     hardy_breaker_config *k = &a->breaker;
@@ -289,11 +301,7 @@ static void about_breaker(struct advice *a) {
         }
     }
     a->guard.breaker = k;
-    a->guard.wait_when_open =
-        !advise_somebody_waits(q) && (q->depends == DEPENDS_LLM || q->deadline != HARDY_NEVER) &&
-        a->guard.deadline > time_add(k->recovery_timeout, a->guard.timeout == HARDY_NEVER
-                                                              ? k->recovery_timeout
-                                                              : a->guard.timeout);
+    a->guard.wait_when_open = waits_when_open(a);
     char recovery[48];
     format_duration_short(k->recovery_timeout, recovery);
     bool rare = q->takes < HARDY_SECOND && q->fails < 0.01;

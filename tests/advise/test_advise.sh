@@ -3,7 +3,8 @@
 # hardy advise: every configuration it can print is accepted by hardy validate, without a warning;
 # flags, questions on a terminal, JSON, and what it says to wrong ones. TEST_ADVISE makes the
 # configurations.
-. "$(dirname "$0")/../tap.sh"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$root/tests/tap.sh"
 advise() { code "$1" "$2" timeout 20 "$HARDY" advise "${@:3}" </dev/null; }
 
 # --- all configurations
@@ -12,6 +13,25 @@ mkdir all
 ok 'there are hundreds of configurations' test "$(ls all | wc -l)" -ge 100
 code 'hardy validate accepts each' 0 sh -c 'timeout 60 "$0" validate all/*.yaml' "$HARDY"
 is 'and warns of nothing' "$(grep -vc 'a configuration, nothing wrong$' <<<"$out")" 0
+
+# --- what is advised for a crowd survives one: the callers and the capacity that the scenarios have
+crowd() { # SCENARIO CLIENTS CAPACITY DEPENDS EFFECTS
+    local depends effects deadline
+    for depends in $4; do
+        for effects in $5; do
+            for deadline in never 10m 5s; do
+                "$HARDY" advise --depends-on $depends --side-effects $effects --deadline $deadline --takes 200ms \
+                    --clients "$2" --capacity "$3" --yaml >crowd.yaml
+                timeout 20 "$HARDY" sim -c crowd.yaml --scenario "$1" >crowd.out 2>&1
+                grep -qE '^(It recovers by itself|The trouble does no harm)' crowd.out ||
+                    { tap_note "$1: --depends-on $depends --side-effects $effects --deadline $deadline"; false; } ||
+                    return 1
+            done
+        done
+    done
+}
+ok 'after a minute of outage for all of them' crowd herd 75 7.5/s 'llm api' 'none probe'
+ok 'after the trouble that retries keep up' crowd metastable 70 100/s api none
 
 # --- flags
 advise 'answers by flags' 0 --side-effects key --depends-on api --takes 1s --deadline 10s
@@ -40,6 +60,18 @@ print(len(d["answers"]), len(p), all(x["reason"] for x in p.values()), p["retry"
       p["checkpoints"]["verdict"], p["checkpoints"]["cost"], p["retry"]["added_s"], d["worst_case_s"],
       d["configuration"].count("cluster:"), list(d))' <<<"$out")" \
     "12 12 True needed not needed None 97 127 1 ['answers', 'patterns', 'notes', 'worst_case_s', 'configuration', 'use']"
+
+# --- the guide: what stands under a line to type is what it prints
+awk -v into="$work/shown" '
+    /^```sh$/ { getline line; getline after; if (after == "```" && line ~ /^hardy (advise|validate) /) pending = line; next }
+    /^```text$/ && pending != "" { n++; print pending > (into n ".line"); pending = ""; inside = 1; printf "" > (into n ".text"); next }
+    /^```/ { inside = 0 }
+    inside { print > (into n ".text") }' "$root/docs/choosing.md"
+for line in shown*.line; do
+    code "the guide: $(cat "$line")" 0 sh -c 'cd "$0" && PATH=$1:$PATH exec '"$(cat "$line")" "$root" "$(dirname "$HARDY")"
+    is 'prints what is shown there' "$out" "$(cat "${line%.line}.text")"
+done
+ok 'there are five of them' test "$(ls shown*.line | wc -l)" -eq 5
 
 # --- mistakes
 advise 'no terminal and no flag' 2
