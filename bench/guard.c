@@ -22,8 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PIECES 400
+#define ROUNDS 20
+#define PIECES 20 /* of a row in each round */
 #define CALLS 2000
+#define ROWS 24
 
 static atomic_word requests;
 
@@ -90,6 +92,7 @@ static void no_operation(void *ctx, const hardy_call *call, hardy_outcome *outco
 static hardy_breaker_config breaker_config;
 static hardy_budget_config budget_config;
 static hardy_rate_config rate_config;
+static struct gcra rate;
 static hardy_bulkhead_config bulkhead_config;
 static struct breaker_words breaker_words;
 static struct budget_words budget_words;
@@ -135,7 +138,7 @@ static void use_budget(void *ctx) {
 static void use_rate(void *ctx) {
     int64_t at, now = clock_now();
     (void)ctx;
-    if (!gcra_reserve(&rate_words, &rate_config, 1, now, now, &at, NULL)) {
+    if (gcra_reserve(&rate_words, &rate, 1, HARDY_PRIORITY_HIGH, now, now, &at, NULL) != HARDY_OK) {
         abort();
     }
 }
@@ -187,48 +190,62 @@ static void grant(void *ctx) {
 
 /* --- measuring -------------------------------------------------------------------------------- */
 
-struct piece_work {
+struct row {
+    const char *name;
     void (*fn)(void *ctx);
     void *ctx;
-    pthread_barrier_t *start;
-    double nanoseconds[PIECES];
+    const struct row *compared; /* the ratio's */
+    double one[ROUNDS * PIECES], two[2][ROUNDS * PIECES];
+    double asked; /* for memory, each call */
 };
+static struct row rows[ROWS];
+static size_t row_count;
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+static struct row *add(const char *name, void (*fn)(void *), void *ctx,
+                       const struct row *compared) {
+    struct row *row = &rows[row_count++];
+    row->name = name;
+    row->fn = fn;
+    row->ctx = ctx;
+    row->compared = compared;
+    return row;
 }
 
+struct piece_work {
+    const struct row *row;
+    pthread_barrier_t *start;
+    double *nanoseconds;
+};
+
 static void *work(void *arg) {
-    struct piece_work *w = arg;
+    const struct piece_work *w = arg;
     for (int piece = 0; piece < PIECES; piece++) {
         if (w->start != NULL) {
             pthread_barrier_wait(w->start);
         }
         int64_t began = clock_now();
         for (int i = 0; i < CALLS; i++) {
-            w->fn(w->ctx);
+            w->row->fn(w->row->ctx);
         }
         w->nanoseconds[piece] = (double)(clock_now() - began) / CALLS;
     }
-    qsort(w->nanoseconds, PIECES, sizeof *w->nanoseconds, by_value);
     return NULL;
 }
 
-static double alone(void (*fn)(void *), void *ctx) {
-    static struct piece_work w;
-    w = (struct piece_work){.fn = fn, .ctx = ctx};
-    work(&w);
-    return w.nanoseconds[0];
+static void alone(struct row *row, int round) {
+    uint64_t before = word_load(&requests);
+    work(&(struct piece_work){.row = row, .nanoseconds = row->one + PIECES * round});
+    row->asked += (double)(word_load(&requests) - before) / (ROUNDS * PIECES * CALLS);
 }
 
-static double two_threads(void (*fn)(void *), void *ctx) {
-    static struct piece_work w[2];
+static void two_threads(struct row *row, int round) {
+    struct piece_work w[2];
     pthread_barrier_t start;
     pthread_t other;
     pthread_barrier_init(&start, NULL, 2);
     for (int i = 0; i < 2; i++) {
-        w[i] = (struct piece_work){.fn = fn, .ctx = ctx, .start = &start};
+        w[i] = (struct piece_work){
+            .row = row, .start = &start, .nanoseconds = row->two[i] + PIECES * round};
     }
     if (pthread_create(&other, NULL, work, &w[1]) != 0) {
         abort();
@@ -236,116 +253,141 @@ static double two_threads(void (*fn)(void *), void *ctx) {
     work(&w[0]);
     pthread_join(other, NULL);
     pthread_barrier_destroy(&start);
-    double a = w[0].nanoseconds[PIECES / 20], b = w[1].nanoseconds[PIECES / 20];
-    return a > b ? a : b;
 }
 
-struct row {
-    double one, two;
-};
-
-static struct row measure(const char *name, void (*fn)(void *), void *ctx,
-                          const struct row *compared) {
-    fn(ctx);
-    word_store(&requests, 0);
-    struct row r = {.one = alone(fn, ctx), .two = two_threads(fn, ctx)};
-    double calls = 3.0 * PIECES * CALLS;
-    /* Starting the second thread asks for memory, a few times in all. */
-    double asked = (double)word_load(&requests) / calls;
-    printf("%-44s %8.1f %7.1fx %8.1f %7.1fx %8.3f\n", name, r.one,
-           compared != NULL ? r.one / compared->one : 1, r.two,
-           compared != NULL ? r.two / compared->two : 1, asked);
-    return r;
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
-static struct row sum(const char *name, const struct row *parts[], size_t count) {
-    struct row all = {0, 0};
-    for (size_t i = 0; i < count; i++) {
-        all.one += parts[i]->one;
-        all.two += parts[i]->two;
+static double percentile(double *values, int percent) {
+    qsort(values, ROUNDS * PIECES, sizeof *values, by_value);
+    return values[ROUNDS * PIECES * percent / 100];
+}
+
+static void measure(void) {
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < row_count; i++) {
+            if (rows[i].fn != NULL) {
+                alone(&rows[i], round);
+                two_threads(&rows[i], round);
+            }
+        }
     }
-    printf("%-44s %8.1f %8s %8.1f\n", name, all.one, "", all.two);
-    return all;
 }
 
-#define SUM(...)                                                                                   \
-    sum("sum of the parts", (const struct row *[]){__VA_ARGS__},                                   \
-        sizeof((const struct row *[]){__VA_ARGS__}) / sizeof(struct row *))
+/* A row that is the sum of others: it has no function. */
+struct sum {
+    const struct row *parts[8];
+    double factors[8];
+};
+static struct sum sums[ROWS];
+static size_t sum_count;
 
-static void measure_guard(const char *name, const hardy_guard_config *config,
-                          const struct row *parts) {
+static void add_up(const struct sum *sum, double *one, double *two) {
+    *one = *two = 0;
+    for (size_t i = 0; i < 8 && sum->parts[i] != NULL; i++) {
+        *one += sum->factors[i] * sum->parts[i]->one[0];
+        *two += sum->factors[i] * sum->parts[i]->two[0][0];
+    }
+}
+
+/* From now on one[0] and two[0][0] are the row's figures. */
+static void print(void) {
+    printf("%-44s %8s %8s %8s %8s %8s\n", "ns per call; ratio to the floor or sum", "1 thread",
+           "ratio", "2", "ratio", "allocs");
+    for (size_t i = 0; i < row_count; i++) {
+        struct row *r = &rows[i];
+        if (r->fn == NULL) {
+            add_up(r->ctx, &r->one[0], &r->two[0][0]);
+            printf("%-44s %8.1f %8s %8.1f\n", r->name, r->one[0], "", r->two[0][0]);
+            continue;
+        }
+        double a = percentile(r->two[0], 5), b = percentile(r->two[1], 5);
+        r->one[0] = percentile(r->one, 0);
+        r->two[0][0] = a > b ? a : b;
+        printf("%-44s %8.1f", r->name, r->one[0]);
+        if (r->compared != NULL) {
+            printf(" %7.2fx %8.1f %7.2fx", r->one[0] / r->compared->one[0], r->two[0][0],
+                   r->two[0][0] / r->compared->two[0][0]);
+        } else {
+            printf(" %8s %8.1f %8s", "", r->two[0][0], "");
+        }
+        printf(" %8.3f\n", r->asked);
+    }
+}
+
+/* --- the rows ----------------------------------------------------------------------------------
+ */
+
+static const struct row *add_sum(const struct sum *sum) {
+    sums[sum_count] = *sum;
+    return add("sum of the parts", NULL, &sums[sum_count++], NULL);
+}
+
+static hardy_guard *guard(const hardy_guard_config *config) {
     hardy_guard *g = NULL;
     if (hardy_guard_new(config, NULL, &g, NULL) != HARDY_OK) {
         abort();
     }
-    measure(name, run_guard, g, parts);
-    hardy_guard_free(g);
+    return g;
 }
 
-static void measure_policies(void) {
-    hardy_breaker *breaker = NULL;
-    hardy_limiter *limiter = NULL;
+static void add_policies(void) {
+    static hardy_breaker *breaker, *open;
+    static hardy_limiter *limiter;
     if (hardy_breaker_new(&breaker_config, &breaker, NULL) != HARDY_OK ||
+        hardy_breaker_new(&breaker_config, &open, NULL) != HARDY_OK ||
         hardy_limiter_new(&rate_config, &limiter, NULL) != HARDY_OK) {
         abort();
     }
-    struct row add =
-        measure("floor: coarse clock + add on an own line", coarse_and_add, NULL, NULL);
-    measure("  breaker, closed: admit + record", admit_and_record, breaker, &add);
-    hardy_breaker_force(breaker, HARDY_FORCED_OPEN, HARDY_NEVER, clock_now());
-    measure("  breaker, open: refuse", refuse, breaker, &add);
-    struct row swap =
-        measure("floor: exact clock + CAS on a shared line", clock_and_swap, NULL, NULL);
-    measure("  limiter: grant", grant, limiter, &swap);
-    hardy_limiter_free(limiter);
-    hardy_breaker_free(breaker);
+    hardy_breaker_force(open, HARDY_FORCED_OPEN, HARDY_NEVER, clock_now());
+    const struct row *floor =
+        add("floor: coarse clock + add on an own line", coarse_and_add, NULL, NULL);
+    add("  breaker, closed: admit + record", admit_and_record, breaker, floor);
+    add("  breaker, open: refuse", refuse, open, floor);
+    floor = add("floor: exact clock + CAS on a shared line", clock_and_swap, NULL, NULL);
+    add("  limiter: grant", grant, limiter, floor);
 }
 
-static void measure_guards(void) {
+static void add_guards(void) {
     hardy_guard_config config;
     hardy_retry_config retry;
     hardy_guard_config_init(&config, sizeof config);
     hardy_retry_config_init(&retry, sizeof retry);
     config.name = "bench";
-    struct row coarse = measure("part: coarse clock, twice", two_coarse_clocks, NULL, NULL);
-    struct row exact = measure("part: exact clock, twice", two_clocks, NULL, NULL);
-    struct row call = measure("part: counted in, called, counted out", count_and_call, NULL, NULL);
-    struct row breaker = measure("part: breaker", use_breaker, NULL, NULL);
-    struct row budget = measure("part: budget", use_budget, NULL, NULL);
-    struct row grant_and_clock = measure("part: rate, with a clock", use_rate, NULL, NULL);
-    struct row rate = {grant_and_clock.one - exact.one / 2, grant_and_clock.two - exact.two / 2};
-    struct row slot = measure("part: bulkhead", use_bulkhead, NULL, NULL);
+    const struct row *coarse = add("part: coarse clock, twice", two_coarse_clocks, NULL, NULL);
+    const struct row *exact = add("part: exact clock, twice", two_clocks, NULL, NULL);
+    const struct row *call =
+        add("part: counted in, called, counted out", count_and_call, NULL, NULL);
+    const struct row *breaker = add("part: breaker", use_breaker, NULL, NULL);
+    const struct row *budget = add("part: budget", use_budget, NULL, NULL);
+    const struct row *granted = add("part: rate, with one exact clock", use_rate, NULL, NULL);
+    const struct row *slot = add("part: bulkhead", use_bulkhead, NULL, NULL);
 
-    struct row parts = SUM(&coarse, &call);
-    measure_guard("  guarded no-op: no layers", &config, &parts);
+    const struct row *sum = add_sum(&(struct sum){{coarse, call}, {1, 1}});
+    add("  guarded no-op: no layers", run_guard, guard(&config), sum);
     config.retry = &retry;
     config.breaker = &breaker_config;
-    parts = SUM(&coarse, &call, &breaker, &budget);
-    measure_guard("  guarded no-op: retry, budget, breaker", &config, &parts);
-    config.timeout = HARDY_MINUTE;
-    config.deadline = HARDY_HOUR;
-    parts = SUM(&exact, &call, &breaker, &budget);
-    measure_guard("  guarded no-op: and timeout, deadline", &config, &parts);
-    config.rate = &rate_config;
-    config.bulkhead = &bulkhead_config;
-    parts = SUM(&exact, &call, &breaker, &budget, &rate, &slot);
-    measure_guard("  guarded no-op: and rate, bulkhead", &config, &parts);
-}
-
-static void measure_refusal(void) {
-    hardy_guard_config config;
-    hardy_guard *g = NULL;
-    hardy_guard_config_init(&config, sizeof config);
-    config.name = "bench";
-    config.breaker = &breaker_config;
-    if (hardy_guard_new(&config, NULL, &g, NULL) != HARDY_OK ||
-        hardy_guard_force(g, HARDY_FORCED_OPEN, HARDY_NEVER) != HARDY_OK) {
+    sum = add_sum(&(struct sum){{coarse, call, breaker, budget}, {1, 1, 1, 1}});
+    add("  guarded no-op: retry, budget, breaker", run_guard, guard(&config), sum);
+    hardy_guard *open = guard(&config);
+    if (hardy_guard_force(open, HARDY_FORCED_OPEN, HARDY_NEVER) != HARDY_OK) {
         abort();
     }
-    measure("  guarded no-op: refused by the breaker", run_refused, g, NULL);
-    hardy_guard_free(g);
+    config.timeout = HARDY_MINUTE;
+    config.deadline = HARDY_HOUR;
+    sum = add_sum(&(struct sum){{exact, call, breaker, budget}, {1, 1, 1, 1}});
+    add("  guarded no-op: and timeout, deadline", run_guard, guard(&config), sum);
+    config.rate = &rate_config;
+    config.bulkhead = &bulkhead_config;
+    sum =
+        add_sum(&(struct sum){{exact, call, breaker, budget, granted, slot}, {0.5, 1, 1, 1, 1, 1}});
+    add("  guarded no-op: and rate, bulkhead", run_guard, guard(&config), sum);
+    add("  guarded no-op: refused by the breaker", run_refused, open, NULL);
 }
 
+/* What is made here lives as long as the program. */
 int main(void) {
     hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
     hardy_budget_config_init(&budget_config, sizeof budget_config);
@@ -353,14 +395,13 @@ int main(void) {
     hardy_bulkhead_config_init(&bulkhead_config, sizeof bulkhead_config);
     rate_config.events = 1e9;
     rate_config.burst = 1e9;
+    gcra_init(&rate, &rate_config);
     if (bulkhead_init(&bulkhead, &bulkhead_config, NULL) != HARDY_OK) {
         return 1;
     }
-    printf("%-44s %8s %8s %8s %8s %8s\n", "ns per call, ratio to the floor or sum above",
-           "1 thread", "ratio", "2", "ratio", "allocs");
-    measure_policies();
-    measure_guards();
-    measure_refusal();
-    bulkhead_destroy(&bulkhead);
+    add_policies();
+    add_guards();
+    measure();
+    print();
     return 0;
 }
