@@ -157,6 +157,26 @@ HARDY_API size_t hardy_guard_take_events(hardy_guard *guard, hardy_event *events
  * the NUL, returns the length the whole text has. */
 HARDY_API size_t hardy_guard_explain(const hardy_guard *guard, char *text, size_t size);
 
+/* What the settings cannot tell; zero: not known, and what depends on it is not said. */
+typedef struct hardy_explain_options {
+    size_t size;
+    double clients;           /* that share the far side, each with a guard like this one */
+    double capacity;          /* calls a second that the far side can serve */
+    double load;              /* operations a second that all of them begin */
+    bool effects_without_key; /* they change something over there, and a repetition of one cannot be
+                                 told from another one */
+} hardy_explain_options;
+HARDY_API void hardy_explain_options_init(hardy_explain_options *options, size_t size);
+
+/* hardy_guard_explain() with more to go by. Besides it warns when utilisation (load / capacity) *
+ * attempts >= 1, from where on retries keep an outage up that has lost its cause (N. Bronson et
+ * al., "Metastable Failures in Distributed Systems", HotOS 2021); when max_delay < 2 * clients /
+ * capacity, which brings all clients back faster than they can be served; and of repetitions that
+ * can do twice what should be done once. `options` NULL: nothing is known. */
+HARDY_API size_t hardy_guard_explain_with(const hardy_guard *guard,
+                                          const hardy_explain_options *options, char *text,
+                                          size_t size);
+
 #ifdef __cplusplus
 }
 #endif

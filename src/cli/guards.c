@@ -11,6 +11,7 @@
 #include "cli/say.h"
 #include "cli/state.h"
 #include "gateway/settings.h"
+#include "guard/explain.h"
 #include "shared/host.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,9 +105,8 @@ static void json_breaker(struct json_out *j, const struct row *row) {
     json_out_object_end(j);
 }
 
-static void json_row(struct json_out *j, const struct row *row) {
+static void json_members(struct json_out *j, const struct row *row) {
     const struct host_entry *e = &row->entry;
-    json_out_object(j);
     json_out_key(j, "name");
     json_out_string(j, row->name);
     if (e->has_breaker) {
@@ -139,6 +139,11 @@ static void json_row(struct json_out *j, const struct row *row) {
         json_out_member_count(j, "taken", row->slots_taken);
         json_out_object_end(j);
     }
+}
+
+static void json_row(struct json_out *j, const struct row *row) {
+    json_out_object(j);
+    json_members(j, row);
     json_out_object_end(j);
 }
 
@@ -207,7 +212,8 @@ void guard_list_print(const struct guard_list *list, bool color) {
 struct call { /* of this command */
     struct options *o;
     struct state state;
-    int64_t span; /* --for */
+    int64_t span;                /* --for */
+    hardy_explain_options fleet; /* --clients, --capacity, --load */
     hardy_error error;
 };
 
@@ -365,8 +371,23 @@ static bool find_settings(const struct config *config, const char *name,
     return status == HARDY_OK;
 }
 
-/* What the guard will do, with the stored settings where there are any. */
-static void print_settings(struct call *c, struct row *row) {
+/* What the guard will do. */
+static void tell_settings(const struct call *c, const hardy_guard_config *config,
+                          struct json_out *j) {
+    if (j) {
+        json_out_key(j, "explained");
+        explain_json(config, &c->fleet, j);
+        return;
+    }
+    struct buf text;
+    buf_init(&text, TEXT_MAX);
+    explain_text(config, &c->fleet, &text);
+    fwrite(text.data ? text.data : "", 1, text.len, stdout);
+    buf_free(&text);
+}
+
+/* With the stored settings where there are any, else as the configuration says. */
+static void explain_row(struct call *c, const struct row *row, struct json_out *j) {
     struct guard_settings settings = {0};
     hardy_guard_config config;
     hardy_guard_config_init(&config, sizeof config);
@@ -374,7 +395,7 @@ static void print_settings(struct call *c, struct row *row) {
     if (named) {
         config = settings.config;
     }
-    struct host_entry *e = &row->entry;
+    const struct host_entry *e = &row->entry;
     hardy_bulkhead_config slots;
     hardy_bulkhead_config_init(&slots, sizeof slots);
     slots.max_concurrent = e->max_concurrent;
@@ -383,18 +404,11 @@ static void print_settings(struct call *c, struct row *row) {
     config.rate = e->has_rate ? &e->rate : NULL;
     config.budget = e->has_budget ? &e->budget : NULL;
     config.bulkhead = e->max_concurrent ? &slots : config.bulkhead;
-    hardy_guard *guard = NULL;
-    if (hardy_guard_new(&config, NULL, &guard, &c->error) == HARDY_OK) {
-        size_t len = hardy_guard_explain(guard, NULL, 0);
-        char *text = malloc(len + 1);
-        if (text) {
-            hardy_guard_explain(guard, text, len + 1);
-            printf("\n%s", text);
-        }
-        free(text);
-        hardy_guard_free(guard);
+    if (!j) {
+        putchar('\n');
     }
-    if (!named) {
+    tell_settings(c, &config, j);
+    if (!named && !j) {
         printf("\nDeadline, timeout and retries are each call's own.\n");
     }
     guard_settings_free(&settings);
@@ -407,15 +421,39 @@ static int run_explain(struct call *c, struct host *host, const struct host_entr
         struct buf text;
         struct json_out j;
         json_begin(&j, &text);
-        json_row(&j, &row);
+        json_out_object(&j);
+        json_members(&j, &row);
+        explain_row(c, &row, &j);
+        json_out_object_end(&j);
         json_print(&text);
         return EXIT_DONE;
     }
     if (entry->has_breaker) {
         print_state(&row);
     }
-    print_settings(c, &row);
+    explain_row(c, &row, NULL);
     return EXIT_DONE;
+}
+
+/* A guard that nobody has used here yet; false: the configuration does not know it either. */
+static bool explain_unused(struct call *c, const char *name) {
+    struct guard_settings settings = {0};
+    bool named = find_settings(c->state.config, name, &settings);
+    if (named && c->o->globals.json) {
+        struct buf text;
+        struct json_out j;
+        json_begin(&j, &text);
+        json_out_object(&j);
+        json_out_member_string(&j, "name", name);
+        tell_settings(c, &settings.config, &j);
+        json_out_object_end(&j);
+        json_print(&text);
+    } else if (named) {
+        printf("Not used with this state yet.\n\n");
+        tell_settings(c, &settings.config, NULL);
+    }
+    guard_settings_free(&settings);
+    return named;
 }
 
 /* Opens or disables the breaker by hand. */
@@ -457,7 +495,9 @@ static int run_one(struct call *c, const char *form, const char *name) {
         status = host_find(host, name, &entry, &c->error);
     }
     int code;
-    if (status != HARDY_OK) {
+    if (status == HARDY_E_NOT_FOUND && str_eq(form, "explain") && explain_unused(c, name)) {
+        code = EXIT_DONE;
+    } else if (status != HARDY_OK) {
         code = failed(c);
     } else if (str_eq(form, "explain")) {
         code = run_explain(c, host, &entry);
@@ -472,10 +512,13 @@ static int run_one(struct call *c, const char *form, const char *name) {
     return code;
 }
 
-enum { OPT_FOR = 1 };
+enum { OPT_FOR = 1, OPT_CLIENTS, OPT_CAPACITY, OPT_LOAD };
 
 static const struct option_row rows[] = {
     {OPT_FOR, "for", 0, "DURATION", "force-open and disable: how long; else until it is reset"},
+    {OPT_CLIENTS, "clients", 0, "N", "explain: so many share what is called"},
+    {OPT_CAPACITY, "capacity", 0, "RATE", "explain: what is called can serve so many calls"},
+    {OPT_LOAD, "load", 0, "RATE", "explain: so many operations begin, of all clients"},
     {0}};
 
 static int wrong_form(const struct options *o, const char *form) {
@@ -486,7 +529,7 @@ static int wrong_form(const struct options *o, const char *form) {
                                    form);
 }
 
-static int dispatch(struct call *c, bool span_given) {
+static int dispatch(struct call *c, bool span_given, bool fleet_given) {
     const struct options *o = c->o;
     const char *form = o->argc > 0 ? o->argv[0] : "list";
     bool lists = str_eq(form, "list");
@@ -496,6 +539,10 @@ static int dispatch(struct call *c, bool span_given) {
     }
     if (span_given && !forces) {
         return options_wrong(o, "--for goes with force-open and disable, not with %s", form);
+    }
+    if (fleet_given && !str_eq(form, "explain")) {
+        return options_wrong(o, "--clients, --capacity and --load go with explain, not with %s",
+                             form);
     }
     if (o->argc > (lists ? 1 : 2)) {
         return options_wrong(o, "\"%s\" is too much", o->argv[lists ? 1 : 2]);
@@ -510,21 +557,41 @@ static int dispatch(struct call *c, bool span_given) {
     return lists ? run_list(c) : run_one(c, form, o->argv[1]);
 }
 
+static hardy_status take_option(struct call *c, int id, const char *value) {
+    struct rate rate = {0, HARDY_SECOND};
+    if (id == OPT_FOR) {
+        return parse_duration(value, &c->span, &c->error);
+    }
+    if (id == OPT_CLIENTS) {
+        return parse_number(value, 1, 1e9, &c->fleet.clients, &c->error);
+    }
+    hardy_status status = parse_rate(value, &rate, &c->error);
+    double each_second = rate.events * (double)HARDY_SECOND / (double)rate.period;
+    *(id == OPT_CAPACITY ? &c->fleet.capacity : &c->fleet.load) = each_second;
+    return status;
+}
+
 static int run(struct options *o) {
+    static const char *const names[] = {[OPT_FOR] = "for",
+                                        [OPT_CLIENTS] = "clients",
+                                        [OPT_CAPACITY] = "capacity",
+                                        [OPT_LOAD] = "load"};
     struct call c = {.o = o, .span = HARDY_NEVER};
-    bool span_given = false;
+    bool span_given = false, fleet_given = false;
     hardy_error_init(&c.error, sizeof c.error);
+    hardy_explain_options_init(&c.fleet, sizeof c.fleet);
     int id;
     while ((id = options_next(o)) > 0) {
-        if (parse_duration(o->value, &c.span, &c.error) != HARDY_OK) {
-            return options_wrong(o, "--for: %s", c.error.message);
+        if (take_option(&c, id, o->value) != HARDY_OK) {
+            return options_wrong(o, "--%s: %s", names[id], c.error.message);
         }
-        span_given = true;
+        span_given = span_given || id == OPT_FOR;
+        fleet_given = fleet_given || id != OPT_FOR;
     }
     if (id < 0) {
         return o->exit;
     }
-    int code = dispatch(&c, span_given);
+    int code = dispatch(&c, span_given, fleet_given);
     state_close(&c.state);
     return code;
 }
@@ -532,17 +599,22 @@ static int run(struct options *o) {
 const struct command command_guards = {
     .name = "guards",
     .alias = "guard",
-    .synopsis = "[list]\nexplain NAME\nforce-open|disable NAME [--for DURATION]\nreset NAME",
+    .synopsis = "[list]\nexplain NAME [--clients N] [--capacity RATE] [--load "
+                "RATE]\nforce-open|disable NAME [--for DURATION]\nreset NAME",
     .summary = "show and set the guards that the processes of this host share",
     .options = rows,
     .details =
         "Guards come into being with 'hardy exec --name NAME'. A breaker that was opened by hand\n"
         "refuses every call, a disabled one refuses none. 'reset' closes the breaker and forgets\n"
         "counters and settings, so that the next call may bring other settings.\n\n"
+        "'explain' prints what applies, when and how long is waited, and warns of what cannot\n"
+        "hold. --load against --capacity tells whether retries could keep an outage up, --clients\n"
+        "whether they would all come back at once.\n\n"
         "They live beside the state, in PATH-guards, and start anew when the machine does.",
     .examples = "hardy guards list\n"
                 "hardy guards list --json\n"
                 "hardy guards explain search\n"
+                "hardy guards explain search --clients 1000 --capacity 100/s --load 50/s\n"
                 "hardy guards force-open search --for 10m\n"
                 "hardy guards disable search --for 1h\n"
                 "hardy guards reset search",

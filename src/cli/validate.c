@@ -12,6 +12,7 @@
 #include "cli/top.h"
 #include "daemon/settings.h"
 #include "degrade/settings.h"
+#include "guard/explain.h"
 #include "health/serve.h"
 #include "incident/incident.h"
 #include "notify/notify.h"
@@ -125,10 +126,22 @@ static void refuse(struct validate *v, const struct yaml_node *node, const char 
 
 /* --- a configuration -------------------------------------------------------------------------- */
 
+struct guard_problems {
+    struct validate *v;
+    const struct yaml_node *key;
+    const char *name;
+};
+
+static void on_guard_problem(void *ctx, bool warning, const char *text) {
+    const struct guard_problems *p = ctx;
+    if (warning) {
+        warn(p->v, p->key, "guard `%s`: %s", p->name, text);
+    }
+}
+
 /* What hardy says about settings that cannot hold together. */
 static void warn_of_guard(struct validate *v, const struct yaml_node *key,
                           const struct guard_settings *s) {
-    static const char mark[] = "warning: ";
     hardy_guard *guard = NULL;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -136,22 +149,8 @@ static void warn_of_guard(struct validate *v, const struct yaml_node *key,
         refuse(v, key, "guard `%s`: %s", s->name, error.message);
         return;
     }
-    size_t len = hardy_guard_explain(guard, NULL, 0);
-    char *text = malloc(len + 1);
-    if (text) {
-        hardy_guard_explain(guard, text, len + 1);
-    }
     hardy_guard_free(guard);
-    for (char *line = text, *next; line && *line; line = next) {
-        next = line + strcspn(line, "\n");
-        if (*next) {
-            *next++ = '\0';
-        }
-        if (str_starts(line, mark)) {
-            warn(v, key, "guard `%s`: %s", s->name, line + strlen(mark));
-        }
-    }
-    free(text);
+    explain_problems(&s->config, NULL, on_guard_problem, &(struct guard_problems){v, key, s->name});
 }
 
 static void look_at_guards(struct validate *v, const struct config *config) {

@@ -69,6 +69,25 @@ like 'what is right' "$err" '\-\-for: .*250ms'
 printf 'guards: {beta: {retry: 2, deadline: 30s}}\n' >hardy.yaml
 like 'explain knows the configuration' "$("$HARDY" guards explain beta)" 'max_retries 2'
 like 'with its deadline' "$("$HARDY" guards explain beta)" 'deadline +30s'
+printf 'guards: {gamma: {retry: 5, deadline: 30s, timeout: 10s}}\n' >hardy.yaml
+code 'explain a guard that nobody used yet' 0 "$HARDY" guards explain gamma
+like 'says so' "$out" '^Not used with this state yet'
+like 'the order is fixed' "$out" 'deadline > retry and budget > breaker > rate > bulkhead .* no other can be configured'
+like 'the schedule' "$out" 'wait before attempt 6 +0s to 16s'
+like 'its worst case in seconds' "$out" 'worst case of all waits +31s \(31\.000 s\)'
+like 'what cannot hold' "$out" 'warning: 6 attempts of 10s make 1m, more than the deadline 30s'
+unlike 'nothing of what it cannot know' "$out" 'utilisation'
+code 'with a fleet' 0 "$HARDY" guards explain gamma --clients 1000 --capacity 10/s --load 300/m
+like 'retries that keep an outage up' "$out" 'warning: utilisation 0\.50 \(5/s of 10/s\) \* 6 attempts = 3\.00, which is not below 1'
+like 'and come back at once' "$out" 'warning: max_delay 1m is below 2N/C = 2 \* 1000 / 10/s = 3m20s'
+is 'as JSON' "$("$HARDY" guards explain gamma --json --clients 1000 --capacity 10/s | python3 -c 'import json,sys
+e = json.load(sys.stdin)["explained"]
+print(e["deadline_s"], e["retry"]["worst_wait_s"], e["retry"]["waits"][4]["to_s"], e["breaker"]["failure_threshold"], e["longest_s"], len(e["warnings"]))')" \
+    '30 31 16 5 30 2'
+code 'a fleet is for explain' 2 "$HARDY" guards list --load 5/s
+code 'a load is a rate' 2 "$HARDY" guards explain gamma --load 5
+like 'says what is right' "$err" '\-\-load: .*10/s'
+like 'validate warns of the same' "$("$HARDY" validate hardy.yaml 2>&1)" 'guard `gamma`: 6 attempts of 10s make 1m, more than the deadline 30s'
 truncate -s 100 state/hardy.db-guards
 code 'a file that was cut' 1 "$HARDY" guards list
 like 'is told' "$err" 'hardy\.db-guards: has 100 bytes instead of [0-9]+, it was cut'

@@ -195,6 +195,8 @@ static void explains_settings_and_schedule(void **state) {
     assert_string_equal(
         explain(),
         "guard llm\n"
+        "  order      deadline > retry and budget > breaker > rate > bulkhead > timeout of the "
+        "attempt > call; no other can be configured\n"
         "  deadline   5m\n"
         "  timeout    attempt 30s, first content none, idle none\n"
         "  retry      max_retries 3, base_delay 1s, max_delay 3s, exponential_base 2, jitter full, "
@@ -277,6 +279,51 @@ static void warns_of_what_cannot_hold(void **state) {
                                       "1m"));
 }
 
+static const char *explain_to(hardy_explain_options known) {
+    static char said[8000];
+    hardy_guard *g = NULL;
+    known.size = sizeof known;
+    assert_int_equal(hardy_guard_new(&config, NULL, &g, NULL), HARDY_OK);
+    assert_true(hardy_guard_explain_with(g, &known, said, sizeof said) < sizeof said);
+    hardy_guard_free(g);
+    return said;
+}
+
+/* What depends on who calls and on what is called. */
+static void warns_of_a_fleet(void **state) {
+    (void)state;
+    config.deadline = 5 * HARDY_MINUTE;
+    config.timeout = HARDY_SECOND;
+    config.retry = &retry;
+    retry.repeatable = true;
+    retry.max_delay = 20 * HARDY_SECOND;
+    assert_null(
+        strstr(explain_to((hardy_explain_options){.capacity = 1000, .load = 160}), "warning"));
+    assert_non_null(strstr(explain_to((hardy_explain_options){.capacity = 1000, .load = 500}),
+                           "warning: utilisation 0.50 (500/s of 1000/s) * 6 attempts = 3.00, which "
+                           "is not below 1: retries can keep an outage up that has lost its cause; "
+                           "at most 1 attempt, or as here the retry budget alone prevents it\n"));
+    config.budget = NULL;
+    assert_non_null(strstr(explain_to((hardy_explain_options){.capacity = 1000, .load = 300}),
+                           "at most 3 attempts, or a retry budget that leaves room\n"));
+    config.budget = &budget;
+    assert_non_null(
+        strstr(explain_to((hardy_explain_options){.clients = 90, .capacity = 1000, .load = 100}),
+               "warning: the retry budget lets through 1010/s, calls and retries (100/s * 1.1, and "
+               "floor 10/s for each of 90 clients), which is not below the capacity 1000/s\n"));
+    assert_non_null(strstr(explain_to((hardy_explain_options){.capacity = 10, .load = 10}),
+                           "warning: 10/s are offered to a capacity of 10/s"));
+    assert_null(
+        strstr(explain_to((hardy_explain_options){.clients = 100, .capacity = 10}), "warning"));
+    assert_non_null(strstr(explain_to((hardy_explain_options){.clients = 101, .capacity = 10}),
+                           "warning: max_delay 20s is below 2N/C = 2 * 101 / 10/s = 20.2s"));
+    assert_non_null(strstr(explain_to((hardy_explain_options){.effects_without_key = true}),
+                           "the same effect can happen up to 6 times"));
+    retry.repeatable = false;
+    assert_null(
+        strstr(explain_to((hardy_explain_options){.effects_without_key = true}), "warning"));
+}
+
 static void sound_settings_give_no_warning(void **state) {
     (void)state;
     config.deadline = 5 * HARDY_MINUTE;
@@ -308,6 +355,7 @@ int main(void) {
         cmocka_unit_test_setup(a_full_ring_drops_the_oldest, setup),
         cmocka_unit_test_setup(explains_settings_and_schedule, setup),
         cmocka_unit_test_setup(warns_of_what_cannot_hold, setup),
+        cmocka_unit_test_setup(warns_of_a_fleet, setup),
         cmocka_unit_test_setup(sound_settings_give_no_warning, setup),
         cmocka_unit_test_setup(a_long_schedule_is_cut, setup),
     };

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GUARD_EXPLAIN_H
+#define GUARD_EXPLAIN_H
+/* What a guard with these settings will do: as text, as JSON, and what cannot hold together one by
+ * one. `c` has been checked; `o` may be NULL. */
+#include "base/json.h"
+#include "base/parse.h"
+#include <hardy/guard.h>
+#include <string.h>
+
+/* A warning is of settings that cannot hold; else it is a note of what follows from them. */
+typedef void explain_fn(void *ctx, bool warning, const char *text);
+void explain_problems(const hardy_guard_config *c, const hardy_explain_options *o, explain_fn *tell,
+                      void *ctx);
+void explain_text(const hardy_guard_config *c, const hardy_explain_options *o, struct buf *to);
+/* One object. */
+void explain_json(const hardy_guard_config *c, const hardy_explain_options *o, struct json_out *j);
+
+/* All attempts up to their time-out and all waits at their longest; HARDY_NEVER: no end. */
+int64_t explain_worst_case(const hardy_guard_config *c);
+const char *explain_jitter(hardy_jitter jitter);
+
+struct span_text {
+    char text[48];
+};
+
+static inline struct span_text span_text_of(int64_t ns) {
+    struct span_text t;
+    if (ns == HARDY_NEVER) {
+        memcpy(t.text, "none", sizeof "none");
+    } else {
+        format_duration(ns, t.text);
+    }
+    return t;
+}
+
+/* The array of a returned structure lives until the end of the full expression. */
+#define SPAN(ns) (span_text_of(ns).text)
+#endif
