@@ -9,6 +9,7 @@
 #include <hardy/breaker.h>
 #include <hardy/bulkhead.h>
 #include <hardy/context.h>
+#include <hardy/hedge.h>
 #include <hardy/rate.h>
 #include <hardy/retry.h>
 
@@ -51,6 +52,7 @@ typedef struct hardy_guard_config {
     const hardy_bulkhead_config *bulkhead; /* NULL: none */
     hardy_classify classify;               /* NULL: outcomes count as they are reported */
     void *classify_ctx;                    /* borrowed for as long as the guard lasts */
+    const hardy_hedge_config *hedge;       /* NULL: none; needs `retry`, with a retry at least */
 } hardy_guard_config;
 
 /* No layer but the retry budget, which is there unless it is taken away: without one, no backoff
@@ -123,6 +125,7 @@ typedef struct hardy_guard_stats {
     double rate_left;           /* calls that need not wait for a rate slot; -1 without a rate */
     uint64_t events_dropped;    /* from the ring below, before they were taken */
     uint32_t concurrency_limit; /* attempts let through at once at present; 0 without a bulkhead */
+    uint64_t hedges;            /* of the attempts: started beside another */
 } hardy_guard_stats;
 /* `stats->size` is set by the caller. An operation is counted when it begins. */
 HARDY_API void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats);
@@ -137,6 +140,7 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_guard_force(hardy_guard *guard,
 typedef enum hardy_event_kind {
     HARDY_EVENT_STATE = 1,  /* breaker changed from `from` to `to` */
     HARDY_EVENT_RETRY = 2,  /* waits `span` before attempt `attempt` */
+    HARDY_EVENT_HEDGE = 4,  /* attempt `attempt` was started beside the one before */
     HARDY_EVENT_GIVE_UP = 3 /* ended without success after `attempt` attempts; refusals before the
                              * first are counted, not told */
 } hardy_event_kind;

@@ -19,7 +19,8 @@
  * Order inside: total deadline > retry and budget > breaker > rate > bulkhead > attempt > call.
  * A retry looks at the breaker before it waits; the breaker is acquired last, right before CALL.
  * The concurrency slot is held from CALL to the report, not during a backoff. A stopped attempt is
- * waited for before the next one starts, so an operation never has two.
+ * waited for before the next one starts, so an operation never has two, unless its guard hedges:
+ * then there may be a second CALL before the first is reported, and a STOP for the one that lost.
  *
  * The verdicts of RESULT, with their reasons; what became of the last attempt is in `outcome`.
  *
@@ -85,6 +86,8 @@ typedef struct hardy_op_options {
     double weight;       /* events of the guard's rate that each attempt costs; 1; 0 = none */
     bool low_priority;   /* of the guard's rate it uses only what LOW may (rate.h), and waits behind
                             those that do not; or'd with the guard's */
+    bool hedges;         /* the driver can have two attempts under way; false: E_UNSUPPORTED where
+                            the guard hedges */
     const hardy_context *context; /* borrowed until hardy_op_end(); NULL: nothing is handed down */
 } hardy_op_options;
 
@@ -113,7 +116,8 @@ typedef enum hardy_reason {
     HARDY_REASON_PERMANENT,      /* the outcome says that trying again would not help */
     HARDY_REASON_NOT_REPEATABLE, /* the effect is unknown and the operation was not declared
                                     repeatable */
-    HARDY_REASON_CANCELLED
+    HARDY_REASON_CANCELLED,
+    HARDY_REASON_HEDGE /* an attempt is stopped, for another one has won */
 } hardy_reason;
 HARDY_API const char *hardy_reason_text(hardy_reason reason); /* one short English phrase */
 
@@ -137,7 +141,8 @@ typedef enum hardy_progress {
 
 HARDY_API void hardy_op_options_init(hardy_op_options *options, size_t size);
 /* `guard` borrowed until hardy_op_end(); `options` copied, NULL = defaults. E_INVALID: `size` too
- * small, or a missing wake where the guard has a bulkhead. */
+ * small, or a missing wake where the guard has a bulkhead. E_UNSUPPORTED: the guard hedges, and
+ * `hedges` is false. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_op_begin(hardy_op *op, size_t size, hardy_guard *guard,
                                                      const hardy_op_options *options, int64_t now);
 /* Call until WAIT or DONE. */

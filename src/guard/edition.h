@@ -25,6 +25,7 @@ struct edition_shard {
 struct edition {
     hardy_guard_config config; /* its pointers: the copies below, NULL where the layer is absent */
     hardy_retry_config retry;
+    hardy_hedge_config hedge;
     hardy_budget_config budget;
     hardy_breaker_config breaker;
     hardy_rate_config rate;

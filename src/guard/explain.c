@@ -78,6 +78,11 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
                    r->repeatable ? "yes" : "no");
         put_schedule(b, r);
     }
+    if (c->hedge != NULL) {
+        buf_printf(b,
+                   "  hedge      after %s, where the operation is repeatable: one more at once\n",
+                   SPAN(c->hedge->after));
+    }
     if (c->budget != NULL) {
         buf_printf(b,
                    "  budget     %g retries a call, and %g a second besides; kept for %s, a retry "

@@ -134,6 +134,9 @@ void explain_json(const hardy_guard_config *c, const hardy_explain_options *o, s
     if (c->retry != NULL) {
         put_retry(j, c->retry);
     }
+    if (c->hedge != NULL) {
+        put_seconds(j, "hedge_after_s", c->hedge->after);
+    }
     if (c->budget != NULL) {
         put_budget(j, c->budget);
     }

@@ -17,6 +17,13 @@ static const hardy_budget_config default_budget = {.size = sizeof default_budget
                                                    .ttl = 10 * HARDY_SECOND,
                                                    .timeout_cost = 2};
 
+void hardy_hedge_config_init(hardy_hedge_config *config, size_t size) {
+    hardy_hedge_config full = {.after = 2 * HARDY_SECOND};
+    full.size = size < sizeof full ? size : sizeof full;
+    memset(config, 0, size);
+    memcpy(config, &full, full.size);
+}
+
 void hardy_guard_config_init(hardy_guard_config *config, size_t size) {
     hardy_guard_config full = {
         .size = size < sizeof full ? size : sizeof full,
@@ -58,6 +65,20 @@ static hardy_status take_name(hardy_guard *g, const char *name, hardy_error *err
     return HARDY_OK;
 }
 
+static hardy_status take_hedge(struct edition *e, hardy_error *error) {
+    hardy_guard_config *c = &e->config;
+    hardy_hedge_config_init(&e->hedge, sizeof e->hedge);
+    hardy_status status =
+        settings_take(&e->hedge, sizeof e->hedge, c->hedge, "hardy_hedge_config", error);
+    c->hedge = &e->hedge;
+    if (status == HARDY_OK && (c->retry == NULL || c->retry->max_retries == 0)) {
+        status =
+            fail(error, HARDY_E_INVALID, NULL,
+                 "hedge without retry: a hedge is one of the attempts that max_retries allows");
+    }
+    return status == HARDY_OK ? check_span(e->hedge.after, "hedge: after", error) : status;
+}
+
 static hardy_status take_layers(struct edition *e, hardy_error *error) {
     hardy_guard_config *c = &e->config;
     hardy_status status = HARDY_OK;
@@ -69,6 +90,9 @@ static hardy_status take_layers(struct edition *e, hardy_error *error) {
     }
     if (c->retry == NULL) {
         c->budget = NULL;
+    }
+    if (status == HARDY_OK && c->hedge != NULL) {
+        status = take_hedge(e, error);
     }
     if (status == HARDY_OK && c->budget != NULL) {
         hardy_budget_config_init(&e->budget, sizeof e->budget);
@@ -302,6 +326,7 @@ static void add_up(const hardy_guard *g, hardy_guard_stats *stats) {
             stats->operations += word_load(&e->shards[i].begun);
         }
     }
+    stats->hedges = word_load(&g->hedges);
     stats->retries = word_load(&g->retries);
     stats->attempts = stats->operations - unstarted + stats->retries;
     stats->retries_suppressed = word_load(&g->suppressed);

@@ -5,13 +5,10 @@
  * passed through in one call of hardy_op_next().
  *
  * What is taken on the way in (rate slot, concurrency slot, budget token) is given back on every
- * way out that did not use it, in one place: conclude().
+ * way out that did not use it, in one place: op_conclude().
  */
-#include "guard/op.h"
-#include "base/clock.h"
 #include "base/prng.h"
-#include "guard/state.h"
-#include "policy/backoff.h"
+#include "guard/op_state.h"
 #include <string.h>
 
 /* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
@@ -21,112 +18,6 @@
 #define LONGEST_HOLD HARDY_MINUTE
 /* The words of the breaker count milliseconds: looking again earlier shows the same. */
 #define BREAKER_GRAIN HARDY_MILLISECOND
-
-enum phase {
-    PHASE_ADMIT,   /* asks the breaker, then for a rate slot */
-    PHASE_OPEN,    /* waits for the breaker */
-    PHASE_LOW,     /* looks for a rate slot again: low priority reserves none ahead */
-    PHASE_RATE,    /* has a rate slot, which may lie ahead */
-    PHASE_SLOT,    /* in the queue for a concurrency slot */
-    PHASE_START,   /* has everything but the breaker's permit */
-    PHASE_RUNNING, /* an attempt runs */
-    PHASE_BACKOFF,
-    PHASE_OVER /* the verdict is known; an attempt may still run */
-};
-
-struct op {
-    hardy_guard *guard;
-    const struct edition *edition; /* the settings it goes by */
-    struct edition_shard *shard;   /* where it is counted */
-    const hardy_context *context;
-    uint64_t operation; /* its number; 0: nobody asked for one */
-    hardy_wake wake;
-    atomic_word cancelled;
-    int64_t deadline;     /* of the whole operation */
-    int64_t start_before; /* the next attempt starts before this, or not at all */
-    int64_t until;        /* what the phase waits for */
-    int64_t seen;         /* the last `now`, for hardy_op_end(), which is not told */
-    int64_t attempt_end, content_end, idle_end; /* when the running attempt is stopped */
-    int64_t called, ended;                      /* when the last attempt started, ended */
-    int64_t waited;                             /* between attempts, so far */
-    int64_t previous;                           /* the wait before */
-    int64_t retry_after;
-    uint64_t seed; /* of the jitter; 0 = not drawn yet */
-    uint64_t mark; /* of the rate reservation */
-    double weight; /* in events of the rate */
-    uint64_t load; /* of the bulkhead when the attempt started */
-    hardy_permit permit;
-    /* Where a whole operation counts as one failure: the permit of the attempt that failed last,
-     * kept until it is known whether another attempt follows. */
-    hardy_permit owed;
-    hardy_outcome last;
-    uint32_t attempt; /* number of the last one started */
-    uint32_t looks;   /* for a rate slot, in PHASE_LOW */
-    hardy_priority priority;
-    enum phase phase;
-    hardy_status status;
-    hardy_reason reason;
-    bool repeatable, committed, until_content, content_at_end;
-    bool reserved, queued, slot; /* taken and not used yet: rate, queue, slot */
-    uint32_t tokens;             /* likewise, of the budget */
-    bool running, stopped, timed_out, told;
-    bool unstarted; /* counted as one that has had no attempt */
-    /* Only what is above is cleared when it begins. */
-    struct bulkhead_waiter waiter;
-};
-_Static_assert(sizeof(struct op) <= sizeof(hardy_op), "hardy_op has room for an operation");
-_Static_assert(_Alignof(struct op) <= _Alignof(hardy_op), "hardy_op is aligned for an operation");
-
-static struct op *op_of(hardy_op *storage) {
-    return (struct op *)storage;
-}
-
-const char *hardy_reason_text(hardy_reason reason) {
-    switch (reason) {
-    case HARDY_REASON_NONE:
-        return "nothing to say";
-    case HARDY_REASON_BACKOFF:
-        return "waiting before a retry";
-    case HARDY_REASON_RUNNING:
-        return "waiting for an attempt";
-    case HARDY_REASON_RATE:
-        return "rate limit";
-    case HARDY_REASON_SLOTS:
-        return "concurrency slots";
-    case HARDY_REASON_BREAKER:
-        return "circuit breaker";
-    case HARDY_REASON_BUDGET:
-        return "retry budget is used up";
-    case HARDY_REASON_RETRIES:
-        return "retries are used up";
-    case HARDY_REASON_TOTAL_WAIT:
-        return "the next wait would pass max_total_wait";
-    case HARDY_REASON_RETRY_AFTER:
-        return "the far side asked for more time than there is";
-    case HARDY_REASON_DEADLINE:
-        return "deadline";
-    case HARDY_REASON_TIMEOUT:
-        return "an attempt was stopped at its timeout";
-    case HARDY_REASON_PERMANENT:
-        return "trying again would not help";
-    case HARDY_REASON_NOT_REPEATABLE:
-        return "not known to be repeatable";
-    case HARDY_REASON_CANCELLED:
-        return "cancelled";
-    }
-    return "unknown reason";
-}
-
-void hardy_op_options_init(hardy_op_options *options, size_t size) {
-    hardy_op_options full = {
-        .size = size < sizeof full ? size : sizeof full, .deadline = HARDY_NEVER, .weight = 1};
-    memset(options, 0, size);
-    memcpy(options, &full, full.size);
-}
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 static uint64_t name_operation(hardy_guard *guard, const hardy_context *context) {
     return context->operation != 0 ? context->operation : guard_draw_seed(guard);
@@ -138,6 +29,9 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     struct op *op = op_of(storage);
     if (c->bulkhead != NULL && wake.fn == NULL) {
         return HARDY_E_INVALID;
+    }
+    if (c->hedge != NULL && !options->hedges) {
+        return HARDY_E_UNSUPPORTED;
     }
     /* Field by field: clearing all of it would cost more than the rest. What is missing here is
      * set before it is looked at. */
@@ -153,7 +47,8 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     op->waited = op->previous = 0;
     op->retry_after = -1;
     op->seed = options->seed;
-    op->permit.kind = op->owed.kind = 0;
+    op->owed.kind = 0;
+    op->hedge_at = HARDY_NEVER;
     op->last = (hardy_outcome){.kind = HARDY_IGNORED};
     op->attempt = op->looks = 0;
     op->weight = options->weight;
@@ -164,12 +59,14 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     op->status = HARDY_OK;
     op->reason = HARDY_REASON_NONE;
     op->repeatable = options->repeatable || (c->retry != NULL && c->retry->repeatable);
-    op->committed = false;
+    op->committed = op->latest = 0;
+    op->at_once = c->hedge != NULL ? OP_AT_ONCE : 1;
+    op->attempts[0].running = op->attempts[1].running = false;
     op->until_content = options->deadline_until_content;
     op->content_at_end = options->content_at_end;
     op->reserved = op->queued = op->slot = false;
     op->tokens = 0;
-    op->running = op->stopped = op->timed_out = op->told = op->unstarted = false;
+    op->timed_out = op->told = op->unstarted = false;
     return HARDY_OK;
 }
 
@@ -197,14 +94,14 @@ hardy_status hardy_op_begin(hardy_op *storage, size_t size, hardy_guard *guard,
 /* --- ending ------------------------------------------------------------------------------- */
 
 /* Gives back what was taken for an attempt that does not start now. */
-static void give_back(struct op *op) {
+void op_give_back(struct op *op) {
     const struct edition *e = op->edition;
     hardy_guard *g = op->guard;
     if (op->queued) {
         bulkhead_leave(&g->bulkhead, &op->waiter);
         op->queued = false;
     }
-    if (op->slot && !op->running) {
+    if (op->slot) {
         bulkhead_release(&g->bulkhead);
         op->slot = false;
     }
@@ -214,10 +111,10 @@ static void give_back(struct op *op) {
     }
 }
 
-static void conclude(struct op *op, hardy_status status, hardy_reason reason, int64_t retry_after,
-                     int64_t now) {
+void op_conclude(struct op *op, hardy_status status, hardy_reason reason, int64_t retry_after,
+                 int64_t now) {
     const struct edition *e = op->edition;
-    give_back(op);
+    op_give_back(op);
     if (op->tokens > 0) {
         budget_refund(e->words.budget, e->config.budget, op->tokens, now);
         op->tokens = 0;
@@ -229,7 +126,7 @@ static void conclude(struct op *op, hardy_status status, hardy_reason reason, in
 }
 
 /* The breaker learns `kind` from a permit and has it back. */
-static void record(struct op *op, hardy_permit *permit, hardy_outcome_class kind, int64_t now) {
+void op_record(struct op *op, hardy_permit *permit, hardy_outcome_class kind, int64_t now) {
     const struct edition *e = op->edition;
     struct breaker_change change = {0};
     breaker_record(e->words.breaker, e->config.breaker, permit, kind, now, &change);
@@ -238,7 +135,7 @@ static void record(struct op *op, hardy_permit *permit, hardy_outcome_class kind
 
 static void settle_owed(struct op *op, hardy_outcome_class kind, int64_t now) {
     if (op->owed.kind != 0) {
-        record(op, &op->owed, kind, now);
+        op_record(op, &op->owed, kind, now);
         op->owed.kind = 0;
     }
 }
@@ -281,9 +178,9 @@ static int64_t from_now(int64_t at, int64_t now) {
 /* The breaker refused: wait for it where that is asked for and can be of use. */
 static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
     const struct edition *e = op->edition;
-    give_back(op);
+    op_give_back(op);
     if (!e->config.wait_when_open || retry_at >= op->start_before) {
-        conclude(op, HARDY_E_OPEN, HARDY_REASON_BREAKER, from_now(retry_at, now), now);
+        op_conclude(op, HARDY_E_OPEN, HARDY_REASON_BREAKER, from_now(retry_at, now), now);
         return;
     }
     op->phase = PHASE_OPEN;
@@ -291,7 +188,7 @@ static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
 }
 
 /* The same after a mere look, which the breaker has not counted. */
-static void look_at_open(struct op *op, int64_t retry_at, int64_t now) {
+void op_look_at_open(struct op *op, int64_t retry_at, int64_t now) {
     const struct edition *e = op->edition;
     meet_open(op, retry_at, now);
     if (op->phase == PHASE_OVER) {
@@ -320,7 +217,7 @@ static void admit(struct op *op, int64_t now) {
         return;
     }
     if (c->breaker != NULL && !breaker_peek(e->words.breaker, c->breaker, now, &retry_at)) {
-        look_at_open(op, retry_at, now);
+        op_look_at_open(op, retry_at, now);
         return;
     }
     if (e->config.rate != NULL) {
@@ -335,7 +232,7 @@ static void admit(struct op *op, int64_t now) {
         }
         if (status != HARDY_OK) {
             word_count(&g->rejected_rate);
-            conclude(op, status, HARDY_REASON_RATE, from_now(at, now), now);
+            op_conclude(op, status, HARDY_REASON_RATE, from_now(at, now), now);
             return;
         }
         op->reserved = true;
@@ -363,170 +260,73 @@ static void ask_slot(struct op *op, int64_t now) {
         return;
     case BULKHEAD_FULL:
         word_count(&g->rejected_slots);
-        conclude(op, HARDY_E_FULL, HARDY_REASON_SLOTS, -1, now);
+        op_conclude(op, HARDY_E_FULL, HARDY_REASON_SLOTS, -1, now);
         return;
+    }
+}
+
+bool op_take_permit(struct op *op, int64_t end, hardy_permit *permit, int64_t *retry_at,
+                    int64_t now) {
+    const struct edition *e = op->edition;
+    struct breaker_change change = {0};
+    permit->kind = 0;
+    if (e->config.breaker == NULL) {
+        return true;
+    }
+    int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
+    bool admitted =
+        breaker_acquire(e->words.breaker, e->config.breaker, now, lease, permit, retry_at, &change);
+    guard_note_change(op->guard, &change, now);
+    return admitted;
+}
+
+void op_launch(struct op *op, struct attempt *a, int64_t end, int64_t now) {
+    const struct edition *e = op->edition;
+    const hardy_guard_config *c = &e->config;
+    a->running = true;
+    a->stopped = a->timed_out = a->lost = false;
+    a->slot = op->slot;
+    a->load = op->slot ? bulkhead_mark(&op->guard->bulkhead) : 0;
+    a->called = now;
+    a->end = end;
+    a->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
+    a->idle_end = HARDY_NEVER;
+    op->reserved = op->slot = false; /* used, and so are the tokens */
+    op->tokens = 0;
+    op->latest = (uint32_t)(a - op->attempts);
+    a->number = ++op->attempt;
+    if (op->attempt > 1) {
+        word_count(&op->guard->retries);
+        return;
+    }
+    if (op->unstarted) {
+        op->unstarted = false;
+        word_add(&op->shard->unstarted, -UINT64_C(1));
+    }
+    if (c->budget != NULL) {
+        budget_deposit(e->words.budget, c->budget, now);
     }
 }
 
 /* The breaker's permit is taken last, so that no wait makes it stale. False: refused. */
 static bool start(struct op *op, int64_t now) {
-    const struct edition *e = op->edition;
-    hardy_guard *g = op->guard;
-    const hardy_guard_config *c = &e->config;
-    int64_t end = least(time_add(now, c->timeout), op->deadline);
-    if (c->breaker != NULL) {
-        struct breaker_change change = {0};
-        int64_t retry_at = now;
-        int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
-        bool admitted = breaker_acquire(e->words.breaker, c->breaker, now, lease, &op->permit,
-                                        &retry_at, &change);
-        guard_note_change(g, &change, now);
-        if (!admitted) {
-            meet_open(op, retry_at, now);
-            return false;
-        }
+    const hardy_guard_config *c = &op->edition->config;
+    struct attempt *a = &op->attempts[0];
+    int64_t end = least(time_add(now, c->timeout), op->deadline), retry_at = now;
+    if (!op_take_permit(op, end, &a->permit, &retry_at, now)) {
+        meet_open(op, retry_at, now);
+        return false;
     }
     settle_owed(op, HARDY_IGNORED, now);
-    op->phase = PHASE_RUNNING;
-    op->running = true;
-    op->stopped = op->timed_out = op->committed = false;
-    op->reserved = false; /* used, and so are the tokens */
-    op->tokens = 0;
-    op->called = now;
-    op->load = op->slot ? bulkhead_mark(&g->bulkhead) : 0;
-    op->attempt_end = end;
-    op->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
-    op->idle_end = HARDY_NEVER;
-    if (op->attempt++ == 0) {
-        if (op->unstarted) {
-            op->unstarted = false;
-            word_add(&op->shard->unstarted, -UINT64_C(1));
-        }
-        if (c->budget != NULL) {
-            budget_deposit(e->words.budget, c->budget, now);
-        }
-    } else {
-        word_count(&g->retries);
+    if (op->attempt > 0) {
         op->waited = time_add(op->waited, now - op->ended);
     }
+    op->phase = PHASE_RUNNING;
+    op->committed = 0;
+    op->hedge_at =
+        c->hedge != NULL && op->repeatable ? time_add(now, c->hedge->after) : HARDY_NEVER;
+    op_launch(op, a, end, now);
     return true;
-}
-
-/* --- retry -------------------------------------------------------------------------------- */
-
-/* What a failure that is not followed by another attempt amounts to. */
-static hardy_status unrepeated(const struct op *op) {
-    if (op->last.effect == HARDY_EFFECT_NONE || op->repeatable) {
-        return HARDY_E_EXHAUSTED;
-    }
-    return op->last.effect == HARDY_EFFECT_UNKNOWN ? HARDY_E_IN_DOUBT : HARDY_E_FAILED;
-}
-
-/* The wait before the next attempt, at most `longest` where the far side named a floor.
- *
- * Above a floor only: who was told the same time must not come back at the same time. The spread is
- * what this retry's backoff would have had, one base_delay, or a fifth of the floor, whichever is
- * most: of many callers that were told one minute, whom the far side can serve in ten seconds, the
- * last is served after 72 s in place of 420 s. */
-static int64_t next_wait(struct op *op, int64_t floor, int64_t longest) {
-    const struct edition *e = op->edition;
-    const hardy_retry_config *r = e->config.retry;
-    if (op->seed == 0) {
-        op->seed = guard_draw_seed(op->guard);
-    }
-    uint64_t random = prng_mix(op->seed ^ prng_mix(op->attempt));
-    uint32_t retry = op->attempt - 1;
-    if (floor <= 0) {
-        return hardy_backoff(r, retry, op->previous, random);
-    }
-    hardy_retry_config plain = *r;
-    plain.jitter = HARDY_JITTER_NONE;
-    int64_t cap = hardy_backoff(&plain, retry, op->previous, 0);
-    if (r->jitter == HARDY_JITTER_NONE) {
-        return cap > floor ? cap : floor;
-    }
-    int64_t share = floor / 5;
-    int64_t spread = time_add(floor, share > r->base_delay ? share : r->base_delay);
-    int64_t high = cap > spread ? cap : spread;
-    return prng_range(random, floor, least(high, longest));
-}
-
-static void consider_retry(struct op *op, int64_t now) {
-    const struct edition *e = op->edition;
-    hardy_guard *g = op->guard;
-    const hardy_retry_config *r = e->config.retry;
-    const hardy_outcome *o = &op->last;
-    uint32_t max_retries = r != NULL ? r->max_retries : 0;
-    int64_t floor = o->retry_after > 0 ? o->retry_after : 0;
-    int64_t after = floor > 0 ? floor : -1;
-
-    if (o->kind == HARDY_IGNORED || o->permanent) {
-        conclude(op, HARDY_E_FAILED, HARDY_REASON_PERMANENT, -1, now);
-        return;
-    }
-    if (now >= op->deadline) {
-        conclude(op, HARDY_E_DEADLINE, HARDY_REASON_DEADLINE, after, now);
-        return;
-    }
-    if (max_retries == 0 && op->timed_out) {
-        conclude(op, HARDY_E_TIMEOUT, HARDY_REASON_TIMEOUT, after, now);
-        return;
-    }
-    if (op->committed || (o->effect != HARDY_EFFECT_NONE && !op->repeatable)) {
-        conclude(op, unrepeated(op), HARDY_REASON_NOT_REPEATABLE, after, now);
-        return;
-    }
-    if (op->attempt > max_retries) {
-        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_RETRIES, after, now);
-        return;
-    }
-
-    /* How long a wait can be: by the deadline, and by what is left of max_total_wait. */
-    int64_t by_deadline = op->deadline == HARDY_NEVER ? HARDY_NEVER : op->deadline - 1 - now;
-    int64_t by_total =
-        r->max_total_wait == HARDY_NEVER ? HARDY_NEVER : r->max_total_wait - op->waited;
-    int64_t longest = least(by_deadline, by_total);
-    if (floor > longest) {
-        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_RETRY_AFTER, after, now);
-        return;
-    }
-    int64_t wait = next_wait(op, floor, longest);
-    if (wait > by_deadline) {
-        conclude(op, HARDY_E_DEADLINE, HARDY_REASON_DEADLINE, after, now);
-        return;
-    }
-    if (wait > by_total) {
-        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_TOTAL_WAIT, after, now);
-        return;
-    }
-    op->ended = now;
-    op->start_before = least(op->deadline, time_add(time_add(now, by_total), 1));
-    int64_t at = now;
-    if (e->config.breaker != NULL && !breaker_peek(e->words.breaker, e->config.breaker, now, &at)) {
-        /* Not worth a wait and a token, unless the breaker can be waited for afterwards. */
-        look_at_open(op, at, now);
-        if (op->phase == PHASE_OVER) {
-            return;
-        }
-    }
-    if (e->config.budget != NULL) {
-        uint32_t cost = op->timed_out ? e->config.budget->timeout_cost : 1;
-        if (!budget_withdraw(e->words.budget, e->config.budget, cost, now)) {
-            word_count(&g->suppressed);
-            conclude(op, HARDY_E_BUDGET, HARDY_REASON_BUDGET, after, now);
-            return;
-        }
-        op->tokens = cost;
-    }
-    op->phase = PHASE_BACKOFF;
-    op->until = time_add(now, wait);
-    op->previous = wait;
-    ring_put(&g->ring, &(hardy_event){.kind = HARDY_EVENT_RETRY,
-                                      .at = now,
-                                      .attempt = op->attempt + 1,
-                                      .span = wait,
-                                      .code = o->code,
-                                      .reason = HARDY_REASON_BACKOFF});
 }
 
 /* --- the machine -------------------------------------------------------------------------- */
@@ -538,13 +338,13 @@ static void check_limits(struct op *op, int64_t now) {
                          : op->phase == PHASE_LOW  ? HARDY_REASON_RATE
                                                    : HARDY_REASON_DEADLINE;
     if (word_load(&op->cancelled) != 0) {
-        conclude(op, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED, -1, now);
+        op_conclude(op, HARDY_E_CANCELLED, HARDY_REASON_CANCELLED, -1, now);
     } else if (now >= op->deadline) {
-        conclude(op, HARDY_E_DEADLINE, where, -1, now);
+        op_conclude(op, HARDY_E_DEADLINE, where, -1, now);
     } else if (now >= op->start_before && op->phase != PHASE_RUNNING) {
-        conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_TOTAL_WAIT, -1, now);
+        op_conclude(op, HARDY_E_EXHAUSTED, HARDY_REASON_TOTAL_WAIT, -1, now);
     }
-    if (op->phase == PHASE_OVER && op->running) {
+    if (op->phase == PHASE_OVER && op_is_running(op)) {
         /* Its own report will say how it ended; until then nobody knows. */
         op->last = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_UNKNOWN};
     }
@@ -558,35 +358,69 @@ static void wait_until(struct op *op, int64_t until, hardy_reason reason, hardy_
     step->until = until;
 }
 
-static void stop(struct op *op, hardy_reason reason, hardy_step *step) {
-    op->stopped = true;
+static void call(const struct op *op, hardy_step *step) {
+    step->kind = HARDY_STEP_CALL;
+    step->attempt = op->attempt;
+    step->deadline = op->attempts[op->latest].end;
+}
+
+static void stop(struct attempt *a, hardy_reason reason, hardy_step *step) {
+    a->stopped = true;
     step->kind = HARDY_STEP_STOP;
     step->reason = reason;
-    step->attempt = op->attempt;
-    step->deadline = op->attempt_end;
+    step->attempt = a->number;
+    step->deadline = a->end;
+}
+
+/* Whether it is to be stopped now; if not, *until is no later than when it will be. */
+static bool watch_attempt(struct op *op, struct attempt *a, int64_t now, int64_t *until,
+                          hardy_step *step) {
+    if (!a->running || a->stopped) {
+        return false;
+    }
+    if (op->committed != 0 && op->committed != a->number) {
+        a->lost = true;
+        stop(a, HARDY_REASON_HEDGE, step);
+        return true;
+    }
+    int64_t end = least(a->end, least(a->content_end, a->idle_end));
+    if (now >= end) {
+        a->timed_out = true;
+        op->hedge_at = HARDY_NEVER;
+        word_count(&op->guard->timeouts);
+        stop(a, HARDY_REASON_TIMEOUT, step);
+        return true;
+    }
+    *until = least(*until, end);
+    return false;
 }
 
 static void watch(struct op *op, int64_t now, hardy_step *step) {
-    if (op->stopped) {
-        wait_until(op, op->deadline, HARDY_REASON_RUNNING, step);
+    int64_t until = op->deadline;
+    for (uint32_t i = 0; i < op->at_once; i++) {
+        if (watch_attempt(op, &op->attempts[i], now, &until, step)) {
+            return;
+        }
+    }
+    if (now >= op->hedge_at && op_hedge(op, now)) {
+        call(op, step);
         return;
     }
-    int64_t end = least(op->attempt_end, least(op->content_end, op->idle_end));
-    if (now >= end) {
-        op->timed_out = true;
-        word_count(&op->guard->timeouts);
-        stop(op, HARDY_REASON_TIMEOUT, step);
-    } else {
-        wait_until(op, end, HARDY_REASON_RUNNING, step);
-    }
+    wait_until(op, least(until, op->hedge_at), HARDY_REASON_RUNNING, step);
 }
 
 static void finish(struct op *op, int64_t now, hardy_step *step) {
-    if (op->running && !op->stopped) {
-        stop(op, op->reason, step);
-    } else if (!op->told) {
+    for (uint32_t i = 0; i < op->at_once; i++) {
+        struct attempt *a = &op->attempts[i];
+        if (a->running && !a->stopped) {
+            a->lost = op->status == HARDY_OK;
+            stop(a, a->lost ? HARDY_REASON_HEDGE : op->reason, step);
+            return;
+        }
+    }
+    if (!op->told) {
         tell_result(op, now, step);
-    } else if (op->running) {
+    } else if (op_is_running(op)) {
         wait_until(op, HARDY_NEVER, HARDY_REASON_RUNNING, step);
     } else {
         step->kind = HARDY_STEP_DONE;
@@ -637,9 +471,7 @@ void op_next(hardy_op *storage, int64_t now, hardy_step *step) {
             break;
         case PHASE_START:
             if (start(op, now)) {
-                step->kind = HARDY_STEP_CALL;
-                step->attempt = op->attempt;
-                step->deadline = op->attempt_end;
+                call(op, step);
                 return;
             }
             break;
@@ -666,120 +498,159 @@ hardy_step hardy_op_next(hardy_op *op, int64_t now) {
     return step;
 }
 
+/* --- what an attempt is told, and what it tells ------------------------------------------------
+ */
+
 /* Of the operation's number and the attempt's: no other attempt has this one. */
-static void name_span(const struct op *op, uint8_t span_id[8]) {
-    uint64_t id = prng_mix(op->operation ^ prng_mix(op->attempt));
+static void name_span(const struct op *op, const struct attempt *a, uint8_t span_id[8]) {
+    uint64_t id = prng_mix(op->operation ^ prng_mix(a->number));
     id = id != 0 ? id : 1;
     memcpy(span_id, &id, sizeof id);
 }
 
-void hardy_op_describe_call(const hardy_op *storage, hardy_call *call) {
-    const struct op *op = (const struct op *)storage;
-    *call = (hardy_call){.size = sizeof *call,
-                         .attempt = op->attempt,
-                         .deadline = op->attempt_end,
-                         .operation = op->operation};
+static void describe(const struct op *op, const struct attempt *a, hardy_call *call) {
+    *call = (hardy_call){
+        .size = sizeof *call, .attempt = a->number, .deadline = a->end, .operation = op->operation};
     if (op->context != NULL) {
         call->idempotency_key = op->context->idempotency_key;
         call->trace = op->context->trace;
-        name_span(op, call->trace.span_id);
+        name_span(op, a, call->trace.span_id);
+    }
+}
+
+void hardy_op_describe_call(const hardy_op *storage, hardy_call *call) {
+    const struct op *op = (const struct op *)storage;
+    describe(op, &op->attempts[op->latest], call);
+}
+
+/* NULL: no such attempt runs. */
+static struct attempt *running_attempt(struct op *op, uint32_t number) {
+    for (uint32_t i = 0; i < op->at_once; i++) {
+        if (op->attempts[i].running && op->attempts[i].number == number) {
+            return &op->attempts[i];
+        }
+    }
+    return NULL;
+}
+
+static void on_content(struct op *op, struct attempt *a, int64_t now) {
+    const struct edition *e = op->edition;
+    op->committed = a->number;
+    op->hedge_at = HARDY_NEVER;
+    a->content_end = HARDY_NEVER;
+    /* The far side works: callers that are parked need not wait for a stream's end to hear it. */
+    if (a->permit.kind == PERMIT_TRIAL) {
+        op_record(op, &a->permit, HARDY_SUCCESS, now);
+        a->permit.kind = 0;
+    }
+    if (a->permit.kind != 0) {
+        breaker_progress(e->words.breaker, e->config.breaker, &a->permit, now);
+    }
+    if (op->until_content) {
+        op->deadline = op->start_before = HARDY_NEVER;
+        a->end = time_add(a->called, e->config.timeout);
     }
 }
 
 void hardy_op_report_progress(hardy_op *storage, uint32_t attempt, hardy_progress what,
                               int64_t now) {
     struct op *op = op_of(storage);
-    const struct edition *e = op->edition;
-    if (!op->running || attempt != op->attempt || what == HARDY_CONNECTED) {
+    struct attempt *a = running_attempt(op, attempt);
+    if (a == NULL || what == HARDY_CONNECTED || (op->committed != 0 && op->committed != attempt)) {
         return;
     }
     if (what == HARDY_FIRST_CONTENT) {
-        op->committed = true;
-        op->content_end = HARDY_NEVER;
-        /* The far side works: callers that are parked need not wait for a stream's end to hear it.
-         */
-        if (op->permit.kind == PERMIT_TRIAL) {
-            record(op, &op->permit, HARDY_SUCCESS, now);
-            op->permit.kind = 0;
-        }
-        if (op->permit.kind != 0) {
-            breaker_progress(e->words.breaker, e->config.breaker, &op->permit, now);
-        }
-        if (op->until_content) {
-            op->deadline = op->start_before = HARDY_NEVER;
-            op->attempt_end = time_add(op->called, e->config.timeout);
-        }
+        on_content(op, a, now);
     }
-    op->idle_end = time_add(now, e->config.timeout_idle);
+    a->idle_end = time_add(now, op->edition->config.timeout_idle);
+}
+
+static bool has_succeeded(const hardy_outcome *o) {
+    return o->kind == HARDY_SUCCESS || o->kind == HARDY_SLOW;
 }
 
 /* Where it adapts: what was throttled or timed out was too much. Other failures say nothing of how
- * many at once. */
-static void teach_bulkhead(const struct op *op, int64_t now) {
-    hardy_outcome_class kind = op->last.kind;
-    bool timed_out = op->timed_out || (now > op->attempt_end && !op->stopped);
-    if (timed_out || kind == HARDY_THROTTLED || kind == HARDY_SUCCESS || kind == HARDY_SLOW) {
-        bulkhead_learn(&op->guard->bulkhead, op->load, timed_out || kind == HARDY_THROTTLED);
+ * many at once, nor does an attempt that was stopped because another was faster. */
+static void release_slot(struct op *op, struct attempt *a, const hardy_outcome *o) {
+    struct bulkhead *b = &op->guard->bulkhead;
+    if (!a->lost && (a->timed_out || o->kind == HARDY_THROTTLED || has_succeeded(o))) {
+        bulkhead_learn(b, a->load, a->timed_out || o->kind == HARDY_THROTTLED);
     }
+    bulkhead_release(b);
+    a->slot = false;
+}
+
+/* What the breaker learns. */
+static void settle_permit(struct op *op, struct attempt *a, const hardy_outcome *o, int64_t now) {
+    const struct edition *e = op->edition;
+    bool for_another_reason =
+        a->lost || (op->phase == PHASE_OVER && op->status == HARDY_E_CANCELLED);
+    bool late = a->timed_out || (a->stopped && !for_another_reason);
+    hardy_outcome_class kind = has_succeeded(o) && late                         ? HARDY_SLOW
+                               : o->kind == HARDY_FAILURE && for_another_reason ? HARDY_IGNORED
+                                                                                : o->kind;
+    /* A trial always counts by itself. */
+    if (kind == HARDY_FAILURE && a->permit.kind != PERMIT_TRIAL &&
+        !e->config.breaker->counts_attempts) {
+        breaker_progress(e->words.breaker, e->config.breaker, &a->permit, now);
+        if (op_is_running(op)) {
+            op_record(op, &a->permit, HARDY_IGNORED, now); /* another one follows already */
+        } else {
+            op->owed = a->permit;
+        }
+    } else {
+        op_record(op, &a->permit, kind, now);
+    }
+    a->permit.kind = 0;
 }
 
 void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *reported,
                      int64_t now) {
     struct op *op = op_of(storage);
     const struct edition *e = op->edition;
-    hardy_guard *g = op->guard;
-    const hardy_outcome *outcome = &op->last;
-    if (!op->running || attempt != op->attempt) {
+    struct attempt *a = running_attempt(op, attempt);
+    hardy_outcome o = *reported;
+    if (a == NULL) {
         return;
     }
-    op->running = false;
+    a->running = false;
     op->seen = now;
-    op->last = *reported;
     if (e->config.classify != NULL) {
         hardy_call call;
-        hardy_op_describe_call(storage, &call);
-        e->config.classify(e->config.classify_ctx, &call, &op->last);
+        describe(op, a, &call);
+        e->config.classify(e->config.classify_ctx, &call, &o);
     }
-    if (op->slot) {
-        teach_bulkhead(op, now);
-        bulkhead_release(&g->bulkhead);
-        op->slot = false;
+    if (now > a->end && !a->stopped) {
+        a->timed_out = true;
+        word_count(&op->guard->timeouts);
     }
-    if (outcome->kind == HARDY_THROTTLED && outcome->retry_after > 0 && e->config.rate != NULL) {
+    if (a->slot) {
+        release_slot(op, a, &o);
+    }
+    if (o.kind == HARDY_THROTTLED && o.retry_after > 0 && e->config.rate != NULL) {
         gcra_hold(e->words.rate, &e->gcra, op->priority,
-                  time_add(now, least(outcome->retry_after, LONGEST_HOLD)));
+                  time_add(now, least(o.retry_after, LONGEST_HOLD)));
     }
-    bool by_caller = op->phase == PHASE_OVER && op->status == HARDY_E_CANCELLED;
-    if (now > op->attempt_end && !op->stopped) {
-        op->timed_out = true;
-        word_count(&g->timeouts);
+    if (a->permit.kind != 0) {
+        settle_permit(op, a, &o, now);
     }
-    bool success = outcome->kind == HARDY_SUCCESS || outcome->kind == HARDY_SLOW;
-    if (op->permit.kind != 0) {
-        bool late = op->timed_out || (op->stopped && !by_caller);
-        hardy_outcome_class kind = success && late                               ? HARDY_SLOW
-                                   : outcome->kind == HARDY_FAILURE && by_caller ? HARDY_IGNORED
-                                                                                 : outcome->kind;
-        /* A trial always counts by itself. */
-        if (kind == HARDY_FAILURE && op->permit.kind != PERMIT_TRIAL &&
-            !e->config.breaker->counts_attempts) {
-            breaker_progress(e->words.breaker, e->config.breaker, &op->permit, now);
-            op->owed = op->permit;
-        } else {
-            record(op, &op->permit, kind, now);
-        }
-        op->permit.kind = 0;
+    bool won = op->phase == PHASE_OVER && op->status == HARDY_OK; /* another one has */
+    if (!a->lost && !won) {
+        op->last = o;
+        op->timed_out = a->timed_out;
     }
     if (op->phase == PHASE_OVER) {
-        if (!op->told && success) {
-            conclude(op, HARDY_OK, HARDY_REASON_NONE, -1, now);
+        if (!op->told && !won && has_succeeded(&o)) {
+            op_conclude(op, HARDY_OK, HARDY_REASON_NONE, -1, now);
         } else if (op->told) {
             settle_owed(op, HARDY_FAILURE, now);
         }
-    } else if (success) {
-        conclude(op, HARDY_OK, HARDY_REASON_NONE, -1, now);
+    } else if (!a->lost && has_succeeded(&o)) {
+        op_conclude(op, HARDY_OK, HARDY_REASON_NONE, -1, now);
+    } else if (!op_is_running(op) || (!a->lost && (o.kind == HARDY_IGNORED || o.permanent))) {
+        op_consider_retry(op, now);
     } else {
-        consider_retry(op, now);
+        op->hedge_at = HARDY_NEVER;
     }
 }
 
@@ -797,15 +668,19 @@ void hardy_op_end(hardy_op *storage) {
     if (op->guard == NULL) {
         return;
     }
-    /* An attempt that nobody will report any more taught nothing. */
-    if (op->running) {
-        op->running = false;
-        if (op->permit.kind != 0) {
-            record(op, &op->permit, HARDY_IGNORED, op->seen);
+    /* An attempt that nobody will report any more has taught nothing. */
+    for (uint32_t i = 0; i < op->at_once; i++) {
+        struct attempt *a = &op->attempts[i];
+        if (a->running && a->permit.kind != 0) {
+            op_record(op, &a->permit, HARDY_IGNORED, op->seen);
         }
+        if (a->running && a->slot) {
+            bulkhead_release(&op->guard->bulkhead);
+        }
+        a->running = false;
     }
     if (op->phase != PHASE_OVER) {
-        conclude(op, op->status, op->reason, -1, op->seen);
+        op_conclude(op, op->status, op->reason, -1, op->seen);
     }
     settle_owed(op, HARDY_FAILURE, op->seen);
     count_unstarted(op);

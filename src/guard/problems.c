@@ -120,6 +120,11 @@ static void warn_of_retries(const struct telling *t, const hardy_guard_config *c
     }
 }
 
+static int64_t least_timeout(const hardy_guard_config *c) {
+    int64_t least = c->timeout < c->timeout_first_content ? c->timeout : c->timeout_first_content;
+    return least < c->deadline ? least : c->deadline;
+}
+
 static void warn_of_waiting(const struct telling *t, const hardy_guard_config *c) {
     const hardy_breaker_config *k = c->breaker;
     if (k != NULL && c->wait_when_open && c->deadline == HARDY_NEVER) {
@@ -144,6 +149,13 @@ static void warn_of_waiting(const struct telling *t, const hardy_guard_config *c
              "the rate gives one slot in %s, the deadline is %s: once the burst is used, "
              "operations are refused",
              SPAN(time_scale(c->rate->period, 1 / c->rate->events)), SPAN(c->deadline));
+    }
+    if (c->hedge != NULL && c->hedge->after >= least_timeout(c)) {
+        warn(t, "hedge after %s, but an attempt is stopped after %s: nothing is ever hedged",
+             SPAN(c->hedge->after), SPAN(least_timeout(c)));
+    }
+    if (c->hedge != NULL && !c->retry->repeatable) {
+        note(t, "hedge: only operations that are declared repeatable are hedged");
     }
     if (c->bulkhead != NULL && c->bulkhead->max_queue > 0 && c->deadline == HARDY_NEVER) {
         warn(t, "operations wait for a concurrency slot without a deadline");

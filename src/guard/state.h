@@ -19,7 +19,7 @@ struct hardy_guard {
 
     /* Touched only when something went wrong. */
     _Alignas(64) atomic_word numbers; /* operations that drew a jitter */
-    atomic_word retries, suppressed, rejected_rate, rejected_slots, timeouts;
+    atomic_word hedges, retries, suppressed, rejected_rate, rejected_slots, timeouts;
 
     struct ring ring;
     struct bulkhead bulkhead; /* whatever the settings: who has a slot gives it back */

@@ -89,7 +89,10 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
     hardy_status begun = op_begin(&op, guard, hold, wake, options, now);
     if (begun != HARDY_OK) {
         edition_cancel(hold.shard);
-        return fail(error, begun, guard->name, "the operation cannot begin");
+        return fail(error, begun, guard->name, "the operation cannot begin%s",
+                    begun == HARDY_E_UNSUPPORTED
+                        ? ": the guard hedges, and one thread cannot make two attempts at once"
+                        : "");
     }
     do {
         if (!told && word_load(&stop->stopped) != 0) {
