@@ -130,6 +130,15 @@ static void use_breaker(void *ctx) {
     breaker_record(&breaker_words, &breaker_config, &permit, HARDY_SUCCESS, sink, NULL);
 }
 
+/* Where something may be waited for, the breaker is looked at before. */
+static void look_at_breaker(void *ctx) {
+    int64_t retry_at;
+    (void)ctx;
+    if (!breaker_peek(&breaker_words, &breaker_config, sink, &retry_at)) {
+        abort();
+    }
+}
+
 static void use_budget(void *ctx) {
     (void)ctx;
     budget_deposit(&budget_words, &budget_config, sink);
@@ -361,6 +370,7 @@ static void add_guards(void) {
     const struct row *call =
         add("part: counted in, called, counted out", count_and_call, NULL, NULL);
     const struct row *breaker = add("part: breaker", use_breaker, NULL, NULL);
+    const struct row *looked = add("part: breaker, a look before", look_at_breaker, NULL, NULL);
     const struct row *budget = add("part: budget", use_budget, NULL, NULL);
     const struct row *granted = add("part: rate, with one exact clock", use_rate, NULL, NULL);
     const struct row *slot = add("part: bulkhead", use_bulkhead, NULL, NULL);
@@ -381,8 +391,8 @@ static void add_guards(void) {
     add("  guarded no-op: and timeout, deadline", run_guard, guard(&config), sum);
     config.rate = &rate_config;
     config.bulkhead = &bulkhead_config;
-    sum =
-        add_sum(&(struct sum){{exact, call, breaker, budget, granted, slot}, {0.5, 1, 1, 1, 1, 1}});
+    sum = add_sum(&(struct sum){{exact, call, looked, breaker, budget, granted, slot},
+                                {0.5, 1, 1, 1, 1, 1, 1}});
     add("  guarded no-op: and rate, bulkhead", run_guard, guard(&config), sum);
     add("  guarded no-op: refused by the breaker", run_refused, open, NULL);
 }

@@ -11,8 +11,6 @@
 #include "guard/op_state.h"
 #include <string.h>
 
-/* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
-#define LEASE_SLACK HARDY_SECOND
 /* A far side that asks one caller to stay away for long may mean only that one: the others are held
  * back for a while, and told again if need be. */
 #define LONGEST_HOLD HARDY_MINUTE
@@ -265,49 +263,6 @@ static void ask_slot(struct op *op, int64_t now) {
     }
 }
 
-bool op_take_permit(struct op *op, int64_t end, hardy_permit *permit, int64_t *retry_at,
-                    int64_t now) {
-    const struct edition *e = op->edition;
-    struct breaker_change change = {0};
-    permit->kind = 0;
-    if (e->config.breaker == NULL) {
-        return true;
-    }
-    int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
-    bool admitted =
-        breaker_acquire(e->words.breaker, e->config.breaker, now, lease, permit, retry_at, &change);
-    guard_note_change(op->guard, &change, now);
-    return admitted;
-}
-
-void op_launch(struct op *op, struct attempt *a, int64_t end, int64_t now) {
-    const struct edition *e = op->edition;
-    const hardy_guard_config *c = &e->config;
-    a->running = true;
-    a->stopped = a->timed_out = a->lost = false;
-    a->slot = op->slot;
-    a->load = op->slot ? bulkhead_mark(&op->guard->bulkhead) : 0;
-    a->called = now;
-    a->end = end;
-    a->content_end = op->content_at_end ? HARDY_NEVER : time_add(now, c->timeout_first_content);
-    a->idle_end = HARDY_NEVER;
-    op->reserved = op->slot = false; /* used, and so are the tokens */
-    op->tokens = 0;
-    op->latest = (uint32_t)(a - op->attempts);
-    a->number = ++op->attempt;
-    if (op->attempt > 1) {
-        word_count(&op->guard->retries);
-        return;
-    }
-    if (op->unstarted) {
-        op->unstarted = false;
-        word_add(&op->shard->unstarted, -UINT64_C(1));
-    }
-    if (c->budget != NULL) {
-        budget_deposit(e->words.budget, c->budget, now);
-    }
-}
-
 /* The breaker's permit is taken last, so that no wait makes it stale. False: refused. */
 static bool start(struct op *op, int64_t now) {
     const hardy_guard_config *c = &op->edition->config;
@@ -490,6 +445,15 @@ void op_next(hardy_op *storage, int64_t now, hardy_step *step) {
             return;
         }
     }
+}
+
+bool op_take_result(hardy_op *storage, int64_t now, hardy_step *step) {
+    struct op *op = op_of(storage);
+    if (op->phase != PHASE_OVER || op->told || op_is_running(op)) {
+        return false;
+    }
+    tell_result(op, now, step);
+    return true;
 }
 
 hardy_step hardy_op_next(hardy_op *op, int64_t now) {

@@ -13,4 +13,6 @@ HARDY_MUST_USE hardy_status op_begin(hardy_op *op, hardy_guard *guard, struct ed
                                      hardy_wake wake, const hardy_op_options *options, int64_t now);
 /* hardy_op_next(), which sets only what the kind of step has. */
 void op_next(hardy_op *op, int64_t now, hardy_step *step);
+/* After a report: the RESULT when it is known and no attempt runs, as op_next() would tell it. */
+bool op_take_result(hardy_op *op, int64_t now, hardy_step *step);
 #endif

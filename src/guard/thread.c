@@ -94,7 +94,7 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
                         ? ": the guard hedges, and one thread cannot make two attempts at once"
                         : "");
     }
-    do {
+    for (;;) {
         if (!told && word_load(&stop->stopped) != 0) {
             told = true;
             hardy_op_cancel(&op);
@@ -109,11 +109,16 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
             /* A backoff counted from a clock that is behind would end too early. */
             now = rough && ended.kind == HARDY_SUCCESS ? clock_now_coarse() : env->now(env->ctx);
             hardy_op_report(&op, step.attempt, &ended, now);
+            if (op_take_result(&op, now, &step)) {
+                break;
+            }
         } else if (step.kind == HARDY_STEP_WAIT) {
             thread_park(&stop->parking, env, step.until);
             now = env->now(env->ctx);
+        } else if (step.kind == HARDY_STEP_RESULT) {
+            break;
         }
-    } while (step.kind != HARDY_STEP_RESULT);
+    }
     /* No attempt runs outside of the call above, so nothing is outstanding. */
     hardy_op_end(&op);
     if (outcome != NULL) {
