@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An operation asks for no memory, whatever happens to it. The linker sends every request for
- * memory of the library through here (--wrap). */
+/* An operation asks for no memory, whatever happens to it, and who does gets on without. The linker
+ * sends every request for memory of the library through here (--wrap). */
+#include "guard/guard.h"
 #include "virtual.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +10,11 @@
 
 #include <cmocka.h>
 
-static size_t requests;
+static size_t requests, fails_at; /* fails_at: this one gets nothing; 0: none */
+
+static bool may(void) {
+    return ++requests != fails_at;
+}
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -21,23 +26,19 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
 void *__wrap_malloc(size_t size) {
-    requests++;
-    return __real_malloc(size);
+    return may() ? __real_malloc(size) : NULL;
 }
 
 void *__wrap_calloc(size_t count, size_t size) {
-    requests++;
-    return __real_calloc(count, size);
+    return may() ? __real_calloc(count, size) : NULL;
 }
 
 void *__wrap_realloc(void *old, size_t size) {
-    requests++;
-    return __real_realloc(old, size);
+    return may() ? __real_realloc(old, size) : NULL;
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    requests++;
-    return __real_aligned_alloc(alignment, size);
+    return may() ? __real_aligned_alloc(alignment, size) : NULL;
 }
 
 static void in_turn(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
@@ -108,7 +109,42 @@ static void no_operation_allocates(void **state) {
     hardy_guard_free(guard);
 }
 
+/* Whichever request is refused, what could not be had has changed nothing. */
+static void memory_that_is_refused(void **state) {
+    hardy_guard_config config;
+    hardy_guard *guard = NULL;
+    hardy_error error;
+    (void)state;
+    hardy_guard_config_init(&config, sizeof config);
+    config.name = "test";
+    config.deadline = HARDY_HOUR;
+    hardy_status status = HARDY_E_NOMEM;
+    for (size_t n = 1; status != HARDY_OK; n++) {
+        requests = 0;
+        fails_at = n;
+        hardy_error_init(&error, sizeof error);
+        status = hardy_guard_new(&config, NULL, &guard, &error);
+        assert_true(status == HARDY_OK ? n > 2 : status == HARDY_E_NOMEM && guard == NULL);
+    }
+    requests = 0;
+    fails_at = 1;
+    config.deadline = HARDY_MINUTE;
+    assert_int_equal(hardy_guard_change(guard, &config, &error), HARDY_E_NOMEM);
+    assert_int_equal(guard_config(guard)->deadline, HARDY_HOUR);
+    assert_int_equal(hardy_guard_run(guard, in_turn, NULL, HARDY_NEVER, NULL, NULL),
+                     HARDY_E_EXHAUSTED);
+    assert_int_equal(hardy_guard_change(guard, &config, &error), HARDY_OK);
+    /* From now on there is an edition that nobody holds. */
+    fails_at = requests + 1;
+    config.deadline = HARDY_SECOND;
+    assert_int_equal(hardy_guard_change(guard, &config, &error), HARDY_OK);
+    assert_int_equal(guard_config(guard)->deadline, HARDY_SECOND);
+    fails_at = 0;
+    hardy_guard_free(guard);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_allocates)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_allocates),
+                                       cmocka_unit_test(memory_that_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
