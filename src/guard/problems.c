@@ -11,6 +11,9 @@ struct telling {
     void *ctx;
 };
 
+static void tell(const struct telling *t, bool warning, const char *format, va_list args)
+    HARDY_PRINTF(3, 0);
+
 static void tell(const struct telling *t, bool warning, const char *format, va_list args) {
     struct buf text;
     buf_init(&text, 1000);
