@@ -11,10 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct held_guard { /* by this gatherer, and by those of earlier readings that still run */
+    hardy_guard *guard;
+    size_t users;
+};
 struct named_guard {
     struct named_guard *next;
     struct guard_settings settings;
-    hardy_guard *guard;
+    struct guard_words words; /* shared ones */
+    struct held_guard *held;
 };
 
 struct named { /* one gathering of the configuration */
@@ -59,12 +64,18 @@ static struct named_guard *find_guard(const struct gatherer *g, const char *name
 
 static hardy_guard *guard_of(void *ctx, const char *name) {
     const struct named_guard *one = find_guard(ctx, name);
-    return one ? one->guard : NULL;
+    return one ? one->held->guard : NULL;
+}
+
+static void let_go(struct held_guard *held) {
+    if (held && --held->users == 0) {
+        hardy_guard_free(held->guard);
+        free(held);
+    }
 }
 
 static hardy_status make_guard(struct gatherer *g, const struct config *config, const char *name,
                                hardy_error *error) {
-    struct guard_words words = {0};
     hardy_env env = loop_env(g->world.loop);
     if (!name || find_guard(g, name))
         return HARDY_OK;
@@ -72,20 +83,25 @@ static hardy_status make_guard(struct gatherer *g, const struct config *config, 
     if (!one)
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for guard %s", name);
     hardy_status status = guard_settings_find(config, name, GUARD_DEFAULTS, &one->settings, error);
+    one->held = calloc(1, sizeof *one->held);
+    if (status == HARDY_OK && !one->held)
+        status = fail(error, HARDY_E_NOMEM, NULL, "no memory for guard %s", name);
     if (status == HARDY_OK && g->world.host) {
         hardy_error why;
         hardy_error_init(&why, sizeof why);
-        if (sharing_serve(g->world.host, name, &one->settings, &words, &why) != HARDY_OK)
+        if (sharing_serve(g->world.host, name, &one->settings, &one->words, &why) != HARDY_OK)
             log_event(HARDY_LOG_WARNING, "guard is not shared with other processes", "guard", name,
                       "why", why.message, NULL);
     }
     if (status == HARDY_OK)
-        status = guard_new_over(&one->settings.config, &env, &words, &one->guard, error);
+        status = guard_new_over(&one->settings.config, &env, &one->words, &one->held->guard, error);
     if (status != HARDY_OK) {
         guard_settings_free(&one->settings);
+        free(one->held);
         free(one);
         return status;
     }
+    one->held->users = 1;
     one->next = g->guards;
     g->guards = one;
     return HARDY_OK;
@@ -117,7 +133,7 @@ static void free_gatherer(struct gatherer *g) {
     while (g->guards) {
         struct named_guard *one = g->guards;
         g->guards = one->next;
-        hardy_guard_free(one->guard);
+        let_go(one->held);
         guard_settings_free(&one->settings);
         free(one);
     }
@@ -170,7 +186,21 @@ const struct degrade_settings *gatherer_settings(const struct gatherer *g) {
     return &g->settings;
 }
 
+/* Its guards go on with the settings of this reading, and count on. */
+static void take_guards(struct gatherer *g, const struct gatherer *from) {
+    for (struct named_guard *one = g->guards; one; one = one->next) {
+        const struct named_guard *before = find_guard(from, one->settings.name);
+        if (before && guard_change_over(before->held->guard, &one->settings.config, &one->words,
+                                        NULL) == HARDY_OK) {
+            let_go(one->held);
+            one->held = before->held;
+            one->held->users++;
+        }
+    }
+}
+
 void gatherer_take_over(struct gatherer *g, const struct gatherer *from) {
+    take_guards(g, from);
     for (size_t i = 0; i < g->settings.gatherings.count; i++) {
         struct named *n = &g->named[i];
         size_t at;

@@ -22,7 +22,8 @@ struct gatherer;
 /* Reads `degrade:` and the guards it names; nothing of `config` is kept. */
 hardy_status gatherer_open(const struct gatherer_world *world, const struct config *config,
                            struct gatherer **out, hardy_error *error);
-/* The levels and counts of gatherings that are called the same, from the one before. */
+/* From the one before: the levels and counts of gatherings that are called the same, and guards
+ * with what they have counted. */
 void gatherer_take_over(struct gatherer *g, const struct gatherer *from);
 const struct degrade_settings *gatherer_settings(const struct gatherer *g);
 

@@ -309,9 +309,21 @@ static void on_close(struct loop_timer *timer) {
     loop_stop(timer->ctx);
 }
 
+static struct gatherer *open_gatherer(struct world *w, const char *text) {
+    const struct gatherer_world world = {.loop = w->loop, .cache = &w->cache};
+    struct gatherer *g = NULL;
+    struct config *config;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    assert_int_equal(config_load_bytes("c.yaml", text, strlen(text), &config, &error), HARDY_OK);
+    if (gatherer_open(&world, config, &g, &error) != HARDY_OK)
+        fail_msg("%s: %s", error.where, error.message);
+    config_free(config);
+    return g;
+}
+
 static void begin_with(struct world *w, uint64_t seed, const char *text) {
     struct sim_options options;
-    struct config *config;
     hardy_error error;
     memset(w, 0, sizeof *w);
     hardy_error_init(&error, sizeof error);
@@ -329,11 +341,7 @@ static void begin_with(struct world *w, uint64_t seed, const char *text) {
         sim_program_add(w->loop, name, run_source, w);
         w->sources[i].since = loop_now(w->loop);
     }
-    const struct gatherer_world world = {.loop = w->loop, .cache = &w->cache};
-    assert_int_equal(config_load_bytes("c.yaml", text, strlen(text), &config, &error), HARDY_OK);
-    if (gatherer_open(&world, config, &w->gatherer, &error) != HARDY_OK)
-        fail_msg("%s: %s", error.where, error.message);
-    config_free(config);
+    w->gatherer = open_gatherer(w, text);
 }
 
 static void begin(struct world *w, uint64_t seed) {
@@ -452,6 +460,31 @@ static void a_guard_learns_of_its_source_only(void **state) {
     end(&w);
 }
 
+/* The breaker stays open, and what is still under way goes on, though the file was read again. */
+static void a_guard_outlasts_a_reading(void **state) {
+    static const char again[] =
+        "guards: {g: {retry: off, breaker: {failure_threshold: 3, recovery_timeout: 2h}}}\n"
+        "degrade: {gatherings: {all: {deadline: 400ms, components: {a: {command: [s0], guard: "
+        "g}}}}}"
+        "\n";
+    static struct world w;
+    (void)state;
+    begin_with(&w, 1, one_yaml);
+    w.sources[0].mode = FAILS;
+    ask_one(&w, false);
+    assert_int_equal(w.sources[0].count, 1);
+    for (int i = 0; i < 2; i++) {
+        struct gatherer *next = open_gatherer(&w, again);
+        gatherer_take_over(next, w.gatherer);
+        gatherer_retire(w.gatherer);
+        w.gatherer = next;
+        ask_one(&w, false);
+        assert_string_equal(w.broken, "guard g: circuit breaker is open");
+    }
+    assert_int_equal(w.sources[0].count, 1);
+    end(&w);
+}
+
 static int must_find(void) {
     static struct world w;
     uint64_t seed = 0;
@@ -471,6 +504,7 @@ int main(int argc, char **argv) {
     if (argc > 2)
         return must_find();
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_told_is_true),
-                                       cmocka_unit_test(a_guard_learns_of_its_source_only)};
+                                       cmocka_unit_test(a_guard_learns_of_its_source_only),
+                                       cmocka_unit_test(a_guard_outlasts_a_reading)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
