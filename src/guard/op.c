@@ -112,7 +112,9 @@ void op_give_back(struct op *op) {
 void op_conclude(struct op *op, hardy_status status, hardy_reason reason, int64_t retry_after,
                  int64_t now) {
     const struct edition *e = op->edition;
-    op_give_back(op);
+    if (op->reserved | op->queued | op->slot) {
+        op_give_back(op);
+    }
     if (op->tokens > 0) {
         budget_refund(e->words.budget, e->config.budget, op->tokens, now);
         op->tokens = 0;

@@ -129,8 +129,14 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
 
 hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *ctx,
                              int64_t deadline, hardy_outcome *outcome, hardy_error *error) {
-    const hardy_op_options options = {.size = sizeof options, .deadline = deadline, .weight = 1};
+    static const hardy_op_options usual = {
+        .size = sizeof usual, .deadline = HARDY_NEVER, .weight = 1};
     struct thread_stop stop = {0};
+    if (deadline == HARDY_NEVER) {
+        return thread_run(guard, function, ctx, &usual, &stop, outcome, error);
+    }
+    hardy_op_options options = usual;
+    options.deadline = deadline;
     return thread_run(guard, function, ctx, &options, &stop, outcome, error);
 }
 
