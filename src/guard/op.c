@@ -125,17 +125,9 @@ void op_conclude(struct op *op, hardy_status status, hardy_reason reason, int64_
     op->retry_after = retry_after;
 }
 
-/* The breaker learns `kind` from a permit and has it back. */
-void op_record(struct op *op, hardy_permit *permit, hardy_outcome_class kind, int64_t now) {
-    const struct edition *e = op->edition;
-    struct breaker_change change = {0};
-    breaker_record(e->words.breaker, e->config.breaker, permit, kind, now, &change);
-    guard_note_change(op->guard, &change, now);
-}
-
 static void settle_owed(struct op *op, hardy_outcome_class kind, int64_t now) {
     if (op->owed.kind != 0) {
-        op_record(op, &op->owed, kind, now);
+        guard_record(op->guard, op->edition, &op->owed, kind, now);
         op->owed.kind = 0;
     }
 }
@@ -270,7 +262,7 @@ static bool start(struct op *op, int64_t now) {
     const hardy_guard_config *c = &op->edition->config;
     struct attempt *a = &op->attempts[0];
     int64_t end = least(time_add(now, c->timeout), op->deadline), retry_at = now;
-    if (!op_take_permit(op, end, &a->permit, &retry_at, now)) {
+    if (!guard_take_permit(op->guard, op->edition, end, &a->permit, &retry_at, now)) {
         meet_open(op, retry_at, now);
         return false;
     }
@@ -283,7 +275,25 @@ static bool start(struct op *op, int64_t now) {
     op->hedge_at =
         c->hedge != NULL && op->repeatable ? time_add(now, c->hedge->after) : HARDY_NEVER;
     op_launch(op, a, end, now);
+    if (op->unstarted) {
+        op->unstarted = false;
+        word_add(&op->shard->unstarted, -UINT64_C(1));
+    }
+    if (op->attempt == 1 && c->budget != NULL) {
+        budget_deposit(op->edition->words.budget, c->budget, now);
+    }
     return true;
+}
+
+void op_adopt(hardy_op *storage, const hardy_permit *permit, int64_t end, int64_t now) {
+    struct op *op = op_of(storage);
+    op->attempts[0].permit = *permit;
+    op->phase = PHASE_RUNNING;
+    op_launch(op, &op->attempts[0], end, now);
+}
+
+void op_refuse(hardy_op *storage, int64_t retry_at, int64_t now) {
+    meet_open(op_of(storage), retry_at, now);
 }
 
 /* --- the machine -------------------------------------------------------------------------- */
@@ -506,7 +516,7 @@ static void on_content(struct op *op, struct attempt *a, int64_t now) {
     a->content_end = HARDY_NEVER;
     /* The far side works: callers that are parked need not wait for a stream's end to hear it. */
     if (a->permit.kind == PERMIT_TRIAL) {
-        op_record(op, &a->permit, HARDY_SUCCESS, now);
+        guard_record(op->guard, op->edition, &a->permit, HARDY_SUCCESS, now);
         a->permit.kind = 0;
     }
     if (a->permit.kind != 0) {
@@ -560,12 +570,13 @@ static void settle_permit(struct op *op, struct attempt *a, const hardy_outcome 
         !e->config.breaker->counts_attempts) {
         breaker_progress(e->words.breaker, e->config.breaker, &a->permit, now);
         if (op_is_running(op)) {
-            op_record(op, &a->permit, HARDY_IGNORED, now); /* another one follows already */
+            guard_record(op->guard, op->edition, &a->permit, HARDY_IGNORED,
+                         now); /* another one follows already */
         } else {
             op->owed = a->permit;
         }
     } else {
-        op_record(op, &a->permit, kind, now);
+        guard_record(op->guard, op->edition, &a->permit, kind, now);
     }
     a->permit.kind = 0;
 }
@@ -638,7 +649,7 @@ void hardy_op_end(hardy_op *storage) {
     for (uint32_t i = 0; i < op->at_once; i++) {
         struct attempt *a = &op->attempts[i];
         if (a->running && a->permit.kind != 0) {
-            op_record(op, &a->permit, HARDY_IGNORED, op->seen);
+            guard_record(op->guard, op->edition, &a->permit, HARDY_IGNORED, op->seen);
         }
         if (a->running && a->slot) {
             bulkhead_release(&op->guard->bulkhead);

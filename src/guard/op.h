@@ -11,6 +11,11 @@
  * the caller's. */
 HARDY_MUST_USE hardy_status op_begin(hardy_op *op, hardy_guard *guard, struct edition_hold hold,
                                      hardy_wake wake, const hardy_op_options *options, int64_t now);
+/* For a first attempt that a driver began by itself at `now`, as hardy_op_next() would have: it has
+ * a permit and is reported next, */
+void op_adopt(hardy_op *op, const hardy_permit *permit, int64_t end, int64_t now);
+/* or the breaker has refused it. */
+void op_refuse(hardy_op *op, int64_t retry_at, int64_t now);
 /* hardy_op_next(), which sets only what the kind of step has. */
 void op_next(hardy_op *op, int64_t now, hardy_step *step);
 /* After a report: the RESULT when it is known and no attempt runs, as op_next() would tell it. */

@@ -32,11 +32,12 @@ static bool take_all(struct op *op, int64_t end, hardy_permit *permit, int64_t n
             return false;
         }
     }
-    if ((c->bulkhead != NULL && !take_slot(op)) || !op_take_permit(op, end, permit, &at, now)) {
+    if ((c->bulkhead != NULL && !take_slot(op)) ||
+        !guard_take_permit(op->guard, op->edition, end, permit, &at, now)) {
         return false;
     }
     if (permit->kind == PERMIT_TRIAL) {
-        op_record(op, permit, HARDY_IGNORED, now);
+        guard_record(op->guard, op->edition, permit, HARDY_IGNORED, now);
         return false;
     }
     return true;

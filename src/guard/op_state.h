@@ -7,8 +7,6 @@
 #include "guard/state.h"
 
 #define OP_AT_ONCE 2 /* attempts */
-/* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
-#define LEASE_SLACK HARDY_SECOND
 
 enum phase {
     PHASE_ADMIT,   /* asks the breaker, then for a rate slot */
@@ -97,8 +95,6 @@ void op_conclude(struct op *op, hardy_status status, hardy_reason reason, int64_
                  int64_t now);
 /* Gives back what was taken for an attempt that does not start now, but for budget tokens. */
 void op_give_back(struct op *op);
-/* The breaker learns `kind` from a permit and has it back. */
-void op_record(struct op *op, hardy_permit *permit, hardy_outcome_class kind, int64_t now);
 /* A mere look at the breaker found it open: waits for it, or ends. */
 void op_look_at_open(struct op *op, int64_t retry_at, int64_t now);
 /* An attempt has failed, and no other runs. */
@@ -106,26 +102,9 @@ void op_consider_retry(struct op *op, int64_t now);
 /* It is time for another attempt beside the one that runs; false: it does not get one. */
 bool op_hedge(struct op *op, int64_t now);
 
-/* The breaker's permit for an attempt until `end`; false: not now, see *retry_at. */
-static inline bool op_take_permit(struct op *op, int64_t end, hardy_permit *permit,
-                                  int64_t *retry_at, int64_t now) {
-    const struct edition *e = op->edition;
-    struct breaker_change change = {0};
-    permit->kind = 0;
-    if (e->config.breaker == NULL) {
-        return true;
-    }
-    int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
-    bool admitted =
-        breaker_acquire(e->words.breaker, e->config.breaker, now, lease, permit, retry_at, &change);
-    guard_note_change(op->guard, &change, now);
-    return admitted;
-}
-
 /* An attempt that has its permit, in the place of `a`. */
 static inline void op_launch(struct op *op, struct attempt *a, int64_t end, int64_t now) {
-    const struct edition *e = op->edition;
-    const hardy_guard_config *c = &e->config;
+    const hardy_guard_config *c = &op->edition->config;
     a->running = true;
     a->stopped = a->timed_out = a->lost = false;
     a->slot = op->slot;
@@ -140,14 +119,6 @@ static inline void op_launch(struct op *op, struct attempt *a, int64_t end, int6
     a->number = ++op->attempt;
     if (op->attempt > 1) {
         word_count(&op->guard->retries);
-        return;
-    }
-    if (op->unstarted) {
-        op->unstarted = false;
-        word_add(&op->shard->unstarted, -UINT64_C(1));
-    }
-    if (c->budget != NULL) {
-        budget_deposit(e->words.budget, c->budget, now);
     }
 }
 #endif

@@ -2,6 +2,7 @@
 #ifndef GUARD_STATE_H
 #define GUARD_STATE_H
 /* What a guard is made of; for this room only. */
+#include "base/clock.h"
 #include "guard/edition.h"
 #include "guard/ring.h"
 #include "policy/bulkhead.h"
@@ -37,6 +38,33 @@ static inline void guard_note_change(hardy_guard *g, const struct breaker_change
         guard_tell_change(g, change, now);
     }
 }
+
+/* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
+#define LEASE_SLACK HARDY_SECOND
+
+/* The breaker's permit for an attempt until `end`; false: not now, see *retry_at. */
+static inline bool guard_take_permit(hardy_guard *g, const struct edition *e, int64_t end,
+                                     hardy_permit *permit, int64_t *retry_at, int64_t now) {
+    struct breaker_change change = {0};
+    permit->kind = 0;
+    if (e->config.breaker == NULL) {
+        return true;
+    }
+    int64_t lease = end == HARDY_NEVER ? 0 : time_add(end - now, LEASE_SLACK);
+    bool admitted =
+        breaker_acquire(e->words.breaker, e->config.breaker, now, lease, permit, retry_at, &change);
+    guard_note_change(g, &change, now);
+    return admitted;
+}
+
+/* The breaker learns `kind` from a permit and has it back. */
+static inline void guard_record(hardy_guard *g, const struct edition *e, hardy_permit *permit,
+                                hardy_outcome_class kind, int64_t now) {
+    struct breaker_change change = {0};
+    breaker_record(e->words.breaker, e->config.breaker, permit, kind, now, &change);
+    guard_note_change(g, &change, now);
+}
+
 /* The seed of one operation's jitter: another for each operation, and in each forked process. */
 uint64_t guard_draw_seed(hardy_guard *guard);
 #endif

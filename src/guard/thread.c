@@ -8,8 +8,7 @@
 #include "guard/thread.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "guard/op.h"
-#include "guard/state.h"
+#include "guard/op_state.h"
 #include "policy/settings.h"
 #include <linux/futex.h>
 #include <string.h>
@@ -72,55 +71,135 @@ static hardy_status explain_verdict(const hardy_guard *g, const hardy_step *verd
     return verdict->status;
 }
 
+struct run {
+    hardy_guard *guard;
+    struct edition_hold hold;
+    const hardy_op_options *options;
+    hardy_function function;
+    void *ctx;
+    struct thread_stop *stop;
+    struct thread_call inside;
+    /* Where nothing is timed, a clock that is some milliseconds behind is good enough as long as
+     * all goes well, and the reading of the exact one would be half of the whole cost. */
+    bool rough;
+    int64_t now;
+};
+
+static int64_t read_clock(const struct run *r, bool all_is_well) {
+    const hardy_env *env = &r->guard->env;
+    return r->rough && all_is_well ? clock_now_coarse() : env->now(env->ctx);
+}
+
+static void make_call(struct run *r, hardy_call *call, hardy_outcome *ended) {
+    *ended = (hardy_outcome){.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
+    call->internal = &r->inside;
+    r->function(r->ctx, call, ended);
+    /* A backoff counted from a clock that is behind would end too early. */
+    r->now = read_clock(r, ended->kind == HARDY_SUCCESS);
+}
+
+static hardy_status begin_op(const struct run *r, hardy_op *op, int64_t now) {
+    const hardy_wake wake = {.fn = thread_unpark, .ctx = &r->stop->parking};
+    return op_begin(op, r->guard, r->hold, wake, r->options, now);
+}
+
+/*
+ * The short way, of nearly all calls: nothing to wait for, let through at once, and a success. It
+ * does to the policies what the machine does, without the machine. What leaves it on the way (a
+ * refusal, a failure, a success that is late) is handed over to the machine as it stands: then
+ * `op` has begun, and the answer is false. test_short.c compares the two.
+ */
+static bool run_short(struct run *r, hardy_op *op, hardy_outcome *ended) {
+    const struct edition *e = r->hold.edition;
+    const hardy_guard_config *c = &e->config;
+    int64_t began = r->now, retry_at = began;
+    int64_t deadline = least(r->options->deadline, time_add(began, c->deadline));
+    int64_t end = least(time_add(began, c->timeout), deadline);
+    hardy_permit permit;
+    if (!guard_take_permit(r->guard, e, end, &permit, &retry_at, began)) {
+        (void)begin_op(r, op, began); /* direct: nothing that it could lack */
+        op_refuse(op, retry_at, began);
+        return false;
+    }
+    if (c->budget != NULL) {
+        budget_deposit(e->words.budget, c->budget, began);
+    }
+    hardy_call call = {.size = sizeof call, .attempt = 1, .deadline = end};
+    make_call(r, &call, ended);
+    if (ended->kind == HARDY_SUCCESS && r->now <= end) {
+        if (permit.kind != 0) {
+            guard_record(r->guard, e, &permit, HARDY_SUCCESS, r->now);
+        }
+        edition_leave(r->hold.shard);
+        return true;
+    }
+    (void)begin_op(r, op, began);
+    op_adopt(op, &permit, end, began);
+    hardy_op_report(op, 1, ended, r->now);
+    return false;
+}
+
+static bool may_run_short(const struct run *r) {
+    return r->hold.edition->direct && r->options->context == NULL &&
+           r->now < r->options->deadline && word_load(&r->stop->stopped) == 0;
+}
+
+static void run_machine(struct run *r, hardy_op *op, hardy_step *step) {
+    bool told = false; /* the operation knows that it is to stop */
+    do {
+        if (!told && word_load(&r->stop->stopped) != 0) {
+            told = true;
+            hardy_op_cancel(op);
+        }
+        op_next(op, r->now, step);
+        if (step->kind == HARDY_STEP_CALL) {
+            hardy_outcome ended;
+            hardy_call call;
+            hardy_op_describe_call(op, &call);
+            make_call(r, &call, &ended);
+            hardy_op_report(op, step->attempt, &ended, r->now);
+            op_take_result(op, r->now, step);
+        } else if (step->kind == HARDY_STEP_WAIT) {
+            thread_park(&r->stop->parking, &r->guard->env, step->until);
+            r->now = read_clock(r, false);
+        }
+    } while (step->kind != HARDY_STEP_RESULT);
+    /* No attempt runs outside of the call above, so nothing is outstanding. */
+    hardy_op_end(op);
+}
+
 hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
                         const hardy_op_options *options, struct thread_stop *stop,
                         hardy_outcome *outcome, hardy_error *error) {
-    const hardy_env *env = &guard->env;
-    const struct thread_call inside = {env, stop};
-    struct edition_hold hold = edition_enter(&guard->editions);
-    bool told = false; /* the operation knows that it is to stop */
-    /* Where nothing is timed, a clock that is some milliseconds behind is good enough as long as
-     * all goes well, and the reading of the exact one would be half of the whole cost. */
-    bool rough = hold.edition->untimed && options->deadline == HARDY_NEVER;
-    int64_t now = rough ? clock_now_coarse() : env->now(env->ctx);
+    struct run r = {.guard = guard,
+                    .hold = edition_enter(&guard->editions),
+                    .options = options,
+                    .function = function,
+                    .ctx = ctx,
+                    .stop = stop,
+                    .inside = {&guard->env, stop}};
     hardy_op op;
-    const hardy_wake wake = {.fn = thread_unpark, .ctx = &stop->parking};
     hardy_step step;
-    hardy_status begun = op_begin(&op, guard, hold, wake, options, now);
+    hardy_outcome ended;
+    hardy_status begun = HARDY_OK;
+    r.rough = r.hold.edition->untimed && options->deadline == HARDY_NEVER;
+    r.now = read_clock(&r, true);
+    if (!may_run_short(&r)) {
+        begun = begin_op(&r, &op, r.now);
+    } else if (run_short(&r, &op, &ended)) {
+        if (outcome != NULL) {
+            *outcome = ended;
+        }
+        return HARDY_OK;
+    }
     if (begun != HARDY_OK) {
-        edition_cancel(hold.shard);
+        edition_cancel(r.hold.shard);
         return fail(error, begun, guard->name, "the operation cannot begin%s",
                     begun == HARDY_E_UNSUPPORTED
                         ? ": the guard hedges, and one thread cannot make two attempts at once"
                         : "");
     }
-    for (;;) {
-        if (!told && word_load(&stop->stopped) != 0) {
-            told = true;
-            hardy_op_cancel(&op);
-        }
-        op_next(&op, now, &step);
-        if (step.kind == HARDY_STEP_CALL) {
-            hardy_outcome ended = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
-            hardy_call call;
-            hardy_op_describe_call(&op, &call);
-            call.internal = (void *)(uintptr_t)&inside;
-            function(ctx, &call, &ended);
-            /* A backoff counted from a clock that is behind would end too early. */
-            now = rough && ended.kind == HARDY_SUCCESS ? clock_now_coarse() : env->now(env->ctx);
-            hardy_op_report(&op, step.attempt, &ended, now);
-            if (op_take_result(&op, now, &step)) {
-                break;
-            }
-        } else if (step.kind == HARDY_STEP_WAIT) {
-            thread_park(&stop->parking, env, step.until);
-            now = env->now(env->ctx);
-        } else if (step.kind == HARDY_STEP_RESULT) {
-            break;
-        }
-    }
-    /* No attempt runs outside of the call above, so nothing is outstanding. */
-    hardy_op_end(&op);
+    run_machine(&r, &op, &step);
     if (outcome != NULL) {
         *outcome = step.outcome;
     }
