@@ -33,7 +33,7 @@ struct edition {
     hardy_bulkhead_config bulkhead;
     struct guard_words words; /* where the policies work */
     bool untimed;             /* the system's clock, and nothing that needs it exactly */
-    bool direct;              /* no layer that an attempt could wait for, or that has to be told */
+    bool direct;              /* no layer but what every call goes through (thread.c) */
     struct edition *next;     /* in `all` */
     struct edition_shard shards[EDITION_SHARDS];
 };

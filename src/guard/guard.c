@@ -170,8 +170,7 @@ static hardy_status write_edition(hardy_guard *g, const hardy_guard_config *conf
     e->untimed = g->system_clock && e->config.classify == NULL &&
                  e->config.deadline == HARDY_NEVER && e->config.timeout == HARDY_NEVER &&
                  e->config.rate == NULL;
-    e->direct = e->config.rate == NULL && e->config.bulkhead == NULL && e->config.hedge == NULL &&
-                e->config.classify == NULL;
+    e->direct = e->config.hedge == NULL && e->config.classify == NULL;
     *out = e;
     return status;
 }

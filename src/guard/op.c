@@ -50,9 +50,7 @@ hardy_status op_begin(hardy_op *storage, hardy_guard *guard, struct edition_hold
     op->last = (hardy_outcome){.kind = HARDY_IGNORED};
     op->attempt = op->looks = 0;
     op->weight = options->weight;
-    op->priority = options->low_priority || (c->rate != NULL && c->rate->low_priority)
-                       ? HARDY_PRIORITY_LOW
-                       : HARDY_PRIORITY_HIGH;
+    op->priority = op_priority(c, options);
     op->phase = PHASE_ADMIT;
     op->status = HARDY_OK;
     op->reason = HARDY_REASON_NONE;
@@ -289,6 +287,7 @@ void op_adopt(hardy_op *storage, const hardy_permit *permit, int64_t end, int64_
     struct op *op = op_of(storage);
     op->attempts[0].permit = *permit;
     op->phase = PHASE_RUNNING;
+    op->slot = op->edition->config.bulkhead != NULL;
     op_launch(op, &op->attempts[0], end, now);
 }
 

@@ -12,7 +12,7 @@
 HARDY_MUST_USE hardy_status op_begin(hardy_op *op, hardy_guard *guard, struct edition_hold hold,
                                      hardy_wake wake, const hardy_op_options *options, int64_t now);
 /* For a first attempt that a driver began by itself at `now`, as hardy_op_next() would have: it has
- * a permit and is reported next, */
+ * a permit, a slot where there is a bulkhead, and is reported next, */
 void op_adopt(hardy_op *op, const hardy_permit *permit, int64_t end, int64_t now);
 /* or the breaker has refused it. */
 void op_refuse(hardy_op *op, int64_t retry_at, int64_t now);

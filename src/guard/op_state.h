@@ -86,6 +86,13 @@ static inline int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+static inline hardy_priority op_priority(const hardy_guard_config *c,
+                                         const hardy_op_options *options) {
+    return options->low_priority || (c->rate != NULL && c->rate->low_priority)
+               ? HARDY_PRIORITY_LOW
+               : HARDY_PRIORITY_HIGH;
+}
+
 static inline bool op_is_running(const struct op *op) {
     return op->attempts[0].running || (op->at_once > 1 && op->attempts[1].running);
 }

@@ -103,6 +103,46 @@ static hardy_status begin_op(const struct run *r, hardy_op *op, int64_t now) {
     return op_begin(op, r->guard, r->hold, wake, r->options, now);
 }
 
+/* A rate slot and a concurrency slot, if both are there at once and the breaker lets through. */
+static bool take_at_once(const struct run *r, uint64_t *mark) {
+    const struct edition *e = r->hold.edition;
+    const hardy_guard_config *c = &e->config;
+    int64_t at = r->now;
+    if (c->rate == NULL && c->bulkhead == NULL) {
+        return true;
+    }
+    if (c->breaker != NULL && !breaker_peek(e->words.breaker, c->breaker, r->now, &at)) {
+        return false;
+    }
+    if (c->rate != NULL &&
+        gcra_reserve(e->words.rate, &e->gcra, r->options->weight, op_priority(c, r->options),
+                     r->now, r->now, &at, mark) != HARDY_OK) {
+        return false;
+    }
+    if (c->bulkhead == NULL) {
+        return true;
+    }
+    struct bulkhead_waiter waiter = {.wake = thread_unpark, .ctx = &r->stop->parking};
+    enum bulkhead_answer answer = bulkhead_acquire(&r->guard->bulkhead, &waiter);
+    if (answer == BULKHEAD_QUEUED) {
+        bulkhead_leave(&r->guard->bulkhead, &waiter);
+    }
+    if (answer != BULKHEAD_GRANTED && c->rate != NULL) {
+        gcra_return(e->words.rate, &e->gcra, r->options->weight, *mark);
+    }
+    return answer == BULKHEAD_GRANTED;
+}
+
+static void give_back(const struct run *r, uint64_t mark) {
+    const struct edition *e = r->hold.edition;
+    if (e->config.bulkhead != NULL) {
+        bulkhead_release(&r->guard->bulkhead);
+    }
+    if (e->config.rate != NULL) {
+        gcra_return(e->words.rate, &e->gcra, r->options->weight, mark);
+    }
+}
+
 /*
  * The short way, of nearly all calls: nothing to wait for, let through at once, and a success. It
  * does to the policies what the machine does, without the machine. What leaves it on the way (a
@@ -115,18 +155,29 @@ static bool run_short(struct run *r, hardy_op *op, hardy_outcome *ended) {
     int64_t began = r->now, retry_at = began;
     int64_t deadline = least(r->options->deadline, time_add(began, c->deadline));
     int64_t end = least(time_add(began, c->timeout), deadline);
+    uint64_t mark = 0;
     hardy_permit permit;
-    if (!guard_take_permit(r->guard, e, end, &permit, &retry_at, began)) {
+    if (!take_at_once(r, &mark)) {
         (void)begin_op(r, op, began); /* direct: nothing that it could lack */
+        return false;
+    }
+    if (!guard_take_permit(r->guard, e, end, &permit, &retry_at, began)) {
+        give_back(r, mark);
+        (void)begin_op(r, op, began);
         op_refuse(op, retry_at, began);
         return false;
     }
+    uint64_t load = c->bulkhead != NULL ? bulkhead_mark(&r->guard->bulkhead) : 0;
     if (c->budget != NULL) {
         budget_deposit(e->words.budget, c->budget, began);
     }
     hardy_call call = {.size = sizeof call, .attempt = 1, .deadline = end};
     make_call(r, &call, ended);
     if (ended->kind == HARDY_SUCCESS && r->now <= end) {
+        if (c->bulkhead != NULL) {
+            bulkhead_learn(&r->guard->bulkhead, load, false);
+            bulkhead_release(&r->guard->bulkhead);
+        }
         if (permit.kind != 0) {
             guard_record(r->guard, e, &permit, HARDY_SUCCESS, r->now);
         }

@@ -47,12 +47,17 @@ static void call(void *ctx, const hardy_call *told, hardy_outcome *outcome) {
     outcome->permanent = prng_below(&side->story, 20) == 0;
 }
 
+static void no_wake(void *ctx) {
+    (void)ctx;
+}
+
 /* The thread driver without its short way. Nothing waits for longer than no time. */
 static hardy_status run_machine(struct side *side, int64_t deadline, hardy_outcome *outcome) {
     hardy_op op;
     hardy_op_options options;
     hardy_op_options_init(&options, sizeof options);
     options.deadline = deadline;
+    options.wake.fn = no_wake;
     assert_int_equal(hardy_op_begin(&op, sizeof op, side->guard, &options, side->now), HARDY_OK);
     for (;;) {
         hardy_step step = hardy_op_next(&op, side->now);
@@ -85,6 +90,10 @@ static void same_stats(const struct side *a, const struct side *b) {
     assert_int_equal(x.retries_suppressed, y.retries_suppressed);
     assert_int_equal(x.timeouts, y.timeouts);
     assert_true(x.budget_left == y.budget_left);
+    assert_true(x.rate_left == y.rate_left);
+    assert_int_equal(x.rejected_rate, y.rejected_rate);
+    assert_int_equal(x.running, 0);
+    assert_int_equal(y.running, 0);
     assert_int_equal(x.breaker.state, y.breaker.state);
     assert_int_equal(x.breaker.total_calls, y.breaker.total_calls);
     assert_int_equal(x.breaker.total_successes, y.breaker.total_successes);
@@ -122,11 +131,19 @@ static void nobody_can_tell(void **state) {
         hardy_retry_config retry;
         hardy_budget_config budget;
         hardy_breaker_config breaker;
+        hardy_rate_config rate;
+        hardy_bulkhead_config slots;
         prng_seed(&random, seed);
         hardy_guard_config_init(&config, sizeof config);
         hardy_retry_config_init(&retry, sizeof retry);
         hardy_budget_config_init(&budget, sizeof budget);
         hardy_breaker_config_init(&breaker, sizeof breaker);
+        hardy_rate_config_init(&rate, sizeof rate);
+        hardy_bulkhead_config_init(&slots, sizeof slots);
+        rate.events = 20;
+        rate.burst = 5;
+        rate.reject = true;
+        slots.adaptive = prng_below(&random, 2) == 0;
         config.name = "side";
         config.deadline = maybe(&random, 20 * MS);
         config.timeout = maybe(&random, 10 * MS);
@@ -140,6 +157,8 @@ static void nobody_can_tell(void **state) {
         breaker.counts_attempts = prng_below(&random, 2) == 0;
         config.retry = prng_below(&random, 3) == 0 ? NULL : &retry;
         config.budget = prng_below(&random, 3) == 0 ? NULL : &budget;
+        config.rate = prng_below(&random, 2) == 0 ? NULL : &rate;
+        config.bulkhead = prng_below(&random, 2) == 0 ? NULL : &slots;
         config.breaker = prng_below(&random, 4) == 0 ? NULL : &breaker;
         for (int i = 0; i < 2; i++) {
             hardy_env env = {.size = sizeof env,
@@ -169,9 +188,9 @@ static void nobody_can_tell(void **state) {
         hardy_guard_free(sides[0].guard);
         hardy_guard_free(sides[1].guard);
     }
-    static const hardy_status all[] = {HARDY_OK,          HARDY_E_FAILED,  HARDY_E_IN_DOUBT,
-                                       HARDY_E_EXHAUSTED, HARDY_E_TIMEOUT, HARDY_E_BUDGET,
-                                       HARDY_E_OPEN,      HARDY_E_DEADLINE};
+    static const hardy_status all[] = {HARDY_OK,          HARDY_E_FAILED,   HARDY_E_IN_DOUBT,
+                                       HARDY_E_EXHAUSTED, HARDY_E_TIMEOUT,  HARDY_E_BUDGET,
+                                       HARDY_E_OPEN,      HARDY_E_DEADLINE, HARDY_E_LIMITED};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         assert_true(statuses[-(int)all[i]] > 0); /* all of it has happened */
     }
