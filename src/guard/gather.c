@@ -141,8 +141,8 @@ static void stop_others(struct part *failed) {
         c.state = HARDY_COMPONENT_MISSING;
         snprintf(c.error, sizeof c.error, "stopped, because %.100s has failed",
                  failed->config.name);
+        (void)settle(p, &c); /* before it is stopped, or it would go on to its next source */
         thread_stop(&p->stop);
-        (void)settle(p, &c);
     }
 }
 
