@@ -60,6 +60,54 @@ static void put_schedule(struct buf *b, const hardy_retry_config *r) {
                worst == r->max_total_wait ? ", by max_total_wait" : "");
 }
 
+/* When it opens. */
+static void put_opening(struct buf *b, const hardy_breaker_config *k) {
+    if (k->failure_mode != HARDY_FAILURE_RATE) {
+        buf_printf(b, "opens after %u failures", k->failure_threshold);
+        if (k->failure_mode == HARDY_WINDOW) {
+            buf_printf(b, " in %s", SPAN(k->failure_window));
+        } else {
+            buf_puts(b, " in a row");
+        }
+        return;
+    }
+    buf_puts(b, "opens when");
+    if (k->failure_rate > 0) {
+        buf_printf(b, " %g %% fail", 100 * k->failure_rate);
+    }
+    if (k->slow_call_rate > 0) {
+        buf_printf(b, "%s %g %% are slow", k->failure_rate > 0 ? " or" : "",
+                   100 * k->slow_call_rate);
+    }
+    buf_printf(b, " of at least %u calls in ", k->minimum_calls);
+    if (k->window_calls > 0) {
+        buf_printf(b, "the last %u", k->window_calls);
+    } else {
+        buf_puts(b, SPAN(k->failure_window));
+    }
+}
+
+static void put_breaker(struct buf *b, const hardy_guard_config *c) {
+    const hardy_breaker_config *k = c->breaker;
+    buf_puts(b, "  breaker    ");
+    put_opening(b, k);
+    buf_printf(b, " (counting %s)", k->counts_attempts ? "attempts" : "operations");
+    if (k->slow_call > 0) {
+        buf_printf(b, ", slow is longer than %s", SPAN(k->slow_call));
+    }
+    buf_printf(b, ", stays open %s", SPAN(k->recovery_timeout));
+    if (k->recovery_factor > 1) {
+        buf_printf(b, ", each time %g times as long, up to %s", k->recovery_factor,
+                   SPAN(k->recovery_max));
+    }
+    buf_printf(b,
+               ", closes after %u trials, %u at once, trial_lease %s, close_ramp %s, when open: "
+               "%s%s\n",
+               k->success_threshold, k->half_open_max_calls, SPAN(k->trial_lease),
+               SPAN(k->close_ramp), c->wait_when_open ? "wait" : "reject",
+               k->shadow ? "; shadow: refuses nothing" : "");
+}
+
 static void put_settings(struct buf *b, const hardy_guard_config *c) {
     buf_printf(b, "guard %s\n", c->name);
     buf_puts(b, "  order      " ORDER "; no other can be configured\n");
@@ -93,19 +141,7 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
         buf_puts(b, "  budget     none\n");
     }
     if (c->breaker != NULL) {
-        const hardy_breaker_config *k = c->breaker;
-        buf_printf(b, "  breaker    opens after %u failures", k->failure_threshold);
-        if (k->failure_mode == HARDY_WINDOW) {
-            buf_printf(b, " in %s", SPAN(k->failure_window));
-        } else {
-            buf_puts(b, " in a row");
-        }
-        buf_printf(b,
-                   " (counting %s), stays open %s, closes after %u trials, %u at once, "
-                   "trial_lease %s, close_ramp %s, when open: %s\n",
-                   k->counts_attempts ? "attempts" : "operations", SPAN(k->recovery_timeout),
-                   k->success_threshold, k->half_open_max_calls, SPAN(k->trial_lease),
-                   SPAN(k->close_ramp), c->wait_when_open ? "wait" : "reject");
+        put_breaker(b, c);
     } else {
         buf_puts(b, "  breaker    none\n");
     }

@@ -79,11 +79,17 @@ static void put_breaker(struct json_out *j, const hardy_guard_config *c) {
     put_seconds(j, "failure_window_s", b->failure_window);
     put_number(j, "failure_rate", b->failure_rate);
     put_number(j, "slow_call_rate", b->slow_call_rate);
+    put_seconds(j, "slow_call_s", b->slow_call);
+    json_out_member_count(j, "minimum_calls", b->minimum_calls);
+    json_out_member_count(j, "window_calls", b->window_calls);
     put_seconds(j, "recovery_timeout_s", b->recovery_timeout);
+    put_number(j, "recovery_factor", b->recovery_factor);
+    put_seconds(j, "recovery_max_s", b->recovery_max);
     json_out_member_count(j, "success_threshold", b->success_threshold);
     json_out_member_count(j, "half_open_max_calls", b->half_open_max_calls);
     put_seconds(j, "trial_lease_s", b->trial_lease);
     put_seconds(j, "close_ramp_s", b->close_ramp);
+    put_bool(j, "shadow", b->shadow);
     json_out_member_string(j, "counts", b->counts_attempts ? "attempt" : "operation");
     json_out_member_string(j, "when_open", c->wait_when_open ? "wait" : "reject");
     json_out_object_end(j);

@@ -215,6 +215,27 @@ static void explains_settings_and_schedule(void **state) {
         "and slots\n");
 }
 
+static void explains_a_breaker_of_shares(void **state) {
+    (void)state;
+    config.deadline = HARDY_MINUTE;
+    config.breaker = &breaker;
+    breaker.failure_mode = HARDY_FAILURE_RATE;
+    breaker.failure_rate = 0.5;
+    breaker.slow_call_rate = 0.25;
+    breaker.slow_call = 2 * HARDY_SECOND;
+    breaker.recovery_factor = 2;
+    breaker.shadow = true;
+    assert_non_null(strstr(explain(),
+                           "opens when 50 % fail or 25 % are slow of at least 10 calls in 2m "
+                           "(counting operations), slow is longer than 2s, stays open 1m, each "
+                           "time 2 times as long, up to 10m, closes after 2 trials"));
+    assert_non_null(strstr(text, "when open: reject; shadow: refuses nothing\n"));
+    breaker.failure_rate = 0;
+    breaker.window_calls = 100;
+    assert_non_null(strstr(explain(), "opens when 25 % are slow of at least 10 calls in the last "
+                                      "100 (counting"));
+}
+
 static void warns_of_what_cannot_hold(void **state) {
     (void)state;
     config.deadline = 2 * HARDY_MINUTE;
@@ -354,6 +375,7 @@ int main(void) {
         cmocka_unit_test_setup(the_budget_is_there_by_default, setup),
         cmocka_unit_test_setup(a_full_ring_drops_the_oldest, setup),
         cmocka_unit_test_setup(explains_settings_and_schedule, setup),
+        cmocka_unit_test_setup(explains_a_breaker_of_shares, setup),
         cmocka_unit_test_setup(warns_of_what_cannot_hold, setup),
         cmocka_unit_test_setup(warns_of_a_fleet, setup),
         cmocka_unit_test_setup(sound_settings_give_no_warning, setup),
