@@ -6,10 +6,8 @@
  *
  *     cc pool.c $(pkg-config --cflags --libs hardy) -o pool
  */
-#define _GNU_SOURCE 1 /* sem_clockwait() */
 #include <hardy/hardy.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +21,18 @@ enum { WORKERS = 16, JOBS = 160, BEARS = 4 };
 static atomic_int inside, most, broken;
 static atomic_bool away;
 
-static bool ask_far_side(void) {
+static void ask_far_side(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
     int now_inside = atomic_fetch_add(&inside, 1) + 1, seen = atomic_load(&most);
+    (void)ctx;
+    (void)call;
     while (now_inside > seen && !atomic_compare_exchange_weak(&most, &seen, now_inside)) {
     }
     nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     atomic_fetch_sub(&inside, 1);
     broken += now_inside > BEARS;
-    return !away && now_inside <= BEARS;
+    if (away || now_inside > BEARS) {
+        *outcome = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE};
+    }
 }
 
 /* --- the pool --------------------------------------------------------------------------------- */
@@ -38,75 +40,24 @@ static bool ask_far_side(void) {
 struct worker {
     pthread_t thread;
     struct pool *pool;
-    sem_t wake;
-    pthread_mutex_t lock; /* of the two below, for who cancels from another thread */
-    bool busy;
-    hardy_op op;
+    hardy_cancel_token cancel;
     int done, cancelled;
 };
 
 struct pool {
     hardy_guard *guard;
-    hardy_env env;
     atomic_int jobs; /* left to do */
-    atomic_bool stopping;
     struct worker workers[WORKERS];
 };
 
-static void wake(void *ctx) {
-    sem_post(ctx);
-}
-
-/* Until `until` or an awakening: whoever sleeps looks again at the step afterwards. */
-static void doze(struct worker *w, int64_t until) {
-    struct timespec end;
-    if (until == HARDY_NEVER) {
-        sem_wait(&w->wake);
-        return;
-    }
-    int64_t left = until - w->pool->env.now(w->pool->env.ctx);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    int64_t at = end.tv_sec * HARDY_SECOND + end.tv_nsec + (left > 0 ? left : 0);
-    end.tv_sec = at / HARDY_SECOND;
-    end.tv_nsec = at % HARDY_SECOND;
-    sem_clockwait(&w->wake, CLOCK_MONOTONIC, &end);
-}
-
-/* One job under the guard. It does what hardy_guard_run() does, and can be cancelled. */
-static hardy_status do_job(struct worker *w) {
-    struct pool *p = w->pool;
-    hardy_op_options options;
-    hardy_status status = HARDY_E_CANCELLED;
-    hardy_op_options_init(&options, sizeof options);
-    options.wake = (hardy_wake){wake, &w->wake};
-    pthread_mutex_lock(&w->lock);
-    w->busy = !p->stopping && hardy_op_begin(&w->op, sizeof w->op, p->guard, &options,
-                                             p->env.now(p->env.ctx)) == HARDY_OK;
-    pthread_mutex_unlock(&w->lock);
-    while (w->busy) {
-        hardy_step step = hardy_op_next(&w->op, p->env.now(p->env.ctx));
-        if (step.kind == HARDY_STEP_CALL) {
-            hardy_outcome outcome = {.kind = ask_far_side() ? HARDY_SUCCESS : HARDY_FAILURE,
-                                     .effect = HARDY_EFFECT_NONE};
-            hardy_op_report(&w->op, step.attempt, &outcome, p->env.now(p->env.ctx));
-        } else if (step.kind == HARDY_STEP_WAIT) {
-            doze(w, step.until);
-        } else if (step.kind == HARDY_STEP_RESULT) {
-            status = step.status;
-        } else if (step.kind == HARDY_STEP_DONE) {
-            pthread_mutex_lock(&w->lock);
-            w->busy = false; /* from here on nobody cancels it */
-            pthread_mutex_unlock(&w->lock);
-            hardy_op_end(&w->op);
-        }
-    }
-    return status;
-}
-
 static void *work(void *ctx) {
     struct worker *w = ctx;
-    while (!w->pool->stopping && atomic_fetch_sub(&w->pool->jobs, 1) > 0) {
-        hardy_status status = do_job(w);
+    hardy_run_options options;
+    hardy_status status = HARDY_OK;
+    hardy_run_options_init(&options, sizeof options);
+    options.cancel = &w->cancel;
+    while (status != HARDY_E_CANCELLED && atomic_fetch_sub(&w->pool->jobs, 1) > 0) {
+        status = hardy_guard_run_with(w->pool->guard, ask_far_side, NULL, &options, NULL, NULL);
         w->done += status == HARDY_OK;
         w->cancelled += status == HARDY_E_CANCELLED;
     }
@@ -117,10 +68,7 @@ static void start(struct pool *p, int jobs) {
     p->jobs = jobs;
     for (int i = 0; i < WORKERS; i++) {
         struct worker *w = &p->workers[i];
-        w->pool = p;
-        w->done = w->cancelled = 0;
-        sem_init(&w->wake, 0, 0);
-        pthread_mutex_init(&w->lock, NULL);
+        *w = (struct worker){.pool = p};
         if (pthread_create(&w->thread, NULL, work, w) != 0) {
             abort();
         }
@@ -136,15 +84,11 @@ static void join(struct pool *p, int *done, int *cancelled) {
     }
 }
 
+/* Whoever waits for a slot or a retry stops waiting; whoever is inside asks hardy_call_cancelled().
+ */
 static void stop(struct pool *p) {
-    p->stopping = true;
     for (int i = 0; i < WORKERS; i++) {
-        struct worker *w = &p->workers[i];
-        pthread_mutex_lock(&w->lock);
-        if (w->busy) {
-            hardy_op_cancel(&w->op);
-        }
-        pthread_mutex_unlock(&w->lock);
+        hardy_cancel(&p->workers[i].cancel);
     }
 }
 
@@ -156,7 +100,6 @@ int main(void) {
     hardy_guard_stats stats = {.size = sizeof stats};
     int done, cancelled;
 
-    hardy_env_system(&p.env, sizeof p.env);
     hardy_guard_config_init(&config, sizeof config);
     hardy_bulkhead_config_init(&bulkhead, sizeof bulkhead);
     hardy_retry_config_init(&retry, sizeof retry);
@@ -168,7 +111,7 @@ int main(void) {
     config.bulkhead = &bulkhead;
     config.retry = &retry;
     config.budget = NULL; /* the same of the retry budget */
-    if (hardy_guard_new(&config, &p.env, &p.guard, NULL) != HARDY_OK) {
+    if (hardy_guard_new(&config, NULL, &p.guard, NULL) != HARDY_OK) {
         return 1;
     }
 

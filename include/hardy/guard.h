@@ -79,8 +79,9 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_guard_change(hardy_guard *guard,
                                                          const hardy_guard_config *config,
                                                          hardy_error *error);
 
-/* Whether the attempt should stop, because its deadline passed. A thread cannot be stopped from
- * outside: a long function asks this now and then. Only inside the function it was given to. */
+/* Whether the attempt should stop, because its deadline passed or it was cancelled. A thread cannot
+ * be stopped from outside: a long function asks this now and then. Only inside the function it was
+ * given to. */
 HARDY_API bool hardy_call_cancelled(const hardy_call *call);
 
 /* Fills `outcome` (preset to SUCCESS, effect DONE). */
@@ -95,6 +96,16 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run(hardy_guard *guard, hardy_
                                                       void *ctx, int64_t deadline,
                                                       hardy_outcome *outcome, hardy_error *error);
 
+/* By which another thread ends a run: zero-filled at first, for one run at a time, and borrowed
+ * until that returns. */
+typedef struct hardy_cancel_token {
+    uint64_t opaque[2];
+} hardy_cancel_token;
+/* Ends the run that goes under `token`, or any later one, with E_CANCELLED, at once where it waits;
+ * the function is told by hardy_call_cancelled(). For good: until the token is filled with zeros
+ * again. Any thread. */
+HARDY_API void hardy_cancel(hardy_cancel_token *token);
+
 typedef struct hardy_run_options {
     size_t size;
     int64_t deadline;             /* HARDY_NEVER */
@@ -103,6 +114,7 @@ typedef struct hardy_run_options {
     double weight;                /* events of the guard's rate that each attempt costs; 1 */
     bool low_priority;            /* as in op.h; or'd with the guard's; false */
     const hardy_context *context; /* borrowed until it returns; NULL: nothing is handed down */
+    hardy_cancel_token *cancel;   /* NULL: nobody cancels it */
 } hardy_run_options;
 HARDY_API void hardy_run_options_init(hardy_run_options *options, size_t size);
 

@@ -351,6 +351,70 @@ static void draw_waits(hardy_guard *g, int64_t waits[3]) {
     }
 }
 
+struct cancelled_run {
+    hardy_guard *guard;
+    hardy_run_options options;
+    hardy_status status;
+    atomic_word calls;
+};
+
+static void fail_at_once(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    struct cancelled_run *r = ctx;
+    (void)call;
+    word_add(&r->calls, 1);
+    *outcome = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE};
+}
+
+static void fail_when_cancelled(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    struct cancelled_run *r = ctx;
+    word_add(&r->calls, 1);
+    while (!hardy_call_cancelled(call)) {
+        usleep(100);
+    }
+    *outcome = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE};
+}
+
+static void *run_failing(void *ctx) {
+    struct cancelled_run *r = ctx;
+    r->status = hardy_guard_run_with(r->guard, fail_at_once, r, &r->options, NULL, NULL);
+    return NULL;
+}
+
+static void *run_endless(void *ctx) {
+    struct cancelled_run *r = ctx;
+    r->status = hardy_guard_run_with(r->guard, fail_when_cancelled, r, &r->options, NULL, NULL);
+    return NULL;
+}
+
+static void a_run_is_cancelled_by_its_token(void **state) {
+    (void)state;
+    retry.base_delay = retry.max_delay = HARDY_HOUR;
+    retry.jitter = HARDY_JITTER_NONE;
+    config.retry = &retry;
+    hardy_guard *guard = make();
+    void *(*const ways[])(void *) = {run_failing, run_endless};
+    for (size_t i = 0; i < 2; i++) {
+        hardy_cancel_token token = {{0}};
+        struct cancelled_run r = {.guard = guard, .status = HARDY_OK};
+        pthread_t thread;
+        hardy_run_options_init(&r.options, sizeof r.options);
+        r.options.cancel = &token;
+        assert_int_equal(pthread_create(&thread, NULL, ways[i], &r), 0);
+        while (word_load(&r.calls) == 0) {
+            usleep(100);
+        }
+        hardy_cancel(&token);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(r.status, HARDY_E_CANCELLED);
+        assert_int_equal(word_load(&r.calls), 1);
+        /* For good: the next one under it is not even begun. */
+        run_failing(&r);
+        assert_int_equal(r.status, HARDY_E_CANCELLED);
+        assert_int_equal(word_load(&r.calls), 1);
+    }
+    hardy_guard_free(guard);
+}
+
 static void a_forked_child_draws_another_jitter(void **state) {
     (void)state;
     retry.base_delay = MS;
@@ -411,6 +475,7 @@ int main(void) {
         cmocka_unit_test_setup(parks_until_the_deadline_or_the_wake, setup),
         cmocka_unit_test_setup(no_wake_outlives_the_wait, setup),
         cmocka_unit_test_setup(a_long_function_is_told_to_stop, setup),
+        cmocka_unit_test_setup(a_run_is_cancelled_by_its_token, setup),
         cmocka_unit_test_setup(a_forked_child_draws_another_jitter, setup),
         cmocka_unit_test_setup(words_elsewhere_are_shared, setup),
     };
