@@ -144,6 +144,7 @@ HARDY_API void hardy_breaker_progress(hardy_breaker *breaker, hardy_permit *perm
  */
 HARDY_API void hardy_breaker_force(hardy_breaker *breaker, hardy_breaker_state state, int64_t until,
                                    int64_t now);
+/* As it is at `now`; `stats->size` is set by the caller. */
 HARDY_API void hardy_breaker_get_stats(const hardy_breaker *breaker, int64_t now,
                                        hardy_breaker_stats *stats);
 /* "closed" "half_open" "open" "forced_open" "disabled". */
