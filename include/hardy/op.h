@@ -48,7 +48,7 @@
  * E_DEADLINE: it passed (DEADLINE, or what was waited for: BREAKER, SLOTS, RATE), or the next wait
  * would have passed it. An attempt that still runs has the effect UNKNOWN.
  *
- * E_CANCELLED: by hardy_op_cancel() (CANCELLED).
+ * E_CANCELLED: by hardy_op_cancel(), or hardy_cancel() for a run in a thread (CANCELLED).
  */
 #include <hardy/guard.h>
 
