@@ -82,8 +82,8 @@ static size_t find(const char *text, const char *const *names, size_t count, con
 
 static hardy_status parse_model(const char *text, enum sim_model *model, hardy_error *error) {
     const char *names[SIM_MODELS];
-    for (int i = 0; i < SIM_MODELS; i++) {
-        names[i] = sim_model_name(i);
+    for (size_t i = 0; i < SIM_MODELS; i++) {
+        names[i] = sim_model_name((enum sim_model)i);
     }
     size_t i = find(text, names, SIM_MODELS, "--model", error);
     *model = (enum sim_model)i;
