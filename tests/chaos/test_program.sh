@@ -153,6 +153,6 @@ done
 for key in $("$HARDY" validate --schema | sed -n '/^# a fault file/,$s/^ *\([a-z_]*\):\{0,1\} .*/\1/p'); do
     ok "the guide has the key $key" grep -qw "$key" "$guide"
 done
-for kind in $("$HARDY" validate --schema | sed -n 's/^ *fail  *\([a-z_|]*\) .*/\1/p' | tr '|' ' '); do
+for kind in $("$HARDY" validate --schema | sed -n '/^# a fault file/,$s/^ *fail  *\([a-z_|]*\) .*/\1/p' | tr '|' ' '); do
     ok "the guide has the fault $kind" grep -q "^| \`$kind\` |" "$guide"
 done

@@ -330,7 +330,7 @@ d.end()
 # --- a disk that is full
 small = work / "small"
 small.mkdir()
-mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1500k none "$0" && exec "$@"', str(small)]
+mount = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=2600k none "$0" && exec "$@"', str(small)]
 if subprocess.run([*mount, "true"], capture_output=True).returncode == 0:
     d = Daemon(before=mount, HARDY_STATE=str(small / "hardy.db"))
     largest = '"' + 1000000 * "x" + '"'
