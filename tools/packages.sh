@@ -47,6 +47,11 @@ test    command:node                                                      nodejs
 test    command:npm                                                       npm
 test    command:python3                                                   python3
 bench   command:nginx                                                     nginx
+bench   command:go                                                        golang-go
+bench   file:/usr/share/gocode/src/golang.org/x/time/rate/rate.go         golang-golang-x-time-dev
+bench   file:/usr/lib/python3/dist-packages/tenacity/__init__.py          python3-tenacity
+bench   command:node                                                      nodejs
+bench   command:npm                                                       npm
 bench   command:haproxy                                                   haproxy
 bench   command:wrk                                                       wrk
 bench   command:runsv                                                     runit
