@@ -131,18 +131,8 @@ static hardy_status read_ask(struct play *p, hardy_error *error) {
 
 /* --- running -------------------------------------------------------------------------------- */
 
-/* Codes of HTTP in retry_on hold for the simulated server; those of commands say nothing of it. */
-static bool names_statuses(const struct guard_settings *s) {
-    for (size_t i = 0; i < s->retry_on_count; i++) {
-        if (s->retry_on[i].to >= 400) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool retries(void *ctx, int code) {
-    return code < 400 || guard_retries_code(ctx, code);
+    return guard_retries_status(ctx, code);
 }
 
 /* What hardy says of settings that cannot hold together: the lines that begin with "warning: ". */
@@ -176,7 +166,7 @@ static hardy_status play(struct play *p, hardy_error *error) {
         .scenario = &p->scenario,
         .guard = &p->guard.config,
         .repeatable = p->base == GUARD_LLM, /* as the gateway declares them */
-        .retries = names_statuses(&p->guard) ? retries : NULL,
+        .retries = retries,
         .ctx = &p->guard,
         .seed = p->seed,
     };

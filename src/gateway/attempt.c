@@ -134,6 +134,7 @@ static void note_bytes(struct call *c) {
 static void take_error_event(struct call *c, const struct sse_event *event) {
     char why[160];
     struct verdict v = judge_event(&c->reader.error);
+    judge_by_codes(&v, &c->up->guard->settings);
     describe(c, &c->reader.error, why, sizeof why);
     if (v.untouched) {
         commit(c, -1); /* the client's own fault: it must see this very event */
@@ -282,6 +283,7 @@ static struct verdict judge_whole(struct call *c, char *why, size_t size) {
     size_t len = readable ? c->held.len : 0;
     struct verdict v =
         judge_answer(c->up->protocol, c->status, &c->answer, body, len, loop_wall(c->g->loop));
+    judge_by_codes(&v, &c->up->guard->settings);
     why[0] = '\0';
     if (v.result != ATTEMPT_OK) {
         struct told_error error;

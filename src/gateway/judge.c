@@ -81,6 +81,12 @@ struct verdict judge_event(const struct told_error *error) {
         .outcome = outcome, .result = results[means], .untouched = outcome.permanent};
 }
 
+void judge_by_codes(struct verdict *v, const struct guard_settings *guard) {
+    if (v->result != ATTEMPT_OK && !guard_retries_status(guard, v->outcome.code)) {
+        make_final(v);
+    }
+}
+
 struct verdict judge_failure(const struct http_failure *failure) {
     bool sent = failure->facts.sent;
     struct verdict v = {.outcome = {.kind = HARDY_FAILURE,

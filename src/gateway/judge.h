@@ -8,6 +8,7 @@
  */
 #include "gateway/protocol.h"
 #include "http/client.h"
+#include "settings/guards.h"
 #include <hardy/outcome.h>
 
 /* How attempts end. */
@@ -45,6 +46,8 @@ struct verdict judge_answer(enum upstream_protocol upstream, int status,
                             int64_t wall);
 /* An error event inside a stream that had answered 200. */
 struct verdict judge_event(const struct told_error *error);
+/* By the user's `retry_on`: an answer that it does not name is not tried again, but handed on. */
+void judge_by_codes(struct verdict *v, const struct guard_settings *guard);
 /* No whole answer came. */
 struct verdict judge_failure(const struct http_failure *failure);
 /* The answer came whole as HTTP, and is not what the protocol demands. */

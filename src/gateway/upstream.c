@@ -125,7 +125,6 @@ static void change_guard(struct standings *standings, struct upstream_guard *out
         gcra_init(&out->tokens, &settings->tokens);
     }
     out->token_words = &out->standing->tokens;
-    guard_settings_free(settings);
     apply_lowered(out);
 }
 

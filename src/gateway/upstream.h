@@ -44,8 +44,8 @@ struct upstream_guard {
     struct gcra_words *token_words;
     struct standing *standing;
     struct loop *loop;
-    struct loop_timer lift;         /* while it is lowered */
-    struct guard_settings settings; /* only until the guard has them */
+    struct loop_timer lift; /* while it is lowered */
+    struct guard_settings settings;
 };
 struct upstream {
     const struct upstream_settings *settings;

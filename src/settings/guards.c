@@ -457,6 +457,14 @@ bool guard_retries_code(const struct guard_settings *s, int code) {
     return s->retry_on == NULL;
 }
 
+bool guard_retries_status(const struct guard_settings *s, int status) {
+    bool names_statuses = false;
+    for (size_t i = 0; i < s->retry_on_count; i++) {
+        names_statuses = names_statuses || s->retry_on[i].to >= 400;
+    }
+    return status < 400 || !names_statuses || guard_retries_code(s, status);
+}
+
 static hardy_status take_retry(const struct guard_source *source, const struct raw *raw,
                                struct guard_settings *out, hardy_error *error) {
     static const char *const flags[] = {"--base-delay", "--max-delay",      "--exponential-base",

@@ -65,4 +65,7 @@ hardy_status guard_settings_find(const struct config *config, const char *name,
                                  hardy_error *error);
 /* Whether `retry_on` lets this code be retried; everything is when it is not given. */
 bool guard_retries_code(const struct guard_settings *s, int code);
+/* The same of an answer's HTTP status, from 400 on: a list that names exit codes only, all of them
+ * below 400, says nothing of answers. */
+bool guard_retries_status(const struct guard_settings *s, int status);
 #endif

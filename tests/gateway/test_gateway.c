@@ -184,6 +184,65 @@ static void retries_as_told(void **state) {
     }
 }
 
+/* The list narrows what is tried again, and takes nothing else away: what it does not name reaches
+ * the client as it came, what has no status is tried again as ever. */
+static void only_what_retry_on_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *list;
+        int status;
+        const char *head;
+        int attempts;
+    } cases[] = {
+        {"[429, 500-503]", 500, "", 2},
+        {"[429, 500-503]", 429, "retry-after: 1\r\n", 2},
+        {"[429, 500-503]", 529, "", 1},
+        {"[429, 500-503]", 504, "x-should-retry: true\r\n", 1},
+        {"[500-599]", 429, "retry-after: 1\r\n", 1},
+        {"[400, 500]", 400, "", 1},    /* a list does not make passing what is not */
+        {"[75, 100-120]", 529, "", 2}, /* of commands: says nothing of answers */
+        {"[500]", 0, "", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = cases[i].status;
+        const char *answers[] = {status > 0 ? json_answer(status, cases[i].head, OVERLOADED) : "",
+                                 json_answer(200, "", GOOD)};
+        const bool resets[] = {status == 0, false};
+        char sections[80];
+        struct bench b;
+        struct asked a;
+        snprintf(sections, sizeof sections, "guards:\n  g: {retry: {retry_on: %s}}\n",
+                 cases[i].list);
+        bench_begin(&b, &(struct bench_options){.answers = answers,
+                                                .count = 2,
+                                                .upstream_keys = ", guard: g",
+                                                .sections = sections});
+        b.upstream.reset_before = resets;
+        ask(&b, &a, "POST", MESSAGES, BODY, NULL);
+        assert_int_equal(b.upstream.next, cases[i].attempts);
+        assert_int_equal(a.log.status, cases[i].attempts == 2 ? 200 : status);
+        assert_string_equal(a.log.body.data, cases[i].attempts == 2 ? GOOD : OVERLOADED);
+        assert_false(has_header(&a, "x-should-retry: false"));
+        asked_free(&a);
+        bench_end(&b);
+    }
+    /* Inside a stream overloaded counts as 529. */
+    const char *stream = sse_answer("event: error\ndata: " OVERLOADED "\n\n");
+    const char *answers[] = {stream, stream};
+    struct bench b;
+    struct asked a;
+    bench_begin(&b,
+                &(struct bench_options){.answers = answers,
+                                        .count = 2,
+                                        .upstream_keys = ", guard: g",
+                                        .sections = "guards:\n  g: {retry: {retry_on: [429]}}\n"});
+    ask(&b, &a, "POST", MESSAGES, BODY, NULL);
+    assert_int_equal(b.upstream.next, 1);
+    assert_non_null(strstr(a.log.body.data, "overloaded_error"));
+    asked_free(&a);
+    bench_end(&b);
+}
+
 static void broken_connections_are_tried_again(void **state) {
     (void)state;
     const char *answers[] = {"",
@@ -709,6 +768,7 @@ int main(void) {
         cmocka_unit_test(paths_are_found),
         cmocka_unit_test(a_doubled_version_is_folded),
         cmocka_unit_test(retries_as_told),
+        cmocka_unit_test(only_what_retry_on_names),
         cmocka_unit_test(broken_connections_are_tried_again),
         cmocka_unit_test(passing_trouble_ends_in_the_clients_protocol),
         cmocka_unit_test(too_long_a_wait_is_told_at_once),
