@@ -33,6 +33,7 @@
 #include <hardy/gather.h>
 #include <hardy/guard.h>
 #include <hardy/op.h>
+#include <hardy/poll.h>
 #include <hardy/retry_after.h>
 #include <hardy/status.h>
 

@@ -270,15 +270,8 @@ hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function, void *
     return thread_run(guard, function, ctx, &options, &stop, outcome, error);
 }
 
-_Static_assert(sizeof(struct thread_stop) <= sizeof(hardy_cancel_token), "a token has room");
-_Static_assert(_Alignof(struct thread_stop) <= _Alignof(hardy_cancel_token), "and is aligned");
-
-static struct thread_stop *stop_of(hardy_cancel_token *token) {
-    return (struct thread_stop *)token;
-}
-
 void hardy_cancel(hardy_cancel_token *token) {
-    thread_stop(stop_of(token));
+    thread_stop(thread_stop_of(token));
 }
 
 void hardy_run_options_init(hardy_run_options *options, size_t size) {
@@ -304,6 +297,6 @@ hardy_status hardy_guard_run_with(hardy_guard *guard, hardy_function function, v
                                    .low_priority = given.low_priority,
                                    .context = given.context};
     struct thread_stop own = {0};
-    struct thread_stop *stop = given.cancel != NULL ? stop_of(given.cancel) : &own;
+    struct thread_stop *stop = given.cancel != NULL ? thread_stop_of(given.cancel) : &own;
     return thread_run(guard, function, ctx, &full, stop, outcome, error);
 }

@@ -20,6 +20,12 @@ struct thread_stop {
 };
 void thread_stop(struct thread_stop *stop); /* any thread; for good */
 
+_Static_assert(sizeof(struct thread_stop) <= sizeof(hardy_cancel_token), "a token has room");
+_Static_assert(_Alignof(struct thread_stop) <= _Alignof(hardy_cancel_token), "and is aligned");
+static inline struct thread_stop *thread_stop_of(hardy_cancel_token *token) {
+    return (struct thread_stop *)token;
+}
+
 /* What hardy_call.internal points to. */
 struct thread_call {
     const hardy_env *env;

@@ -230,6 +230,26 @@ hardy_status retry_check(const hardy_retry_config *c, hardy_error *error) {
     return status;
 }
 
+void hardy_poll_config_init(hardy_poll_config *config, size_t size) {
+    const hardy_poll_config full = {.base_delay = HARDY_SECOND,
+                                    .max_delay = 30 * HARDY_SECOND,
+                                    .exponential_base = 2,
+                                    .jitter = HARDY_JITTER_EQUAL};
+    fill(config, size, &full, sizeof full);
+}
+
+/* More often than once a millisecond is no waiting, it is a loop. */
+hardy_status poll_waits(const hardy_poll_config *c, hardy_retry_config *out, hardy_error *error) {
+    hardy_retry_config_init(out, sizeof *out);
+    out->base_delay = c->base_delay;
+    out->max_delay = c->max_delay;
+    out->exponential_base = c->exponential_base;
+    out->jitter = c->jitter;
+    hardy_status status =
+        check_span(c->base_delay, "base_delay", HARDY_MILLISECOND, HARDY_HOUR, error);
+    return status == HARDY_OK ? retry_check(out, error) : status;
+}
+
 void hardy_budget_config_init(hardy_budget_config *config, size_t size) {
     const hardy_budget_config full = {
         .ratio = 0.1, .floor = 10, .ttl = 10 * HARDY_SECOND, .timeout_cost = 2};

@@ -12,6 +12,7 @@
 #include "work/probe.h"
 #include "work/runner.h"
 #include "work/secrets.h"
+#include <hardy/poll.h>
 
 struct driven;
 
@@ -45,7 +46,7 @@ struct driven {
     /* A wait. */
     struct loop_timer timer;
     struct probe *probe;
-    int64_t pause; /* before the next look */
+    hardy_poll poll; /* until */
 };
 
 struct runner {

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t first_pause = HARDY_SECOND, last_pause = 30 * HARDY_SECOND;
-
 bool runner_waits(const struct run_step *step) {
     const struct workflow_step *from = step->says;
     return from->kind == STEP_SLEEP || from->kind == STEP_UNTIL || from->kind == STEP_APPROVE;
@@ -71,17 +69,7 @@ static void give_up(struct driven *d, hardy_status status, const char *why) {
 /* --- until --------------------------------------------------------------------------------------
  */
 
-static void look_later(struct driven *d) {
-    struct runner *r = d->runner;
-    int64_t rest = left(d);
-    int64_t span = d->pause < rest ? d->pause : rest;
-    const int64_t fixed = says(d)->s.every;
-    if (fixed == 0) {
-        d->pause = 2 * d->pause > last_pause ? last_pause : 2 * d->pause;
-    }
-    loop_timer_start(r->options.loop, &d->timer,
-                     time_add(loop_now(r->options.loop), span > 0 ? span : 0));
-}
+static void go_on(struct driven *d);
 
 static void on_looked(void *ctx, enum probe_answer answer, const struct buf *output,
                       const char *detail) {
@@ -90,27 +78,58 @@ static void on_looked(void *ctx, enum probe_answer answer, const struct buf *out
     d->probe = NULL;
     if (answer == PROBE_DONE) {
         succeed(d, output->data ? output->data : "", output->len);
-    } else if (left(d) <= 0) {
-        give_up(d, HARDY_E_DEADLINE, "the condition did not hold in time");
     } else {
-        look_later(d);
+        hardy_poll_report(&d->poll,
+                          answer == PROBE_NOT_DONE ? HARDY_LOOK_NOT_YET : HARDY_LOOK_UNKNOWN, 0,
+                          loop_now(d->runner->options.loop));
+        go_on(d);
     }
 }
 
 /* A command that cannot even be run will not hold later either. */
-static void look(struct driven *d) {
+static void look(struct driven *d, int64_t deadline) {
     struct runner *r = d->runner;
+    int64_t patience = deadline == HARDY_NEVER ? HARDY_NEVER : deadline - loop_now(r->options.loop);
     const struct probe_options options = {.argv = (const char *const *)d->words.argv,
                                           .env = (const char *const *)d->words.env,
                                           .cwd = says(d)->workflow->folder,
                                           .max_output = COMMAND_KEPT,
-                                          .patience = left(d)};
+                                          .patience = patience};
     hardy_error error;
     hardy_error_init(&error, sizeof error);
     if (probe_start(r->options.loop, &options, on_looked, d, &d->probe, &error) != HARDY_OK) {
         d->probe = NULL;
         give_up(d, HARDY_E_FAILED, error.message);
     }
+}
+
+static void go_on(struct driven *d) {
+    struct loop *loop = d->runner->options.loop;
+    hardy_poll_step step = hardy_poll_next(&d->poll, loop_now(loop));
+    switch (step.kind) {
+    case HARDY_POLL_LOOK:
+        look(d, step.deadline);
+        break;
+    case HARDY_POLL_WAIT:
+        loop_timer_start(loop, &d->timer, step.until);
+        break;
+    default:
+        give_up(d, step.status, "the condition did not hold in time");
+        break;
+    }
+}
+
+/* Without `every` it grows from one second; nobody else looks at the same time, so no jitter. */
+static hardy_status begin_to_look(struct driven *d, hardy_error *error) {
+    int64_t now = loop_now(d->runner->options.loop), every = says(d)->s.every;
+    hardy_poll_config config;
+    hardy_poll_config_init(&config, sizeof config);
+    config.jitter = HARDY_JITTER_NONE;
+    if (every > 0) {
+        config.base_delay = config.max_delay = every;
+    }
+    return hardy_poll_begin(&d->poll, sizeof d->poll, &config, time_add(now, left(d)), 0, now,
+                            error);
 }
 
 /* --- people -------------------------------------------------------------------------------------
@@ -171,11 +190,7 @@ static void on_timer(struct loop_timer *timer) {
     struct driven *d = timer->ctx;
     switch (says(d)->kind) {
     case STEP_UNTIL:
-        if (left(d) <= 0) {
-            give_up(d, HARDY_E_DEADLINE, "the condition did not hold in time");
-        } else {
-            look(d);
-        }
+        go_on(d);
         break;
     case STEP_APPROVE: /* perhaps nobody drove it when it was approved */
         if (hear(d)) {
@@ -268,6 +283,9 @@ hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
     if (status == HARDY_OK && fresh && !begin(d, span, message)) {
         status = fail(error, HARDY_E_NOMEM, NULL, "no memory for step %s", d->step->name);
     }
+    if (status == HARDY_OK && says(d)->kind == STEP_UNTIL) {
+        status = begin_to_look(d, error);
+    }
     if (status == HARDY_OK) {
         char text[48] = "";
         int64_t rest = left(d);
@@ -278,7 +296,6 @@ hardy_status runner_start_wait(struct driven *d, hardy_error *error) {
                     says(d)->kind == STEP_APPROVE ? message
                     : rest > 0                    ? text
                                                   : "0s");
-        d->pause = says(d)->s.every ? says(d)->s.every : first_pause;
         loop_timer_init(&d->timer, on_timer, d);
         int64_t now = loop_now(r->options.loop);
         loop_timer_start(r->options.loop, &d->timer,

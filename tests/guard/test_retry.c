@@ -5,6 +5,7 @@
 #include "base/prng.h"
 #include "virtual.h"
 #include <hardy/guard.h>
+#include <hardy/poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -264,6 +265,284 @@ static void one_retry_after_for_a_crowd(void **state) {
     assert_true(reserved < 12 && calls < 2);
 }
 
+/* --- what does not hold yet ------------------------------------------------------------------- */
+
+struct polled {
+    hardy_poll_step end;
+    int64_t looks[64]; /* when */
+};
+
+/* A poll from `world.now` on, whose looks take `takes` and find `found`, the last one of it for
+ * ever; `floor` goes with each report. */
+static struct polled poll_through(const hardy_poll_config *settings, int64_t deadline,
+                                  int64_t takes, const char *found, int64_t floor) {
+    struct polled polled = {.looks = {0}};
+    hardy_poll poll;
+    assert_int_equal(hardy_poll_begin(&poll, sizeof poll, settings, deadline, 7, world.now, NULL),
+                     HARDY_OK);
+    for (;;) {
+        hardy_poll_step step = hardy_poll_next(&poll, world.now);
+        if (step.kind == HARDY_POLL_DONE) {
+            polled.end = step;
+            return polled;
+        }
+        if (step.kind == HARDY_POLL_WAIT) {
+            assert_true(step.until > world.now && step.until <= deadline);
+            world.now = step.until;
+            continue;
+        }
+        assert_true(step.looks <= 64);
+        polled.looks[step.looks - 1] = world.now;
+        assert_int_equal(step.deadline, deadline);
+        hardy_poll_step during = hardy_poll_next(&poll, world.now);
+        assert_int_equal(during.kind, HARDY_POLL_WAIT);
+        assert_int_equal(during.until, deadline);
+        world.now += takes;
+        char now = found[0];
+        found += found[1] != '\0';
+        hardy_poll_report(&poll,
+                          now == 'y'   ? HARDY_LOOK_HOLDS
+                          : now == 'n' ? HARDY_LOOK_NOT_YET
+                          : now == '?' ? HARDY_LOOK_UNKNOWN
+                                       : HARDY_LOOK_FAILED,
+                          floor, world.now);
+    }
+}
+
+static hardy_poll_config plain_poll(int64_t base, int64_t max) {
+    hardy_poll_config c;
+    hardy_poll_config_init(&c, sizeof c);
+    c.jitter = HARDY_JITTER_NONE;
+    c.base_delay = base;
+    c.max_delay = max;
+    return c;
+}
+
+static void looks_at_once_and_then_ever_less_often(void **state) {
+    (void)state;
+    hardy_poll_config c = plain_poll(S, 8 * S);
+    struct polled p = poll_through(&c, HARDY_NEVER, 0, "nn?n?ny", 0);
+    static const int64_t at[] = {0, 1, 3, 7, 15, 23, 31};
+    assert_int_equal(p.end.status, HARDY_OK);
+    assert_int_equal(p.end.looks, 7);
+    for (size_t i = 0; i < 7; i++) {
+        assert_true(p.looks[i] == at[i] * S);
+    }
+    /* There is no number of looks after which it gives up: it would be what bounds a condition. */
+    world.now = 0;
+    hardy_poll poll;
+    c = plain_poll(S, S);
+    assert_int_equal(hardy_poll_begin(&poll, sizeof poll, &c, HARDY_NEVER, 0, 0, NULL), HARDY_OK);
+    for (int64_t i = 0; i < 5000; i++) {
+        assert_int_equal(hardy_poll_next(&poll, i * S).kind, HARDY_POLL_LOOK);
+        hardy_poll_report(&poll, HARDY_LOOK_NOT_YET, 0, i * S);
+        assert_true(hardy_poll_next(&poll, i * S).until == (i + 1) * S);
+    }
+}
+
+static void who_began_together_looks_apart(void **state) {
+    (void)state;
+    hardy_poll a, b;
+    int64_t apart = 0;
+    assert_int_equal(hardy_poll_begin(&a, sizeof a, NULL, HARDY_NEVER, 1, 0, NULL), HARDY_OK);
+    assert_int_equal(hardy_poll_begin(&b, sizeof b, NULL, HARDY_NEVER, 2, 0, NULL), HARDY_OK);
+    for (int i = 0; i < 8; i++) {
+        int64_t step = (i < 5 ? (INT64_C(1) << i) * S : 30 * S), now = i * HARDY_MINUTE;
+        assert_int_equal(hardy_poll_next(&a, now).kind, HARDY_POLL_LOOK);
+        assert_int_equal(hardy_poll_next(&b, now).kind, HARDY_POLL_LOOK);
+        hardy_poll_report(&a, HARDY_LOOK_NOT_YET, 0, now);
+        hardy_poll_report(&b, HARDY_LOOK_NOT_YET, 0, now);
+        int64_t until_a = hardy_poll_next(&a, now).until - now;
+        int64_t until_b = hardy_poll_next(&b, now).until - now;
+        assert_in_range(until_a, step / 2, step);
+        assert_in_range(until_b, step / 2, step);
+        apart += until_a != until_b;
+    }
+    assert_int_equal(apart, 8);
+}
+
+static void the_last_look_comes_before_the_deadline(void **state) {
+    (void)state;
+    /* 0, 30, and not at 60 when it is too late, but with twice the room that a look took */
+    hardy_poll_config c = plain_poll(30 * S, 30 * S);
+    struct polled p = poll_through(&c, 60 * S, 2 * S, "n", 0);
+    assert_int_equal(p.end.status, HARDY_E_DEADLINE);
+    assert_int_equal(p.end.last, HARDY_LOOK_NOT_YET);
+    assert_int_equal(p.end.looks, 3);
+    assert_true(p.looks[1] == 32 * S && p.looks[2] == 56 * S);
+    assert_true(world.now == 58 * S); /* nothing can come of waiting any longer */
+    /* Where looks take no time, a millisecond. */
+    world.now = 0;
+    p = poll_through(&c, 10 * S, 0, "ny", 0);
+    assert_int_equal(p.end.status, HARDY_OK);
+    assert_true(p.looks[1] == 10 * S - MS);
+    /* A look that outlasts it is not waited for, but what it finds in time counts. */
+    hardy_poll poll;
+    assert_int_equal(hardy_poll_begin(&poll, sizeof poll, &c, 5 * S, 0, 0, NULL), HARDY_OK);
+    assert_int_equal(hardy_poll_next(&poll, 0).kind, HARDY_POLL_LOOK);
+    hardy_poll late = poll;
+    assert_int_equal(hardy_poll_next(&poll, 5 * S).status, HARDY_E_DEADLINE);
+    hardy_poll_report(&poll, HARDY_LOOK_HOLDS, 0, 6 * S);
+    assert_int_equal(hardy_poll_next(&poll, 6 * S).status, HARDY_E_DEADLINE);
+    hardy_poll_report(&late, HARDY_LOOK_HOLDS, 0, 6 * S);
+    assert_int_equal(hardy_poll_next(&late, 6 * S).status, HARDY_OK);
+    /* Over before it began: nothing is looked at. */
+    assert_int_equal(hardy_poll_begin(&poll, sizeof poll, &c, 5 * S, 0, 5 * S, NULL), HARDY_OK);
+    hardy_poll_step step = hardy_poll_next(&poll, 5 * S);
+    assert_true(step.kind == HARDY_POLL_DONE && step.looks == 0);
+}
+
+static void a_poll_keeps_to_what_it_is_told(void **state) {
+    (void)state;
+    hardy_poll_config c = plain_poll(S, S);
+    struct polled p = poll_through(&c, HARDY_NEVER, 0, "??y", 20 * S);
+    assert_true(p.looks[1] == 21 * S && p.looks[2] == 42 * S);
+    /* More than there is: it is said at once. */
+    world.now = 0;
+    p = poll_through(&c, 19 * S, 0, "?", 20 * S);
+    assert_int_equal(p.end.status, HARDY_E_DEADLINE);
+    assert_int_equal(p.end.last, HARDY_LOOK_UNKNOWN);
+    assert_true(world.now == 0);
+    /* Not less than told, if that leaves time for one look. */
+    p = poll_through(&c, 20 * S + 500 * MS, 0, "?", 20 * S);
+    assert_int_equal(p.end.looks, 2);
+    assert_true(p.looks[1] == 20 * S + 499 * MS);
+    p = poll_through(&c, HARDY_NEVER, 0, "n?x", 0);
+    assert_int_equal(p.end.status, HARDY_E_FAILED);
+    assert_int_equal(p.end.looks, 3);
+}
+
+static void wrong_settings_of_a_poll(void **state) {
+    (void)state;
+    hardy_poll poll;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_poll_config c = plain_poll(MS / 2, S);
+    assert_int_equal(hardy_poll_begin(&poll, sizeof poll, &c, HARDY_NEVER, 0, 0, &error),
+                     HARDY_E_INVALID);
+    assert_string_equal(error.message, "base_delay is 500us, which should be from 1ms to 1h");
+    c = plain_poll(2 * S, S);
+    assert_int_equal(hardy_poll_begin(&poll, sizeof poll, &c, HARDY_NEVER, 0, 0, &error),
+                     HARDY_E_INVALID);
+    assert_string_equal(error.message, "max_delay is 1s, which should be from 2s to 1d");
+    assert_int_equal(hardy_poll_begin(&poll, 8, NULL, HARDY_NEVER, 0, 0, &error), HARDY_E_INVALID);
+    assert_string_equal(error.message, "hardy_poll: size is 8, which should be 192");
+}
+
+/* The thread driver over a clock that goes on whenever it is read, so that no wait is slept. */
+static int64_t leap(void *ctx) {
+    return *(int64_t *)ctx += 10 * S;
+}
+
+struct job {
+    uint32_t looks;
+    const char *found; /* as above; 'o' for a far side that refuses for lack of quota */
+    hardy_cancel_token *cancel;
+};
+
+static bool look_at_job(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    struct job *job = ctx;
+    assert_true(call->attempt >= 1);
+    char now = job->found[0];
+    job->found += job->found[1] != '\0';
+    job->looks++;
+    if (now == '?' || now == 'x' || now == 'o') {
+        *outcome = hardy_outcome_of_http(now == '?' ? 500 : now == 'o' ? 429 : 403, 0);
+    }
+    if (now == 'c') {
+        hardy_cancel(job->cancel);
+    }
+    return now == 'y' || now == '?'; /* of no account where there was no answer */
+}
+
+static void looks_are_guarded_and_not_yet_is_no_failure(void **state) {
+    (void)state;
+    int64_t clock = 0;
+    hardy_env env = world_env(&world);
+    env.now = leap;
+    env.ctx = &clock;
+    hardy_breaker_config breaker;
+    hardy_breaker_config_init(&breaker, sizeof breaker);
+    hardy_budget_config budget;
+    hardy_budget_config_init(&budget, sizeof budget);
+    budget.floor = 0;
+    breaker.failure_threshold = 3;
+    config.breaker = &breaker;
+    config.budget = &budget;
+    retry.max_retries = 1;
+    retry.base_delay = retry.max_delay = 1;
+    assert_int_equal(hardy_guard_new(&config, &env, &guard, NULL), HARDY_OK);
+    hardy_guard_stats stats = {.size = sizeof stats};
+    hardy_outcome outcome;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+
+    /* A hundred times "not yet" opens nothing and costs nothing. */
+    char found[102];
+    memset(found, 'n', 100);
+    found[100] = 'y';
+    found[101] = '\0';
+    struct job job = {.found = found};
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, NULL, &outcome, &error),
+                     HARDY_OK);
+    assert_int_equal(job.looks, 101);
+    assert_int_equal(outcome.kind, HARDY_SUCCESS);
+    hardy_guard_get_stats(guard, &stats);
+    assert_int_equal(stats.breaker.recent_failures, 0);
+    assert_int_equal(stats.operations, 101);
+    assert_int_equal(stats.retries, 0);
+    assert_true(stats.budget_left == 10);
+
+    /* A look without an answer is repeated as the guard says, though its effect is unknown; when
+     * that does not help it counts there, and the poll goes on. */
+    job = (struct job){.found = "n?"
+                                "n"
+                                "??"
+                                "ny"};
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, NULL, &outcome, &error),
+                     HARDY_OK);
+    assert_int_equal(job.looks, 7);
+    hardy_guard_get_stats(guard, &stats);
+    assert_int_equal(stats.retries, 2);
+    assert_int_equal(stats.breaker.recent_failures, 1);
+
+    /* In time, or what it was that kept it. */
+    hardy_run_options options;
+    hardy_run_options_init(&options, sizeof options);
+    options.deadline = clock + 300 * S;
+    job = (struct job){.found = "n"};
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, &options, &outcome, &error),
+                     HARDY_E_DEADLINE);
+    assert_non_null(strstr(error.message, "it does not hold in time: after "));
+    assert_non_null(strstr(error.message, "looks not yet"));
+    options.deadline = clock + 300 * S;
+    job = (struct job){.found = "o"};
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, &options, &outcome, &error),
+                     HARDY_E_DEADLINE);
+    assert_non_null(strstr(error.message, "the last brought no answer: "));
+
+    /* What will not change ends it. */
+    options.deadline = HARDY_NEVER;
+    job = (struct job){.found = "nx"};
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, &options, &outcome, &error),
+                     HARDY_E_FAILED);
+    assert_int_equal(job.looks, 2);
+    assert_int_equal(outcome.code, 403);
+    assert_int_equal(error.status, HARDY_E_FAILED);
+
+    hardy_cancel_token cancel = {{0}};
+    options.cancel = &cancel;
+    job = (struct job){.found = "nnc", .cancel = &cancel};
+    hardy_poll_config often = plain_poll(S, S);
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, &often, &options, &outcome, &error),
+                     HARDY_E_CANCELLED);
+    assert_int_equal(job.looks, 3);
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, &often, &options, &outcome, &error),
+                     HARDY_E_CANCELLED);
+    assert_int_equal(job.looks, 3);
+    assert_int_equal(outcome.kind, HARDY_IGNORED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -271,6 +550,12 @@ int main(void) {
         TEST(whatever_the_settings),
         TEST(the_users_own_classes),
         TEST(one_retry_after_for_a_crowd),
+        TEST(looks_at_once_and_then_ever_less_often),
+        TEST(who_began_together_looks_apart),
+        TEST(the_last_look_comes_before_the_deadline),
+        TEST(a_poll_keeps_to_what_it_is_told),
+        TEST(wrong_settings_of_a_poll),
+        TEST(looks_are_guarded_and_not_yet_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
