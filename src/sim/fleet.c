@@ -457,11 +457,13 @@ hardy_status fleet_run(const struct fleet_options *options, struct fleet_result 
     out->trouble_from = scenario_trouble_from(f.scenario);
     out->trouble_until = scenario_trouble_until(f.scenario);
     series_init(&out->sent, out->trouble_until);
+    series_init(&out->turns, out->trouble_until);
     series_init(&out->good, out->trouble_until);
     series_init(&out->bad, out->trouble_until);
     hardy_status status = open_fleet(&f, error);
     f.service.gone = on_gone;
     f.service.ctx = &f;
+    f.service.turns = &out->turns;
     if (status == HARDY_OK) {
         status = run_fleet(&f, error);
         out->stats.size = sizeof out->stats;
@@ -475,6 +477,7 @@ hardy_status fleet_run(const struct fleet_options *options, struct fleet_result 
 
 void fleet_result_free(struct fleet_result *r) {
     series_free(&r->sent);
+    series_free(&r->turns);
     series_free(&r->good);
     series_free(&r->bad);
 }

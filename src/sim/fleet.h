@@ -38,7 +38,8 @@ struct fleet_result {
     uint64_t reasons[HARDY_REASON_CANCELLED + 1]; /* of operations that did not end well */
     bool breaker;                                 /* the guard has one */
     hardy_guard_stats stats;                      /* of the guard, at the end */
-    struct series sent, good, bad; /* attempts at the server's door; ends of operations */
+    struct series sent, turns; /* attempts at the server's door; those that it took on */
+    struct series good, bad;   /* ends of operations */
     struct fleet_change changes[FLEET_CHANGES_MAX];
     size_t change_count;
     uint64_t changes_in_all;

@@ -67,8 +67,13 @@ static void answer(struct service *s, struct visit *v, hardy_outcome outcome, in
     world_set(s->world, &v->answer, v->answer_at);
 }
 
-static void serve(struct service *s, struct visit *v) {
+static void take_turn(struct service *s) {
     s->last_turn = s->world->now;
+    s->world->no_memory |= !series_count(s->turns, s->world->now);
+}
+
+static void serve(struct service *s, struct visit *v) {
+    take_turn(s);
     answer(s, v, hardy_outcome_of_http(200, 0),
            time_add(s->scenario->server.service_time, v->delay));
 }
@@ -120,6 +125,7 @@ static bool meets_phase(struct service *s, struct visit *v) {
 static void on_turn(struct world *w, struct event *e) {
     struct service *s = (struct service *)(void *)((char *)e - offsetof(struct service, turn));
     bool taken = false;
+    (void)w;
     while (s->first && !taken) {
         struct visit *v = s->first;
         s->first = v->next;
@@ -133,7 +139,7 @@ static void on_turn(struct world *w, struct event *e) {
             continue;
         }
         if (costs) {
-            s->last_turn = w->now;
+            take_turn(s);
         }
         s->gone(s->ctx, v);
     }
