@@ -161,6 +161,58 @@ static bool add_retries(const struct situation *s, struct copy *c) {
     return true;
 }
 
+/* Retries whose waits, which full jitter halves on average, last for `span`; at most 100. */
+static uint32_t retries_for(const hardy_retry_config *r, int64_t span) {
+    double ceiling = (double)r->base_delay, sum = 0;
+    uint32_t count = 0;
+    while (count < 100 && sum < (double)span) {
+        sum += ceiling / 2;
+        ceiling *= r->exponential_base;
+        ceiling = ceiling < (double)r->max_delay ? ceiling : (double)r->max_delay;
+        count++;
+    }
+    return count;
+}
+
+/* One of several settings that go together. */
+static void also_set(const struct situation *s, const char *key, const char *value) {
+    size_t len = strlen(s->setting);
+    snprintf(s->setting + len, s->size - len, "%s%s: %s", len > 0 ? ", " : "", key, value);
+}
+
+static void at_least(const struct situation *s, const char *key, int64_t *span, int64_t least) {
+    if (*span < least) {
+        char text[48];
+        *span = least;
+        format_duration(least, text);
+        also_set(s, key, text);
+    }
+}
+
+/* As much patience as the trouble lasts, and a minute: nobody has given up when it is over. */
+static bool outlast(const struct situation *s, struct copy *c) {
+    int64_t trouble = scenario_trouble_until(s->scenario) - scenario_trouble_from(s->scenario);
+    int64_t patience = trouble + 2 * HARDY_MINUTE - trouble % HARDY_MINUTE;
+    if (!c->config.retry) {
+        return false;
+    }
+    s->setting[0] = '\0';
+    at_least(s, "deadline", &c->config.deadline, patience);
+    at_least(s, "retry.max_total_wait", &c->retry.max_total_wait, patience);
+    uint32_t retries = retries_for(&c->retry, patience);
+    if (c->retry.max_retries < retries) {
+        char text[16];
+        c->retry.max_retries = retries;
+        snprintf(text, sizeof text, "%u", retries);
+        also_set(s, "retry.max_retries", text);
+    }
+    if (c->config.breaker && !c->config.wait_when_open) {
+        c->config.wait_when_open = true;
+        also_set(s, "breaker.when_open", "wait");
+    }
+    return s->setting[0] != '\0';
+}
+
 static bool add_timeout(const struct situation *s, struct copy *c) {
     int64_t usual = s->scenario->server.service_time * 5;
     int64_t timeout = usual < HARDY_SECOND ? HARDY_SECOND : usual - usual % HARDY_SECOND;
@@ -234,7 +286,7 @@ static bool no_rate(const struct situation *s, struct copy *c) {
 static bool (*const changes[])(const struct situation *s, struct copy *c) = {
     add_budget,     add_breaker, pace_close,  spread_retries, longer_waits, wait_when_open,
     recover_sooner, add_timeout, limit_slots, longer_queue,   more_slots,   fewer_retries,
-    count_attempts, add_retries, no_rate,     pace_calls,
+    count_attempts, add_retries, no_rate,     pace_calls,     outlast,
 };
 _Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room for each change");
 

@@ -5,10 +5,10 @@
  * seed, and only what did help is told. */
 #include "sim/measure.h"
 
-#define REMEDIES_MAX 16
+#define REMEDIES_MAX 20
 
 struct remedy {
-    char setting[96]; /* as YAML under the guard: "retry.budget: {ratio: 0.1, floor: 10/s}" */
+    char setting[128]; /* as YAML under the guard: "retry.budget: {ratio: 0.1, floor: 10/s}" */
     struct measures then;
 };
 struct remedies {

@@ -41,16 +41,20 @@ static void read_guard(const char *yaml, struct yaml_file **file, struct guard_s
     }
 }
 
+static void load(const char *name, const char *changes[][2], struct scenario *s) {
+    assert_int_equal(scenario_load(name, s, NULL), HARDY_OK);
+    for (size_t i = 0; changes && changes[i][0]; i++) {
+        assert_int_equal(
+            schema_set(&scenario_section, changes[i][0], changes[i][1], "test", true, s, NULL),
+            HARDY_OK);
+    }
+}
+
 static struct measures run_yaml(const char *name, const char *yaml, const char *changes[][2]) {
     struct scenario s;
     struct yaml_file *file;
     struct guard_settings guard;
-    assert_int_equal(scenario_load(name, &s, NULL), HARDY_OK);
-    for (size_t i = 0; changes && changes[i][0]; i++) {
-        assert_int_equal(
-            schema_set(&scenario_section, changes[i][0], changes[i][1], "test", true, &s, NULL),
-            HARDY_OK);
-    }
+    load(name, changes, &s);
     read_guard(yaml, &file, &guard);
     struct measures m = run(&s, &guard, false);
     guard_settings_free(&guard);
@@ -112,31 +116,63 @@ static void metastable_needs_a_budget(void **state) {
     assert_true(both.calls_per_operation < 1.5);
 }
 
-static void what_would_help_is_found(void **state) {
-    (void)state;
+/* What the same scenario is with each change that was found. */
+struct helped {
+    struct measures now;
+    struct remedies remedies;
+};
+
+static void look_for_help(const char *name, int64_t duration, const char *yaml,
+                          const char *changes[][2], struct helped *out) {
     struct scenario s;
     struct yaml_file *file;
     struct guard_settings guard;
-    static struct remedies remedies;
-    assert_int_equal(scenario_load("metastable", &s, NULL), HARDY_OK);
-    s.duration = 20 * HARDY_MINUTE;
-    read_guard(BARE ", budget: off}\nbreaker: off\n", &file, &guard);
-    struct measures now = run(&s, &guard, false);
-    assert_true(remedy_needed(&now));
+    load(name, changes, &s);
+    s.duration = duration > 0 ? duration : s.duration;
+    read_guard(yaml, &file, &guard);
+    out->now = run(&s, &guard, false);
+    assert_true(remedy_needed(&out->now));
     assert_int_equal(
-        remedies_find(current(&s, &guard, false), &now, result.events, &remedies, NULL), HARDY_OK);
-    bool breaker = false;
-    for (size_t i = 0; i < remedies.count; i++) {
-        breaker |= strcmp(remedies.found[i].setting, "breaker: {}") == 0;
-        assert_true(remedy_recovers(&now, &remedies.found[i].then) ||
-                    remedy_serves(&now, &remedies.found[i].then));
-    }
-    assert_true(breaker);
-    assert_true(remedies.count > 1);
-    assert_true(remedies.tried >= remedies.count);
+        remedies_find(current(&s, &guard, false), &out->now, result.events, &out->remedies, NULL),
+        HARDY_OK);
+    assert_true(out->remedies.tried >= out->remedies.count);
     guard_settings_free(&guard);
     yaml_close(file);
     scenario_free(&s);
+}
+
+/* The change whose setting begins so; fails when it was not found. */
+static const struct measures *with(const struct helped *h, const char *setting) {
+    for (size_t i = 0; i < h->remedies.count; i++) {
+        if (strncmp(h->remedies.found[i].setting, setting, strlen(setting)) == 0) {
+            return &h->remedies.found[i].then;
+        }
+    }
+    fail_msg("`%s` was not found", setting);
+    return NULL;
+}
+
+static void what_would_help_is_found(void **state) {
+    (void)state;
+    static struct helped h;
+    look_for_help("metastable", 20 * HARDY_MINUTE, BARE ", budget: off}\nbreaker: off\n", NULL, &h);
+    for (size_t i = 0; i < h.remedies.count; i++) {
+        assert_true(remedy_recovers(&h.now, &h.remedies.found[i].then) ||
+                    remedy_serves(&h.now, &h.remedies.found[i].then));
+    }
+    assert_true(remedy_recovers(&h.now, with(&h, "breaker: {}")));
+    assert_true(h.remedies.count > 1);
+}
+
+/* Agents that would rather wait than fail. */
+static void patience_outlasts_the_night(void **state) {
+    (void)state;
+    static struct helped h;
+    look_for_help("3am", 0, "deadline: 2m\nretry: {max_retries: 3}\n", NULL, &h);
+    assert_true(h.now.not_good > 400);
+    assert_int_equal(with(&h, "deadline: 9m, retry.max_retries: ")->not_good, 0);
+    assert_string_equal(h.remedies.found[0].setting,
+                        "deadline: 9m, retry.max_retries: 23, breaker.when_open: wait");
 }
 
 #define GUARD                                                                                      \
@@ -159,13 +195,30 @@ static void herd_needs_a_paced_close(void **state) {
     assert_true(paced.peak_1s < 0.5 * herd.peak_1s);
 }
 
+/* A ramp knows no capacity. What does is found: with four fifths of it as the guard's rate nobody
+ * comes back faster than that, and the breaker does not open again. */
+static void herd_is_held_by_a_rate(void **state) {
+    (void)state;
+    static const char *changes[][2] = {
+        {"clients.count", "1000"}, {"server.capacity", "100/s"}, {NULL, NULL}};
+    static struct helped h;
+    char yaml[256];
+    snprintf(yaml, sizeof yaml, GUARD, "10s");
+    look_for_help("herd", 0, yaml, changes, &h);
+    assert_true(h.now.peak_1s > 1.2);
+    assert_true(with(&h, "rate: {requests: 80/s, burst: 8}")->peak_1s <= 0.85);
+    assert_true(with(&h, "rate: ")->recovered_after_s <= 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_in_the_morning),
         cmocka_unit_test(every_scenario_is_recovered_from),
         cmocka_unit_test(metastable_needs_a_budget),
         cmocka_unit_test(what_would_help_is_found),
+        cmocka_unit_test(patience_outlasts_the_night),
         cmocka_unit_test(herd_needs_a_paced_close),
+        cmocka_unit_test(herd_is_held_by_a_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
