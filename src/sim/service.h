@@ -27,7 +27,7 @@ struct service {
     int64_t pause;      /* between two turns; HARDY_NEVER: there is no turn now */
     int64_t last_turn;
     struct visit *first, **last;
-    uint64_t waiting; /* those in the queue that cost a turn */
+    uint64_t waiting;     /* those in the queue that cost a turn */
     struct series *turns; /* the caller's: one for each turn, also of who has left */
     /* A visit whose caller has left is given back here when its turn has passed. */
     void (*gone)(void *ctx, struct visit *visit);
