@@ -39,6 +39,7 @@ test    command:g++                                                       g++
 test    library:libcurl                                                   libcurl4-openssl-dev
 test    library:cmocka                                                    libcmocka-dev
 test    command:mandoc                                                    mandoc
+test    command:spin                                                      spin
 test    command:strace                                                    strace
 test    command:openssl                                                   openssl
 test    command:sqlite3                                                   sqlite3
