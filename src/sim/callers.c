@@ -14,6 +14,9 @@
 
 #define HERD_BEGINS (100 * HARDY_MILLISECOND)
 #define OPERATIONS_AT_ONCE 4000000
+/* What a deadline that travels with a call keeps back for the answer's way, from the call's arrival
+ * on. Without it what is not refused is done just too late, all of it, and nothing recovers. */
+#define ANSWERS_WAY (40 * HARDY_MILLISECOND)
 #define CHUNK 1024
 
 struct operation {
@@ -100,10 +103,6 @@ static void end(struct callers *c, struct operation *op) {
     c->free = op;
 }
 
-static void count(struct callers *c, struct series *s) {
-    c->world.no_memory |= !series_count(s, c->world.now);
-}
-
 /* --- the way of a call ---------------------------------------------------------------------- */
 
 static void begin(struct callers *c, struct operation *op);
@@ -121,7 +120,7 @@ static void on_heard(struct world *w, struct event *e) {
         try_again(c, op);
         return;
     }
-    count(c, &c->result->successes_over_time);
+    world_count(&c->world, &c->result->successes_over_time, c->world.now);
     c->result->done_after_s = (double)(w->now - c->server.trouble_until) / (double)HARDY_SECOND;
     end(c, op);
 }
@@ -129,8 +128,9 @@ static void on_heard(struct world *w, struct event *e) {
 static void on_arrived(struct world *w, struct event *e) {
     struct callers *c = callers_of(w);
     struct operation *op = (struct operation *)e;
-    count(c, &c->result->calls_over_time);
-    int64_t patience = c->control.set & SIM_DEADLINE ? c->model->timeout : HARDY_NEVER;
+    world_count(&c->world, &c->result->calls_over_time, c->world.now);
+    int64_t patience =
+        c->control.set & SIM_DEADLINE ? c->model->timeout - ANSWERS_WAY : HARDY_NEVER;
     int64_t done = server_take(&c->server, w->now, patience);
     int64_t answered = (done == SERVER_REFUSED ? w->now : done) + world_delay(w);
     int64_t given_up = time_add(op->left, c->model->timeout);
@@ -208,7 +208,11 @@ static void leave(struct callers *c, struct operation *op) {
         refused(c, op, retry_at);
         return;
     case CONTROL_THROTTLED:
-        try_again(c, op);
+        if (c->model->rate > 0) {
+            end(c, op);
+        } else {
+            try_again(c, op);
+        }
         return;
     case CONTROL_GO:
         break;
@@ -267,7 +271,7 @@ static void on_arrival(struct world *w, struct event *e) {
     if (op) {
         op->client = (uint32_t)prng_below(&w->arrivals, c->settings->clients);
         c->result->operations++;
-        count(c, &c->result->operations_over_time);
+        world_count(&c->world, &c->result->operations_over_time, c->world.now);
         begin(c, op);
         set_arrival(c);
     }

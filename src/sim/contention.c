@@ -27,8 +27,10 @@ static void on_write(struct world *w, struct event *e) {
     struct client *client = (struct client *)e;
     int64_t heard = w->now + world_delay(w);
     c->result->calls++;
+    world_count(w, &c->result->calls_over_time, w->now);
     if (client->version == c->version) {
         c->version++;
+        world_count(w, &c->result->successes_over_time, heard);
         c->result->done_after_s = (double)heard / (double)HARDY_SECOND;
         return;
     }

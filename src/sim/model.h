@@ -4,17 +4,20 @@
 /*
  * Four models of callers that retry, with the library's own policies in virtual time.
  *
- *   A  contention: N clients change one row. Each reads its version, then writes; the write
- * succeeds when the version is still the same, else the client waits and reads again. The server
- * has no limit. It is the model of AWS's article (M. Brooker, "Exponential Backoff and Jitter",
- * 2015). S  recovery of a herd: each client has one operation, begun within 100 ms of the moment a
- *      service dies. It refuses everything for the outage, then serves at its capacity, one at a
- *      time; who would wait for longer than a second is refused. Nobody gives up.
- *   O  open arrivals: operations arrive at random (Poisson, 0.1/s a client) before, during and
- * after such an outage, whether those before them have ended or not. M  metastable failure (Bronson
- * et al., HotOS 2021): open arrivals at 0.7/s a client, a queue of 30 s, callers that give up on a
- * call after 1 s while the server still does its work, four attempts. The trouble is a tenth of the
- * capacity for 10 s, and then is over.
+ * A, contention: N clients change one row. Each reads its version, then writes; the write succeeds
+ * when the version is still the same, else the client waits and reads again. The server has no
+ * limit. It is the model of AWS's article (M. Brooker, "Exponential Backoff and Jitter", 2015).
+ *
+ * S, recovery of a herd: each client has one operation, begun within 100 ms of the moment a service
+ * dies. It refuses everything for the outage, then serves at its capacity, one at a time; who would
+ * wait for longer than a second is refused. Nobody gives up.
+ *
+ * O, open arrivals: operations arrive at random (Poisson, 0.1/s a client) before, during and after
+ * such an outage, whether those before them have ended or not.
+ *
+ * M, metastable failure (Bronson et al., HotOS 2021): open arrivals at 0.7/s a client, a queue of
+ * 30 s, callers that give up on a call after 1 s while the server still does its work, four
+ * attempts. The trouble is a tenth of the capacity for 10 s, and then is over.
  */
 #include "sim/strategy.h"
 #include "sim/world.h"
@@ -29,7 +32,7 @@ enum sim_control {
     SIM_PACE = 16,          /* one rate limit of 0.8 * capacity for all, burst 1 */
     SIM_THROTTLE = 32,      /* client-side throttling as in Google's SRE book, K = 2 */
     SIM_SHARED_THROTTLE = 64,
-    SIM_DEADLINE = 128, /* the server refuses what would wait for longer than its caller does */
+    SIM_DEADLINE = 128, /* the server refuses what it could not answer while its caller waits */
     SIM_RAMP = 256      /* the breaker's own close_ramp; no name on the command line */
 };
 #define SIM_CONTROLS 8                                    /* with a name */
@@ -65,8 +68,8 @@ struct sim_result {
     double recovered_after_s;   /* since the trouble ended: goodput is 95 % of before, for 10 s */
     uint64_t events;
     int64_t trouble_from, trouble_until, end;
-    /* A: empty. Operations when they begin, calls when they arrive, successes when they are heard.
-     */
+    /* Operations when they begin (A, S: none, they begin at once), calls when they arrive (A: the
+     * writes), successes when they are heard. */
     struct series operations_over_time, calls_over_time, successes_over_time;
 };
 /* `settings` checked. E_NOMEM, E_TOO_LARGE; the result is to be freed all the same. */

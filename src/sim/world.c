@@ -30,7 +30,7 @@ void world_clear(struct world *w, struct event *e) {
 
 hardy_status world_advance(struct world *w, int64_t end, hardy_error *error) {
     struct heap_node *node;
-    while (!w->no_memory && (node = heap_min(&w->events)) && node->at <= end) {
+    while (!w->no_memory && !w->too_long && (node = heap_min(&w->events)) && node->at <= end) {
         if (w->handled == WORLD_EVENTS_MAX) {
             return fail(error, HARDY_E_TOO_LARGE, NULL,
                         "more than %llu events by %lld s of its time; fewer clients, a shorter "
@@ -42,6 +42,12 @@ hardy_status world_advance(struct world *w, int64_t end, hardy_error *error) {
         w->handled++;
         heap_remove(&w->events, node);
         e->fn(w, e);
+    }
+    if (w->too_long) {
+        return fail(error, HARDY_E_TOO_LARGE, NULL,
+                    "it goes on for more than %lld h of its time; fewer clients, a shorter outage "
+                    "or shorter waits make it end",
+                    (long long)(SERIES_BINS_MAX * SERIES_WIDTH / HARDY_HOUR));
     }
     return w->no_memory
                ? fail(error, HARDY_E_NOMEM, NULL, "no memory to simulate this many at once")
@@ -142,6 +148,13 @@ bool series_count(struct series *s, int64_t at) {
     }
     s->bins[bin]++;
     return true;
+}
+
+void world_count(struct world *w, struct series *s, int64_t at) {
+    if (!series_count(s, at)) {
+        w->too_long |= (at - s->origin) / SERIES_WIDTH >= SERIES_BINS_MAX;
+        w->no_memory |= !w->too_long;
+    }
 }
 
 uint64_t series_sum(const struct series *s, int64_t from, int64_t until) {

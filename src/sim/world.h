@@ -26,8 +26,8 @@ struct event {
 struct world {
     struct heap events; /* equal times: in the order they were set */
     int64_t now;
-    uint64_t handled; /* events so far */
-    bool no_memory;
+    uint64_t handled;         /* events so far */
+    bool no_memory, too_long; /* for what it counts over time */
     /* Streams apart, so that what one draws more of leaves the others as they are. */
     struct prng arrivals, network, callers;
 };
@@ -81,6 +81,8 @@ void series_init(struct series *s, int64_t edge);
 void series_free(struct series *s);
 /* One more at a time that is not before 0. False: no memory, or beyond SERIES_BINS_MAX. */
 bool series_count(struct series *s, int64_t at);
+/* The same, and the run ends when it cannot be counted. */
+void world_count(struct world *w, struct series *s, int64_t at);
 /* How many in [from, until), both at an edge. */
 uint64_t series_sum(const struct series *s, int64_t from, int64_t until);
 /* The most in any of the spans [from + i * span, + span) that begin before `until`. */
