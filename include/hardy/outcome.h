@@ -45,8 +45,18 @@ typedef struct hardy_outcome {
  * change what they return, or give the guard a `classify` of your own (guard.h).
  */
 
-/* A command that ended by itself. 0: success. 126 and 127, it could not be started: permanent. Any
- * other code is the command's own statement that it failed, so it may run again. */
+/*
+ * A command that ended by itself.
+ *
+ *     0                  success
+ *     64 to 67, 77, 78   ignored, permanent: sysexits.h's usage, data, input, user, permission,
+ *                        configuration
+ *     126, 127           ignored, permanent: it could not be started
+ *     124, 79            failure, effect unknown: ended by timeout(1); hardy's own "in doubt"
+ *     129 to 192         as hardy_outcome_of_signal(code - 128): what a shell says of its command
+ *     others             failure without effect: the command's own statement that it failed, so it
+ *                        may run again
+ */
 HARDY_API hardy_outcome hardy_outcome_of_exit(int code);
 
 /* A command ended by a signal; code 128 + signal, as shells say it. INT and TERM are somebody's
@@ -90,7 +100,8 @@ typedef enum hardy_llm_error {
 
 /* `type` and `code` as in Anthropic's and OpenAI's {"error": {"type": ..., "code": ...}}, `status`
  * of Google's as `type`; NULL or "" where there is none. The code is the more exact one and counts
- * first. */
+ * first, but where it is a number, such as "429": that is the status over again, and counts last.
+ */
 HARDY_API hardy_llm_error hardy_llm_error_of(const char *type, const char *code);
 
 /* An answer of such an API; both words NULL: it holds no error. As hardy_outcome_of_http(), but

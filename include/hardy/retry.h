@@ -38,13 +38,16 @@ typedef struct hardy_retry_config {
 HARDY_API void hardy_retry_config_init(hardy_retry_config *config, size_t size);
 
 /* The wait before retry number `retry` (0 = first retry), nanoseconds in [0, max_delay].
- * `random`: 64 random bits. `previous`: the wait before, 0 for the first (decorrelated only).
- * Saturates instead of overflowing. Pure; any thread. */
+ * `random`: 64 random bits. `previous`: the wait before, 0 for the first (decorrelated only); it
+ * belongs to one sequence of retries, and the caller keeps it. Saturates instead of overflowing. Of
+ * settings outside their ranges the nearest that hold are used: no wait is negative, none above
+ * max_delay, an unknown jitter is none. Pure; any thread. */
 HARDY_API int64_t hardy_backoff(const hardy_retry_config *config, uint32_t retry, int64_t previous,
                                 uint64_t random);
 
-/* The longest the waits can take together: the sum over all retries of each wait's upper bound,
- * not more than max_total_wait. */
+/* The longest the waits can take together, ns: the sum over all retries (1000 at most) of each
+ * wait's upper bound, not more than max_total_wait. Saturates. A Retry-After can make a wait longer
+ * than that; only max_total_wait and a deadline bound those too. Pure; any thread. */
 HARDY_API int64_t hardy_backoff_worst_case(const hardy_retry_config *config);
 
 /*

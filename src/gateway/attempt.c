@@ -283,7 +283,6 @@ static struct verdict judge_whole(struct call *c, char *why, size_t size) {
     size_t len = readable ? c->held.len : 0;
     struct verdict v =
         judge_answer(c->up->protocol, c->status, &c->answer, body, len, loop_wall(c->g->loop));
-    judge_by_codes(&v, &c->up->guard->settings);
     why[0] = '\0';
     if (v.result != ATTEMPT_OK) {
         struct told_error error;
@@ -294,9 +293,15 @@ static struct verdict judge_whole(struct call *c, char *why, size_t size) {
         v = judge_broken(ATTEMPT_MALFORMED);
         str_copy(why, size, "the answer is no JSON");
     } else if (c->record->protocol != PROTOCOL_PLAIN && readable) {
+        struct told_error error;
         usage_init(&c->record->usage);
         protocol_read_usage(c->record->protocol, body, len, &c->record->usage);
+        if (protocol_read_error(c->up->protocol, body, len, &error)) {
+            v = judge_event(&error);
+            describe(c, &error, why, size);
+        }
     }
+    judge_by_codes(&v, &c->up->guard->settings);
     return v;
 }
 

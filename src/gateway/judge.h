@@ -44,7 +44,7 @@ struct verdict {
 struct verdict judge_answer(enum upstream_protocol upstream, int status,
                             const struct http_headers *headers, const char *body, size_t len,
                             int64_t wall);
-/* An error event inside a stream that had answered 200. */
+/* An error inside of a 200: an event of a stream, or the whole answer. */
 struct verdict judge_event(const struct told_error *error);
 /* By the user's `retry_on`: an answer that it does not name is not tried again, but handed on. */
 void judge_by_codes(struct verdict *v, const struct guard_settings *guard);

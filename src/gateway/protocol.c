@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "http/problem.h"
+#include <stdio.h>
 #include <string.h>
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -148,8 +149,12 @@ static bool read_error(const char *body, size_t len, const char *const paths[5],
     }
     (void)scan_json(body, len, wants, 5);
     scan_copy(&wants[1].value, out->type, sizeof out->type);
-    scan_copy(wants[3].value.kind == SCAN_STRING ? &wants[3].value : &wants[2].value, out->code,
-              sizeof out->code);
+    if (wants[3].value.kind != SCAN_STRING && wants[2].value.kind == SCAN_NUMBER) {
+        snprintf(out->code, sizeof out->code, "%lld", (long long)scan_integer(&wants[2].value));
+    } else {
+        scan_copy(wants[3].value.kind == SCAN_STRING ? &wants[3].value : &wants[2].value, out->code,
+                  sizeof out->code);
+    }
     scan_copy(&wants[4].value, out->message, sizeof out->message);
     return wants[0].value.kind == SCAN_OBJECT;
 }

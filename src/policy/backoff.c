@@ -5,30 +5,41 @@
 #include "base/clock.h"
 #include "base/prng.h"
 
+#define MOST_RETRIES 1000
+/* By then all but the slowest growth has reached its cap, and that one can wait no longer for us.
+ */
+#define LONGEST_SERIES 100000
+
 static int64_t lesser(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* Anybody can call this, with settings that no guard would take: those that nearly hold are used in
+ * their place. */
+static int64_t cap_of(const hardy_retry_config *c) {
+    return c->max_delay > 0 ? c->max_delay : 0;
+}
+
 static int64_t base_of(const hardy_retry_config *c) {
-    return lesser(c->base_delay, c->max_delay);
+    return c->base_delay > 0 ? lesser(c->base_delay, cap_of(c)) : 0;
 }
 
 /* min(max_delay, base_delay * exponential_base ^ retry) */
 static int64_t step(const hardy_retry_config *c, uint32_t retry) {
-    double delay = (double)base_of(c), cap = (double)c->max_delay;
-    if (delay <= 0 || c->exponential_base <= 1) {
+    double delay = (double)base_of(c), cap = (double)cap_of(c);
+    if (delay <= 0 || !(c->exponential_base > 1)) { /* or not a number */
         return base_of(c);
     }
-    for (uint32_t i = 0; i < retry && delay < cap; i++) {
+    for (uint32_t i = 0; i < retry && i < LONGEST_SERIES && delay < cap; i++) {
         delay *= c->exponential_base;
     }
-    return delay < cap ? (int64_t)delay : c->max_delay;
+    return delay < cap ? (int64_t)delay : cap_of(c);
 }
 
 /* The bounds of the wait, both included. */
 static void range(const hardy_retry_config *c, uint32_t retry, int64_t previous, int64_t *low,
                   int64_t *high) {
-    int64_t d;
+    int64_t d, cap = cap_of(c);
     switch (c->jitter) {
     case HARDY_JITTER_FULL:
         *low = 0;
@@ -41,13 +52,13 @@ static void range(const hardy_retry_config *c, uint32_t retry, int64_t previous,
     case HARDY_JITTER_DECORRELATED:
         d = previous > base_of(c) ? previous : base_of(c);
         *low = base_of(c);
-        *high = d > c->max_delay / 3 ? c->max_delay : 3 * d;
+        *high = d > cap / 3 ? cap : 3 * d;
         return;
     case HARDY_JITTER_PROPORTIONAL:
         /* What may be drawn up to 1.5 d stays below the cap. */
-        d = lesser(step(c, retry), c->max_delay - c->max_delay / 3);
+        d = lesser(step(c, retry), cap - cap / 3);
         *low = d / 2;
-        *high = lesser(d + d / 2, c->max_delay);
+        *high = lesser(d + d / 2, cap);
         return;
     case HARDY_JITTER_NONE:
     default:
@@ -65,10 +76,10 @@ int64_t hardy_backoff(const hardy_retry_config *config, uint32_t retry, int64_t 
 
 int64_t hardy_backoff_worst_case(const hardy_retry_config *config) {
     int64_t sum = 0, previous = 0;
-    for (uint32_t retry = 0; retry < config->max_retries; retry++) {
+    for (uint32_t retry = 0; retry < config->max_retries && retry < MOST_RETRIES; retry++) {
         int64_t low;
         range(config, retry, previous, &low, &previous);
         sum = time_add(sum, previous);
     }
-    return lesser(sum, config->max_total_wait);
+    return config->max_total_wait > 0 ? lesser(sum, config->max_total_wait) : 0;
 }

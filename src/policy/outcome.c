@@ -3,10 +3,15 @@
 #include <hardy/outcome.h>
 #include <signal.h>
 #include <string.h>
+#include <sysexits.h>
 
+/* Codes that hardy, timeout(1) and shells give by themselves. */
+#define IN_DOUBT 79
+#define TIMED_OUT 124
 #define CANNOT_RUN 126
 #define NOT_FOUND 127
 #define SIGNALLED 128
+#define LAST_SIGNAL 64
 
 static const hardy_outcome success = {.kind = HARDY_SUCCESS, .effect = HARDY_EFFECT_DONE};
 static const hardy_outcome refused = {.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE};
@@ -20,10 +25,26 @@ static hardy_outcome with_code(hardy_outcome outcome, int code) {
 }
 
 hardy_outcome hardy_outcome_of_exit(int code) {
-    if (code == CANNOT_RUN || code == NOT_FOUND) {
+    switch (code) {
+    case 0:
+        return success;
+    case EX_USAGE:
+    case EX_DATAERR:
+    case EX_NOINPUT:
+    case EX_NOUSER:
+    case EX_NOPERM:
+    case EX_CONFIG:
+    case CANNOT_RUN:
+    case NOT_FOUND:
         return with_code(own_fault, code);
+    case IN_DOUBT:
+    case TIMED_OUT:
+        return with_code(broken, code);
+    default:
+        return code > SIGNALLED && code <= SIGNALLED + LAST_SIGNAL
+                   ? hardy_outcome_of_signal(code - SIGNALLED)
+                   : with_code(refused, code);
     }
-    return with_code(code == 0 ? success : refused, code);
 }
 
 hardy_outcome hardy_outcome_of_signal(int signal) {
@@ -101,6 +122,28 @@ hardy_outcome hardy_outcome_of_http(int status, int64_t retry_after) {
     return with_code(outcome, status);
 }
 
+/* A status in place of a word, as OpenRouter, Azure and Google put it there. */
+static hardy_llm_error of_number(const char *code) {
+    if (code == NULL || strspn(code, "0123456789") != 3 || code[3] != '\0' || code[0] < '4' ||
+        code[0] > '5') {
+        return HARDY_LLM_UNKNOWN;
+    }
+    switch ((code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0')) {
+    case 402:
+        return HARDY_LLM_SPENT;
+    case 408:
+        return HARDY_LLM_FAILED;
+    case 425:
+    case 429:
+        return HARDY_LLM_THROTTLED;
+    case 503:
+    case 529:
+        return HARDY_LLM_OVERLOADED;
+    default:
+        return code[0] == '4' ? HARDY_LLM_REJECTED : HARDY_LLM_FAILED;
+    }
+}
+
 hardy_llm_error hardy_llm_error_of(const char *type, const char *code) {
     static const struct {
         const char *word;
@@ -152,7 +195,7 @@ hardy_llm_error hardy_llm_error_of(const char *type, const char *code) {
             }
         }
     }
-    return HARDY_LLM_UNKNOWN;
+    return of_number(code);
 }
 
 /* An error inside an answer that had begun well. */

@@ -158,6 +158,10 @@ static void retries_as_told(void **state) {
          json_answer(429, "anthropic-ratelimit-unified-status: rejected\r\nretry-after: 9000\r\n",
                      "{}"),
          1, 429, 0, 100, "retry-after: 9000", "x-should-retry"},
+        {"200 overloaded", json_answer(200, "", OVERLOADED), 2, 200, 0, 1100, NULL, NULL},
+        {"200 failed by a number",
+         json_answer(200, "", "{\"error\":{\"code\":502,\"message\":\"x\"}}"), 2, 200, 0, 1100,
+         NULL, NULL},
         {"no JSON", json_answer(200, "", "{\"type\":\"mess"), 2, 200, 0, 1100, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -241,6 +245,32 @@ static void only_what_retry_on_names(void **state) {
     assert_non_null(strstr(a.log.body.data, "overloaded_error"));
     asked_free(&a);
     bench_end(&b);
+}
+
+/* What will not pass reaches the client as it came; so does what is no model's answer, whatever
+ * stands in it. */
+static void errors_as_whole_answers_with_200(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *body;
+    } cases[] = {
+        {MESSAGES, "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\"}}"},
+        {MESSAGES, "{\"error\":{\"code\":402,\"message\":\"Insufficient credits\"}}"},
+        {MESSAGES, "{\"type\":\"message\",\"error\":null}"},
+        {"/up/v1/messages/batches/b1", OVERLOADED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *answers[] = {json_answer(200, "", cases[i].body), json_answer(200, "", GOOD)};
+        struct bench b;
+        struct asked a;
+        bench_begin(&b, &(struct bench_options){.answers = answers, .count = 2});
+        ask(&b, &a, "POST", cases[i].path, BODY, NULL);
+        assert_int_equal(b.upstream.next, 1);
+        assert_int_equal(a.log.status, 200);
+        assert_string_equal(a.log.body.data, cases[i].body);
+        asked_free(&a);
+        bench_end(&b);
+    }
 }
 
 static void broken_connections_are_tried_again(void **state) {
@@ -769,6 +799,7 @@ int main(void) {
         cmocka_unit_test(a_doubled_version_is_folded),
         cmocka_unit_test(retries_as_told),
         cmocka_unit_test(only_what_retry_on_names),
+        cmocka_unit_test(errors_as_whole_answers_with_200),
         cmocka_unit_test(broken_connections_are_tried_again),
         cmocka_unit_test(passing_trouble_ends_in_the_clients_protocol),
         cmocka_unit_test(too_long_a_wait_is_told_at_once),

@@ -5,6 +5,7 @@
 #include "policy/backoff.h"
 #include <errno.h>
 #include <hardy/outcome.h>
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 
@@ -105,6 +106,66 @@ static void ranges_of_the_jitters(void **state) {
     assert_int_equal(draw(&proportional, 9, 0).at_cap, 0);
 }
 
+/* Where the cap is what counts, for any settings: capping what was drawn would put up to nine of
+ * ten waits exactly there, all callers at the same instant. And the values spread over the whole
+ * range, no tenth of it has more than its share. */
+static void nobody_waits_exactly_the_cap(void **state) {
+    (void)state;
+    static const hardy_jitter kinds[] = {HARDY_JITTER_FULL, HARDY_JITTER_EQUAL,
+                                         HARDY_JITTER_DECORRELATED, HARDY_JITTER_PROPORTIONAL};
+    struct prng p;
+    prng_seed(&p, 5);
+    for (int i = 0; i < 40; i++) {
+        hardy_retry_config c = settings(kinds[i % 4]);
+        c.base_delay = 1000 + (int64_t)prng_below(&p, S);
+        c.max_delay = c.base_delay * (2 + (int64_t)prng_below(&p, 20));
+        c.exponential_base = 2 + prng_unit(&p) * 8;
+        uint32_t tenths[10] = {0};
+        int64_t low = c.jitter == HARDY_JITTER_FULL           ? 0
+                      : c.jitter == HARDY_JITTER_EQUAL        ? c.max_delay / 2
+                      : c.jitter == HARDY_JITTER_DECORRELATED ? c.base_delay
+                                                              : c.max_delay / 3;
+        for (int k = 0; k < 5000; k++) {
+            int64_t wait = hardy_backoff(&c, 12, c.max_delay, prng_next(&p));
+            assert_true(wait >= low && wait < c.max_delay);
+            tenths[(size_t)((double)(wait - low) / (double)(c.max_delay - low) * 10)]++;
+        }
+        for (size_t k = 0; k < 10; k++) {
+            assert_in_range(tenths[k], 350, 650);
+        }
+    }
+}
+
+/* What no guard would take: no wait is negative, none above the cap, and nothing takes for ever. */
+static void settings_that_cannot_hold(void **state) {
+    (void)state;
+    static const int64_t spans[] = {INT64_MIN, -1, 0, 1, S, INT64_MAX};
+    static const double bases[] = {-1, 0, 0.5, 1, 1 + 1e-15, 2, 1e308, INFINITY, -INFINITY, NAN};
+    static const uint32_t retries[] = {0, 1, 7, UINT32_MAX};
+    static const uint64_t randoms[] = {0, 1, UINT64_MAX / 2, UINT64_MAX};
+    for (size_t i = 0; i < 6 * 6 * 10; i++) {
+        for (int jitter = -1; jitter < 7; jitter++) {
+            hardy_retry_config c = settings((hardy_jitter)jitter);
+            c.base_delay = spans[i % 6];
+            c.max_delay = spans[i / 6 % 6];
+            c.exponential_base = bases[i / 36];
+            for (size_t k = 0; k < 4 * 4 * 6; k++) {
+                if (retries[k % 4] == UINT32_MAX && k >= 16) {
+                    continue; /* the series is long; once is enough */
+                }
+                int64_t wait = hardy_backoff(&c, retries[k % 4], spans[k / 16], randoms[k / 4 % 4]);
+                assert_true(wait >= 0 && wait <= (c.max_delay > 0 ? c.max_delay : 0));
+            }
+        }
+    }
+    hardy_retry_config c = settings(HARDY_JITTER_NONE);
+    c.max_retries = UINT32_MAX;
+    c.max_delay = INT64_MAX;
+    assert_true(hardy_backoff_worst_case(&c) == INT64_MAX);
+    c.max_total_wait = -1;
+    assert_true(hardy_backoff_worst_case(&c) == 0);
+}
+
 static void never_above_the_cap(void **state) {
     (void)state;
     struct prng p;
@@ -181,6 +242,24 @@ static void outcomes(void **state) {
         {hardy_outcome_of_exit(0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 0},
         {hardy_outcome_of_exit(1), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 1},
         {hardy_outcome_of_exit(75), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 75},
+        {hardy_outcome_of_exit(64), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 64},
+        {hardy_outcome_of_exit(65), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 65},
+        {hardy_outcome_of_exit(66), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 66},
+        {hardy_outcome_of_exit(67), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 67},
+        {hardy_outcome_of_exit(68), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 68},
+        {hardy_outcome_of_exit(69), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 69},
+        {hardy_outcome_of_exit(76), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 76},
+        {hardy_outcome_of_exit(77), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 77},
+        {hardy_outcome_of_exit(78), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 78},
+        {hardy_outcome_of_exit(79), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 79},
+        {hardy_outcome_of_exit(124), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 124},
+        {hardy_outcome_of_exit(128), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 128},
+        {hardy_outcome_of_exit(130), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true, 130},
+        {hardy_outcome_of_exit(137), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 137},
+        {hardy_outcome_of_exit(143), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true, 143},
+        {hardy_outcome_of_exit(192), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 192},
+        {hardy_outcome_of_exit(193), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 193},
+        {hardy_outcome_of_exit(255), HARDY_FAILURE, HARDY_EFFECT_NONE, false, 255},
         {hardy_outcome_of_exit(126), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 126},
         {hardy_outcome_of_exit(127), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 127},
         {hardy_outcome_of_signal(SIGKILL), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, 137},
@@ -256,6 +335,23 @@ static void outcomes(void **state) {
                      HARDY_LLM_OVERLOADED);
     assert_int_equal(hardy_llm_error_of("api_error", "e_42"), HARDY_LLM_FAILED);
     assert_int_equal(hardy_llm_error_of("error", NULL), HARDY_LLM_UNKNOWN);
+    /* A number is the status over again: any word is more exact. */
+    assert_int_equal(hardy_llm_error_of("insufficient_quota", "429"), HARDY_LLM_SPENT);
+    static const struct {
+        const char *code;
+        hardy_llm_error means;
+    } numbers[] = {
+        {"429", HARDY_LLM_THROTTLED},  {"425", HARDY_LLM_THROTTLED}, {"402", HARDY_LLM_SPENT},
+        {"400", HARDY_LLM_REJECTED},   {"499", HARDY_LLM_REJECTED},  {"408", HARDY_LLM_FAILED},
+        {"500", HARDY_LLM_FAILED},     {"502", HARDY_LLM_FAILED},    {"503", HARDY_LLM_OVERLOADED},
+        {"529", HARDY_LLM_OVERLOADED}, {"200", HARDY_LLM_UNKNOWN},   {"600", HARDY_LLM_UNKNOWN},
+        {"42", HARDY_LLM_UNKNOWN},     {"4290", HARDY_LLM_UNKNOWN},  {"4x9", HARDY_LLM_UNKNOWN},
+        {"-429", HARDY_LLM_UNKNOWN}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (hardy_llm_error_of("", numbers[i].code) != numbers[i].means) {
+            fail_msg("code %s", numbers[i].code);
+        }
+    }
 }
 
 int main(void) {
@@ -263,6 +359,8 @@ int main(void) {
         cmocka_unit_test(defaults),
         cmocka_unit_test(grows_up_to_the_cap_and_saturates),
         cmocka_unit_test(ranges_of_the_jitters),
+        cmocka_unit_test(nobody_waits_exactly_the_cap),
+        cmocka_unit_test(settings_that_cannot_hold),
         cmocka_unit_test(never_above_the_cap),
         cmocka_unit_test(worst_case),
         cmocka_unit_test(refuses_settings),
