@@ -73,7 +73,7 @@ BEGIN {
          "pipe accept dup creat epoll_create inotify_init signalfd_create")
     n = split("open openat open64 socket socketpair pipe2 accept4 epoll_create1 eventfd timerfd_create signalfd memfd_create inotify_init1 mkostemp fopen", list, " ")
     for (i = 1; i <= n; i++) opens[list[i]] = 1
-    n = split("assert complex ctype errno fcntl features fenv float inttypes iso646 langinfo limits locale math poll pthread sched search semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings syslog tgmath threads time unistd wchar wctype", list, " ")
+    n = split("assert complex ctype errno fcntl features fenv float inttypes iso646 langinfo limits locale math poll pthread sched search semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings sysexits syslog tgmath threads time unistd wchar wctype", list, " ")
     for (i = 1; i <= n; i++) libc["<" list[i] ".h>"] = 1
 }
 
