@@ -25,7 +25,7 @@
 #define ROUNDS 20
 #define PIECES 20 /* of a row in each round */
 #define CALLS 2000
-#define ROWS 24
+#define ROWS 32
 
 static atomic_word requests;
 
@@ -191,6 +191,44 @@ static void refuse(void *ctx) {
     }
 }
 
+/* A window that always holds about as many calls: time passes with them, so this is for one thread.
+ * All but some are failures, and it opens only if all are. */
+struct failing {
+    struct breaker_words words;
+    hardy_breaker_config config;
+    int64_t calls, step;
+};
+
+static void record_failure(void *ctx) {
+    struct failing *f = ctx;
+    hardy_permit permit;
+    int64_t retry_at;
+    int64_t call = f->calls++, now = HARDY_HOUR + call * f->step;
+    sink = clock_now_coarse(); /* as others do, though it is not used */
+    if (!breaker_acquire(&f->words, &f->config, now, 0, &permit, &retry_at, NULL)) {
+        abort();
+    }
+    breaker_record(&f->words, &f->config, &permit, call % 64 ? HARDY_FAILURE : HARDY_SUCCESS, now,
+                   NULL);
+}
+
+static struct failing *failing(int64_t calls, uint32_t window_calls) {
+    struct failing *f = aligned_alloc(64, sizeof *f);
+    if (f == NULL) {
+        abort();
+    }
+    *f = (struct failing){.step = HARDY_MINUTE / calls};
+    hardy_breaker_config_init(&f->config, sizeof f->config);
+    f->config.failure_mode = HARDY_FAILURE_RATE;
+    f->config.failure_rate = 1;
+    f->config.failure_window = HARDY_MINUTE;
+    f->config.window_calls = window_calls;
+    for (int64_t i = 0; i < calls; i++) {
+        record_failure(f);
+    }
+    return f;
+}
+
 static void grant(void *ctx) {
     if (hardy_limiter_take(ctx, 1, HARDY_PRIORITY_HIGH, clock_now(), NULL) != HARDY_OK) {
         abort();
@@ -279,6 +317,8 @@ static void measure(void) {
         for (size_t i = 0; i < row_count; i++) {
             if (rows[i].fn != NULL) {
                 alone(&rows[i], round);
+            }
+            if (rows[i].fn != NULL && rows[i].fn != record_failure) {
                 two_threads(&rows[i], round);
             }
         }
@@ -316,7 +356,9 @@ static void print(void) {
         r->one[0] = percentile(r->one, 0);
         r->two[0][0] = a > b ? a : b;
         printf("%-44s %8.1f", r->name, r->one[0]);
-        if (r->compared != NULL) {
+        if (r->fn == record_failure) {
+            printf(" %7.2fx %8s %8s", r->one[0] / r->compared->one[0], "", "");
+        } else if (r->compared != NULL) {
             printf(" %7.2fx %8.1f %7.2fx", r->one[0] / r->compared->one[0], r->two[0][0],
                    r->two[0][0] / r->compared->two[0][0]);
         } else {
@@ -355,6 +397,10 @@ static void add_policies(void) {
         add("floor: coarse clock + add on an own line", coarse_and_add, NULL, NULL);
     add("  breaker, closed: admit + record", admit_and_record, breaker, floor);
     add("  breaker, open: refuse", refuse, open, floor);
+    add("  breaker, a failure of 1,000 in a minute", record_failure, failing(1000, 0), floor);
+    add("  breaker, a failure of 10,000 in a minute", record_failure, failing(10000, 0), floor);
+    add("  breaker, a failure of 100,000 in a minute", record_failure, failing(100000, 0), floor);
+    add("  breaker, a failure of the last 1,000", record_failure, failing(1000, 1000), floor);
     floor = add("floor: exact clock + CAS on a shared line", clock_and_swap, NULL, NULL);
     add("  limiter: grant", grant, limiter, floor);
 }

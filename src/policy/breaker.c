@@ -11,8 +11,8 @@
 #include "policy/breaker.h"
 #include "base/clock.h"
 #include "base/prng.h"
-#include "base/thread.h"
 #include "policy/breaker_layout.h"
+#include "policy/breaker_plain.h"
 #include "policy/breaker_window.h"
 
 /* While half open and full, nobody knows when a trial will end: callers look again this often. */
@@ -24,10 +24,6 @@ static uint64_t pack(hardy_breaker_state state, unsigned level, uint64_t generat
                      uint64_t until) {
     return (uint64_t)state | (uint64_t)level << LEVEL_SHIFT |
            (generation & GENERATION_MASK) << GENERATION_SHIFT | until << UNTIL_SHIFT;
-}
-
-static struct breaker_shard *shard(struct breaker_words *w) {
-    return &w->shards[thread_number() % BREAKER_SHARDS];
 }
 
 static void note(struct breaker_change *change, uint64_t from, uint64_t to) {
@@ -120,12 +116,6 @@ static bool move_to(struct breaker_words *w, uint64_t *decision, uint64_t next,
 }
 
 /* --- closed: paced admission --------------------------------------------------------------- */
-
-/* `until` of a closed breaker is when it closed; 0: it has never been open. */
-static bool paced(const hardy_breaker_config *c, uint64_t decision, int64_t now) {
-    uint64_t closed = until_of(decision);
-    return closed != 0 && c->close_ramp > 0 && now < time_add(ms_to_time(closed), c->close_ramp);
-}
 
 /* How many may have been admitted `elapsed` after closing: twice as many each second, growing
  * evenly in between. */
@@ -303,7 +293,7 @@ static bool would_admit(const struct breaker_words *w, const hardy_breaker_confi
     uint64_t generation = generation_of(decision);
     switch (state_of(decision)) {
     case HARDY_CLOSED: {
-        if (!paced(c, decision, now)) {
+        if (!breaker_paced(c, decision, now)) {
             return true;
         }
         uint64_t ramp = word_load(&w->ramp);
@@ -354,7 +344,7 @@ static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_conf
     }
     switch (state_of(decision)) {
     case HARDY_CLOSED:
-        if (paced(c, decision, now)) {
+        if (breaker_paced(c, decision, now)) {
             enum answer answer = take_ramp(w, c, decision, now, retry_at);
             if (answer != ADMITTED) {
                 return answer;
@@ -371,10 +361,7 @@ static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_conf
         *retry_at = ms_to_time(until_of(decision));
         return REFUSED;
     }
-    *permit = (hardy_permit){.generation = generation_of(decision),
-                             .deadline = HARDY_NEVER,
-                             .started = now,
-                             .kind = PERMIT_CALL};
+    breaker_permit(permit, decision, now);
     if (c->slow_call > 0 && state_of(decision) == HARDY_CLOSED) {
         watch_looked(w, c, now);
         watch_begin(w, c, now, permit);
@@ -383,7 +370,7 @@ static enum answer try_acquire(struct breaker_words *w, const hardy_breaker_conf
 }
 
 void breaker_count_rejected(struct breaker_words *w) {
-    word_count(&shard(w)->rejected);
+    word_count(&breaker_shard(w)->rejected);
 }
 
 bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
@@ -392,6 +379,9 @@ bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int
     uint64_t decision;
     enum answer answer;
     note(change, HARDY_CLOSED, HARDY_CLOSED);
+    if (breaker_acquire_plain(w, c, now, permit)) {
+        return true;
+    }
     do {
         decision = word_load(&w->decision);
         answer = try_acquire(w, c, decision, now, lease, permit, retry_at, change);
@@ -426,7 +416,7 @@ void breaker_progress(struct breaker_words *w, const hardy_breaker_config *c, ha
 /* An ordinary call has ended. */
 static void record_call(struct breaker_words *w, const hardy_breaker_config *c, uint64_t generation,
                         bool failed, bool slow, int64_t now, struct breaker_change *change) {
-    if (!window_record(w, c, shard(w), generation, failed, slow, now)) {
+    if (!window_record(w, c, breaker_shard(w), generation, failed, slow, now)) {
         return;
     }
     uint64_t decision = word_load(&w->decision);
@@ -438,36 +428,32 @@ static void record_call(struct breaker_words *w, const hardy_breaker_config *c, 
 
 void breaker_record(struct breaker_words *w, const hardy_breaker_config *c, hardy_permit *permit,
                     hardy_outcome_class outcome, int64_t now, struct breaker_change *change) {
-    uint8_t kind = permit->kind;
     note(change, HARDY_CLOSED, HARDY_CLOSED);
-    if (kind == PERMIT_CALL && outcome == HARDY_SUCCESS && c->failure_mode == HARDY_WINDOW &&
-        c->failure_rate <= 0 && c->slow_call <= 0) {
-        /* What nearly every call is: one addition, on a line of few. */
-        permit->kind = 0;
-        word_count(&shard(w)->successes);
+    if (breaker_record_plain(w, c, permit, outcome)) {
         return;
     }
     bool slow = outcome == HARDY_SLOW || took_too_long(c, permit, now);
-    if (kind == PERMIT_WATCHED) {
+    if (permit->kind == PERMIT_WATCHED) {
         watch_end(w, permit);
     }
+    uint8_t kind = permit->kind;
     permit->kind = 0;
     if (kind == 0 || kind == PERMIT_SHADOW) {
         return;
     }
     if (outcome == HARDY_IGNORED || outcome == HARDY_THROTTLED) {
-        word_count(&shard(w)->ignored);
+        word_count(&breaker_shard(w)->ignored);
         slow = false;
     } else if (slow) {
-        word_count(&shard(w)->slow);
+        word_count(&breaker_shard(w)->slow);
     }
     bool failed = outcome == HARDY_FAILURE || (slow && c->slow_call_rate <= 0);
     if (kind == PERMIT_TRIAL) {
         if (failed || slow) {
             outcome = HARDY_FAILURE;
-            word_count(failed ? &shard(w)->failures : &shard(w)->successes);
+            word_count(failed ? &breaker_shard(w)->failures : &breaker_shard(w)->successes);
         } else if (outcome == HARDY_SUCCESS) {
-            word_count(&shard(w)->successes);
+            word_count(&breaker_shard(w)->successes);
         }
         record_trial(w, c, permit->generation, permit->slot, outcome, now, change);
     } else if (outcome != HARDY_IGNORED && outcome != HARDY_THROTTLED) {

@@ -3,6 +3,7 @@
 #include "policy/object.h"
 #include "base/error.h"
 #include "policy/breaker.h"
+#include "policy/breaker_plain.h"
 #include "policy/settings.h"
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,8 @@ void hardy_breaker_free(hardy_breaker *breaker) {
 hardy_status hardy_breaker_acquire(hardy_breaker *breaker, int64_t now, hardy_permit *permit,
                                    int64_t *retry_after) {
     int64_t retry_at = now;
-    if (breaker_acquire(&breaker->words, &breaker->config, now, 0, permit, &retry_at, NULL)) {
+    if (breaker_acquire_plain(&breaker->words, &breaker->config, now, permit) ||
+        breaker_acquire(&breaker->words, &breaker->config, now, 0, permit, &retry_at, NULL)) {
         return HARDY_OK;
     }
     if (retry_after) {
@@ -60,7 +62,9 @@ hardy_status hardy_breaker_acquire(hardy_breaker *breaker, int64_t now, hardy_pe
 
 void hardy_breaker_record(hardy_breaker *breaker, hardy_permit *permit, hardy_outcome_class outcome,
                           int64_t now) {
-    breaker_record(&breaker->words, &breaker->config, permit, outcome, now, NULL);
+    if (!breaker_record_plain(&breaker->words, &breaker->config, permit, outcome)) {
+        breaker_record(&breaker->words, &breaker->config, permit, outcome, now, NULL);
+    }
 }
 
 void hardy_breaker_progress(hardy_breaker *breaker, hardy_permit *permit, int64_t now) {
