@@ -32,6 +32,7 @@
 #include <hardy/env.h>
 #include <hardy/gather.h>
 #include <hardy/guard.h>
+#include <hardy/keyed.h>
 #include <hardy/op.h>
 #include <hardy/poll.h>
 #include <hardy/retry_after.h>

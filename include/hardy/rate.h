@@ -78,6 +78,7 @@ typedef struct hardy_reservation {
     double events; /* how many */
     uint64_t mark; /* hardy's own */
     bool open;     /* not ended */
+    bool shared;   /* hardy's own */
 } hardy_reservation;
 
 /* Reserves `n` events for a time from `now` to `latest`: r->at. E_LIMITED: nothing reserved, for

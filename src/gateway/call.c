@@ -54,7 +54,7 @@ static void settle_tokens(struct call *c) {
     } else if (c->record->outcome == REQUEST_OK) {
         counted = c->cost.of[LEARNED_TOKENS]; /* it was answered, and nothing was told */
     }
-    gcra_charge(guard->token_words, &guard->tokens, counted - c->cost.of[LEARNED_TOKENS], now(c));
+    gcra_settle(guard->token_words, &guard->tokens, c->cost.of[LEARNED_TOKENS], counted, now(c));
 }
 
 void call_forget_cost(struct call *c) {
@@ -318,7 +318,7 @@ static bool pay_tokens(struct call *c, int64_t *at) {
                      NULL) != HARDY_OK) {
         return false;
     }
-    gcra_charge(guard->token_words, &guard->tokens, cost - 1, now(c));
+    gcra_settle(guard->token_words, &guard->tokens, 1, cost, now(c));
     c->paid = true;
     return true;
 }

@@ -121,7 +121,7 @@ bool learned_reserve(struct learned *l, const struct learned_cost *cost, bool lo
         struct learned_limit *limit = &l->limits[i];
         limit->unanswered += cost->of[i];
         if (limit->known && cost->of[i] > 1) {
-            gcra_charge(&limit->words, &limit->rate, cost->of[i] - 1, now);
+            gcra_settle(&limit->words, &limit->rate, 1, cost->of[i], now);
         }
     }
     *at = held > *at ? held : *at;

@@ -114,6 +114,18 @@ void gcra_return_word(atomic_word *arrival, const struct gcra *g, double n, uint
     }
 }
 
+/* Both are rounded as they were when they were taken: a difference that is rounded by itself gives
+ * back a nanosecond too much now and then. */
+void gcra_settle_word(atomic_word *arrival, const struct gcra *g, double taken, double used,
+                      int64_t now) {
+    int64_t span = (used > 0 ? cost(g, used) : 0) - (taken > 0 ? cost(g, taken) : 0);
+    uint64_t before = word_load(arrival), next;
+    do {
+        int64_t to = time_add((int64_t)before > now ? (int64_t)before : now, span);
+        next = (uint64_t)(to > 0 ? to : 0);
+    } while (!word_cas(arrival, &before, next));
+}
+
 double gcra_available_word(const atomic_word *arrival, const struct gcra *g,
                            hardy_priority priority, int64_t now) {
     int64_t word = (int64_t)word_load(arrival);
@@ -192,13 +204,9 @@ void gcra_hold(struct gcra_words *w, const struct gcra *g, hardy_priority priori
     }
 }
 
-void gcra_charge(struct gcra_words *w, const struct gcra *g, double n, int64_t now) {
-    int64_t span = n >= 0 ? cost(g, n) : -cost(g, -n);
-    uint64_t before = word_load(&w->arrival), next;
-    do {
-        int64_t arrival = time_add((int64_t)before > now ? (int64_t)before : now, span);
-        next = (uint64_t)(arrival > 0 ? arrival : 0);
-    } while (!word_cas(&w->arrival, &before, next));
+void gcra_settle(struct gcra_words *w, const struct gcra *g, double taken, double cost,
+                 int64_t now) {
+    gcra_settle_word(&w->arrival, g, taken, cost, now);
 }
 
 void gcra_credit(struct gcra_words *w, const struct gcra *g, double n) {

@@ -41,9 +41,10 @@ void gcra_return(struct gcra_words *w, const struct gcra *g, double n, uint64_t 
 /* The far side said that it has had enough: no event before `until`, and no burst then. What was
  * reserved before stays. */
 void gcra_hold(struct gcra_words *w, const struct gcra *g, hardy_priority priority, int64_t until);
-/* Takes n events whatever is left, into debt if need be: what turned out to cost more. With n below
- * 0 gives back what turned out to cost less. */
-void gcra_charge(struct gcra_words *w, const struct gcra *g, double n, int64_t now);
+/* What was taken as `taken` events has cost `cost`: the difference is taken whatever is left, into
+ * debt if need be, or given back. Below 0 either is 0. Exact: as if `cost` had been taken first. */
+void gcra_settle(struct gcra_words *w, const struct gcra *g, double taken, double cost,
+                 int64_t now);
 /* n events that were taken are not used: those who reserved since keep their time, those who come
  * have it shorter. */
 void gcra_credit(struct gcra_words *w, const struct gcra *g, double n);
@@ -58,6 +59,8 @@ hardy_status gcra_reserve_word(atomic_word *arrival, const struct gcra *g, doubl
                                hardy_priority priority, int64_t now, int64_t latest, int64_t *at,
                                uint64_t *mark);
 void gcra_return_word(atomic_word *arrival, const struct gcra *g, double n, uint64_t mark);
+void gcra_settle_word(atomic_word *arrival, const struct gcra *g, double taken, double cost,
+                      int64_t now);
 double gcra_available_word(const atomic_word *arrival, const struct gcra *g,
                            hardy_priority priority, int64_t now);
 #endif

@@ -111,7 +111,7 @@ void hardy_limiter_cancel(hardy_limiter *limiter, hardy_reservation *r) {
 void hardy_limiter_settle(hardy_limiter *limiter, hardy_reservation *r, double cost, int64_t now) {
     if (r->open) {
         r->open = false;
-        gcra_charge(&limiter->words, &limiter->rate, (cost > 0 ? cost : 0) - r->events, now);
+        gcra_settle(&limiter->words, &limiter->rate, r->events, cost, now);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prng.h"
+#include "base/siphash.h"
 #include "base/str.h"
 #include "base/thread.h"
 #include <errno.h>
@@ -436,6 +437,19 @@ static void log_lines(void **state) {
     assert_true(log_enabled(HARDY_LOG_WARNING) && !log_enabled(HARDY_LOG_INFO));
 }
 
+/* The values that its authors published: the secret 00 01 .. 0f, the first bytes of 00 01 02 .. */
+static void siphash_of_its_authors(void **state) {
+    (void)state;
+    const uint64_t secret[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+    unsigned char bytes[15];
+    for (unsigned i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (unsigned char)i;
+    }
+    assert_true(siphash(secret, NULL, 0) == UINT64_C(0x726fdb47dd0e0e31));
+    assert_true(siphash(secret, bytes, 15) == UINT64_C(0xa129ca6149be45e5));
+    assert_true(siphash(secret, bytes, 8) != siphash(secret, bytes, 7));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_grows_up_to_its_maximum),
@@ -457,6 +471,7 @@ int main(void) {
         cmocka_unit_test(threads_are_numbered),
         cmocka_unit_test(printable),
         cmocka_unit_test(log_lines),
+        cmocka_unit_test(siphash_of_its_authors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

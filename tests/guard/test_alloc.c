@@ -3,6 +3,7 @@
  * sends every request for memory of the library through here (--wrap). */
 #include "guard/guard.h"
 #include "virtual.h"
+#include <hardy/keyed.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -143,8 +144,35 @@ static void memory_that_is_refused(void **state) {
     hardy_guard_free(guard);
 }
 
+static void a_table_of_limits(void **state) {
+    hardy_rate_config rate;
+    hardy_keyed_limiter *limiter = NULL;
+    hardy_error error;
+    (void)state;
+    hardy_rate_config_init(&rate, sizeof rate);
+    hardy_error_init(&error, sizeof error);
+    requests = 0;
+    fails_at = 1;
+    assert_int_equal(hardy_keyed_limiter_new(&rate, 1000, NULL, &limiter, &error), HARDY_E_NOMEM);
+    assert_null(limiter);
+    assert_string_equal(error.message, "out of memory for a rate limit for each key");
+    fails_at = 0;
+    assert_int_equal(hardy_keyed_limiter_new(&rate, 1000, NULL, &limiter, &error), HARDY_OK);
+    requests = 0;
+    for (uint32_t key = 0; key < 5000; key++) {
+        hardy_reservation r;
+        assert_int_equal(hardy_keyed_limiter_reserve(limiter, &key, sizeof key, 1,
+                                                     HARDY_PRIORITY_HIGH, key, HARDY_NEVER, &r),
+                         HARDY_OK);
+        hardy_keyed_limiter_settle(limiter, &key, sizeof key, &r, 1 + key % 3, key);
+    }
+    assert_int_equal(requests, 0);
+    hardy_keyed_limiter_free(limiter);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_allocates),
-                                       cmocka_unit_test(memory_that_is_refused)};
+                                       cmocka_unit_test(memory_that_is_refused),
+                                       cmocka_unit_test(a_table_of_limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rate limit and the retry budget under every schedule of three threads. */
+/* The rate limit, alone and for each key, and the retry budget under every schedule of three
+ * threads. */
 #include "explore.h"
 #include "policy/budget.h"
 #include "policy/gcra.h"
+#include <hardy/keyed.h>
 #include <string.h>
 
 #define S HARDY_SECOND
@@ -145,6 +147,70 @@ static void filled_once(void) {
                    "it was not filled once, but twice or never");
 }
 
+/* --- a limit for each key: a table of one entry, a burst of one ------------------------------- */
+
+static hardy_keyed_limiter *keyed;
+static int64_t keyed_grants[2][MOST];
+static int keyed_granted[2];
+
+static uint64_t no_secret(void *ctx) {
+    (void)ctx;
+    return 1;
+}
+
+static void one_entry(void) {
+    hardy_rate_config settings;
+    hardy_env env = {.size = sizeof env, .random = no_secret};
+    hardy_rate_config_init(&settings, sizeof settings);
+    explore_expect(hardy_keyed_limiter_new(&settings, 1, &env, &keyed, NULL) == HARDY_OK,
+                   "there is no table");
+    memset(keyed_granted, 0, sizeof keyed_granted);
+}
+static bool take_keyed(int key, int64_t now) {
+    if (hardy_keyed_limiter_take(keyed, &key, sizeof key, 1, HARDY_PRIORITY_HIGH, now, NULL) !=
+        HARDY_OK) {
+        return false;
+    }
+    keyed_grants[key][keyed_granted[key]++] = now;
+    return true;
+}
+static void first_now_and_once_more(void) {
+    take_keyed(0, NOW);
+    take_keyed(0, NOW);
+}
+static void second_when_it_is_full(void) {
+    take_keyed(1, NOW + S);
+}
+static void second_half_way_and_when_it_is_full(void) {
+    take_keyed(1, NOW + S / 2);
+    take_keyed(1, NOW + S);
+}
+static void first_when_it_is_full(void) {
+    take_keyed(0, NOW + S);
+}
+static void no_key_has_too_many(void) {
+    for (int key = 0; key < 2; key++) {
+        for (int i = 0; i < keyed_granted[key]; i++) {
+            int inside = 0; /* the window of S that begins with it, without its end */
+            for (int k = 0; k < keyed_granted[key]; k++) {
+                inside += keyed_grants[key][k] >= keyed_grants[key][i] &&
+                          keyed_grants[key][k] < keyed_grants[key][i] + S;
+            }
+            explore_expect(inside <= 1, "a key got more than its burst");
+        }
+    }
+    hardy_keyed_limiter_free(keyed);
+}
+static void taken_and_full_again(void) {
+    one_entry();
+    explore_expect(take_keyed(0, NOW), "the first event is refused");
+}
+static void both_are_full(void) {
+    explore_expect(keyed_granted[0] == 2 && keyed_granted[1] == 1,
+                   "a key whose bucket is full was refused");
+    no_key_has_too_many();
+}
+
 const struct scenario limit_scenarios[] = {
     {"gcra: six tries at once for a burst of two",
      EXPLORE_ALL,
@@ -186,5 +252,20 @@ const struct scenario limit_scenarios[] = {
      burst_of_one,
      {withdraw_twice, deposit, deposit},
      deposit_at_full_loses_nothing},
+    {"keyed: a key that is forgotten while it is used",
+     EXPLORE_ALL,
+     one_entry,
+     {first_now_and_once_more, second_when_it_is_full},
+     no_key_has_too_many},
+    {"keyed: a key that shares and then has an entry",
+     EXPLORE_ALL,
+     one_entry,
+     {first_now_and_once_more, second_half_way_and_when_it_is_full},
+     no_key_has_too_many},
+    {"keyed: two full buckets and one entry",
+     EXPLORE_ALL,
+     taken_and_full_again,
+     {first_when_it_is_full, second_when_it_is_full},
+     both_are_full},
     {0},
 };

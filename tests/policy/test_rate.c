@@ -251,7 +251,7 @@ static void corrections(void **state) {
     struct gcra_words w = {0};
     struct gcra c = rate(10, S, 5);
     int64_t at;
-    gcra_charge(&w, &c, 15, START);
+    gcra_settle(&w, &c, 0, 15, START);
     assert_true(available(&w, &c, START) == 0);
     assert_true(reserve(&w, &c, 1, START, HARDY_NEVER, &at, NULL));
     assert_int_equal(at, START + 1100 * MS); /* ten of debt, and one for itself */
@@ -315,6 +315,232 @@ static void refuses_rates(void **state) {
     }
 }
 
+/* --- against an oracle -------------------------------------------------------------------------
+ */
+
+/*
+ * The same limit as a token bucket in whole numbers: a nanosecond brings one unit, an event costs
+ * `interval` of them. It knows a level and when that was, where the limiter knows one time.
+ */
+struct bucket {
+    int64_t interval, capacity, may_use[2]; /* of the capacity, by priority */
+    int64_t level, last;
+    double burst[2];
+    bool debt;
+    int64_t floor_interval, floor_level; /* of low_floor; 0 = none. It holds one event */
+};
+
+static int64_t rounded_up(int64_t a, int64_t b) {
+    return a / b + (a % b != 0);
+}
+
+/* Amounts are in eighths of an event, so that all of it stays whole. */
+static int64_t units(const struct bucket *b, int64_t eighths) {
+    return rounded_up(eighths * b->interval, 8);
+}
+
+static struct bucket bucket_of(const hardy_rate_config *c, int64_t now) {
+    struct bucket b = {.interval = rounded_up(c->period, (int64_t)c->events), .debt = c->debt};
+    int64_t burst = (int64_t)c->burst * 8, low = burst / 2 < 8 ? 8 : burst / 2;
+    b.capacity = b.level = units(&b, burst);
+    if (c->low_floor > 0) {
+        b.floor_interval = b.floor_level = rounded_up(c->period, (int64_t)c->low_floor);
+        burst -= 8;
+    }
+    b.may_use[HIGH] = units(&b, burst);
+    b.may_use[LOW] = units(&b, low);
+    b.burst[HIGH] = (double)burst / 8;
+    b.burst[LOW] = (double)low / 8;
+    b.last = now;
+    return b;
+}
+
+static void flow_in(struct bucket *b, int64_t now) {
+    int64_t brought = now - b->last;
+    b->level = b->level + brought < b->capacity ? b->level + brought : b->capacity;
+    b->floor_level =
+        b->floor_level + brought < b->floor_interval ? b->floor_level + brought : b->floor_interval;
+    b->last = now;
+}
+
+static hardy_status take_from(struct bucket *b, int64_t eighths, hardy_priority priority,
+                              int64_t latest, int64_t *at) {
+    int64_t needed = units(b, eighths), kept = b->capacity - b->may_use[priority];
+    if ((double)eighths / 8 > b->burst[priority]) {
+        if (!b->debt) {
+            *at = HARDY_NEVER;
+            return HARDY_E_TOO_LARGE;
+        }
+        kept = b->capacity - needed;
+    }
+    int64_t missing = needed + kept - b->level;
+    *at = b->last + (missing > 0 ? missing : 0);
+    if (*at <= (priority == LOW ? b->last : latest)) {
+        b->level -= needed;
+        return HARDY_OK;
+    }
+    if (priority == LOW && b->floor_interval > 0) {
+        int64_t floor_missing = b->floor_interval - b->floor_level,
+                main_missing = needed - b->level;
+        int64_t wait = floor_missing > 0 ? floor_missing : main_missing;
+        if (wait <= 0) {
+            b->floor_level -= b->floor_interval;
+            b->level -= needed;
+            *at = b->last;
+            return HARDY_OK;
+        }
+        *at = b->last + wait < *at ? b->last + wait : *at;
+    }
+    return HARDY_E_LIMITED;
+}
+
+static void give_to(struct bucket *b, int64_t amount) {
+    b->level = b->level + amount < b->capacity ? b->level + amount : b->capacity;
+}
+
+static hardy_rate_config random_rate(struct prng *p) {
+    static const int64_t periods[] = {S, 10 * S, HARDY_MINUTE, HARDY_HOUR};
+    hardy_rate_config c = settings(1 + (double)prng_below(p, prng_below(p, 2) ? 50 : 1000000),
+                                   periods[prng_below(p, 4)], 1 + (double)prng_below(p, 30));
+    c.debt = prng_below(p, 3) == 0;
+    if (c.events > 1 && c.burst >= 2 && prng_below(p, 3) == 0) {
+        c.low_floor = 1 + (double)prng_below(p, (uint64_t)c.events - 1);
+    }
+    return c;
+}
+
+/* Every answer and every time of it, to the nanosecond. */
+static void as_an_oracle_says(void **state) {
+    (void)state;
+    struct prng p;
+    prng_seed(&p, 11);
+    int granted = 0, waited = 0, refused = 0, never = 0, by_floor = 0, returned = 0;
+    for (int run = 0; run < 250; run++) {
+        hardy_rate_config c = random_rate(&p);
+        hardy_limiter *limiter = limiter_of(&c);
+        int64_t now = START + (int64_t)prng_below(&p, S);
+        struct bucket b = bucket_of(&c, now);
+        for (int i = 0; i < 400; i++) {
+            hardy_priority priority = prng_below(&p, 3) == 0 ? LOW : HIGH;
+            bool one = priority == LOW && c.low_floor > 0; /* what its floor holds for */
+            int64_t eighths = one || prng_below(&p, 2) ? 8 : 1 + (int64_t)prng_below(&p, 300);
+            int64_t at, said, latest = now;
+            double n = (double)eighths / 8;
+            uint64_t what = prng_below(&p, 8);
+            now += (int64_t)prng_below(&p, (uint64_t)(i % 40 == 0 ? 40 : 2) * (uint64_t)b.interval);
+            flow_in(&b, now);
+            if (what < 3) {
+                hardy_status status = take_from(&b, eighths, priority, now, &at);
+                assert_int_equal(hardy_limiter_take(limiter, n, priority, now, &said), status);
+                if (status != HARDY_OK) {
+                    assert_int_equal(said, at == HARDY_NEVER ? at : at - now);
+                }
+                granted += status == HARDY_OK;
+                refused += status == HARDY_E_LIMITED;
+                never += status == HARDY_E_TOO_LARGE;
+                by_floor += status == HARDY_OK && b.floor_level < b.floor_interval;
+            } else if (what < 6) {
+                hardy_reservation r;
+                latest = now + (int64_t)prng_below(&p, 20 * (uint64_t)b.interval);
+                hardy_status status = take_from(&b, eighths, priority, latest, &at);
+                assert_int_equal(hardy_limiter_reserve(limiter, n, priority, now, latest, &r),
+                                 status);
+                assert_int_equal(r.at, at);
+                waited += status == HARDY_OK && at > now;
+                if (status == HARDY_OK && prng_below(&p, 3) == 0) {
+                    int64_t later = now + (int64_t)prng_below(&p, (uint64_t)b.interval);
+                    int64_t cost = (int64_t)prng_below(&p, 2) * (int64_t)prng_below(&p, 300);
+                    now = later;
+                    flow_in(&b, now);
+                    returned++;
+                    if (cost == 0 && prng_below(&p, 2) == 0) {
+                        hardy_limiter_cancel(limiter, &r);
+                        give_to(&b, units(&b, eighths));
+                    } else {
+                        hardy_limiter_settle(limiter, &r, (double)cost / 8, now);
+                        give_to(&b, units(&b, eighths) - units(&b, cost));
+                    }
+                }
+            } else if (what == 6) {
+                int64_t room = b.level - (b.capacity - b.may_use[priority]);
+                int64_t whole = room > 0 ? room / b.interval : 0;
+                whole = whole > eighths ? eighths : whole;
+                double got = hardy_limiter_take_some(limiter, (double)eighths, priority, now, NULL);
+                assert_true(got == (double)whole);
+                b.level -= whole * b.interval;
+            } else {
+                double used = (double)(b.capacity - b.level) / (double)b.interval;
+                double left = fmax(b.burst[priority] - used, 0);
+                assert_true(fabs(hardy_limiter_available(limiter, priority, now) - left) < 1e-6);
+            }
+        }
+        hardy_limiter_free(limiter);
+    }
+    assert_true(granted > 5000 && waited > 3000 && refused > 5000);
+    assert_true(never > 1000 && by_floor > 100 && returned > 1000);
+}
+
+/* --- settings ----------------------------------------------------------------------------------
+ */
+
+/* No window sees more than the limit, for any margin; and what is left of it is not wasted. */
+static void below_a_stated_limit(void **state) {
+    (void)state;
+    struct prng p;
+    prng_seed(&p, 12);
+    for (int i = 0; i < 2000; i++) {
+        hardy_rate_config c;
+        hardy_rate_config_init(&c, sizeof c);
+        double margin = 0.01 + 0.98 * prng_unit(&p);
+        double limit = ceil(1 / (1 - margin)) + (double)prng_below(&p, 100000);
+        int64_t window = (int64_t)(1 + prng_below(&p, 3600)) * S;
+        assert_int_equal(hardy_rate_config_below(&c, limit, window, margin, NULL), HARDY_OK);
+        double most = hardy_rate_most(&c, window);
+        assert_true(most <= limit + 1e-6 && most > limit - 1);
+        assert_true(c.period == window && fabs(c.events - limit * margin) < 1e-6);
+        /* So also by what is granted, from a full bucket and as fast as it goes. */
+        if (i < 20) {
+            struct gcra g = rate_of(&c);
+            struct gcra_words w = {0};
+            double granted = 0;
+            int64_t at, now = START;
+            while (now < START + window) {
+                granted += gcra_take_some(&w, &g, 1e9, HIGH, now);
+                gcra_peek(&w, &g, 1, HIGH, now, HARDY_NEVER, &at);
+                now = at;
+            }
+            assert_true(granted <= limit && granted >= floor(most) - 1);
+        }
+    }
+}
+
+static void a_limit_that_nothing_can_stay_below(void **state) {
+    (void)state;
+    static const struct {
+        double limit, margin;
+        int64_t window;
+        const char *said;
+    } rows[] = {
+        {0.5, 0.8, S, "limit is 0.5, which should be from 1 to"},
+        {NAN, 0.8, S, "limit is not a number"},
+        {10, 0, S, "margin is 0, which should be from 0.001 to 0.999"},
+        {10, 1, S, "margin is 1, which should be from 0.001 to 0.999"},
+        {10, 0.8, 0, "period is 0s, which should be from 1ms to 366d"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        hardy_error error;
+        hardy_rate_config c = settings(7, S, 3), before = c;
+        hardy_error_init(&error, sizeof error);
+        assert_int_equal(
+            hardy_rate_config_below(&c, rows[i].limit, rows[i].window, rows[i].margin, &error),
+            HARDY_E_INVALID);
+        if (!strstr(error.message, rows[i].said)) {
+            fail_msg("\"%s\" does not say \"%s\"", error.message, rows[i].said);
+        }
+        assert_true(c.events == before.events && c.burst == before.burst);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_burst_then_one_by_one),
@@ -329,6 +555,9 @@ int main(void) {
         cmocka_unit_test(corrections),
         cmocka_unit_test(rates_saturate),
         cmocka_unit_test(refuses_rates),
+        cmocka_unit_test(as_an_oracle_says),
+        cmocka_unit_test(below_a_stated_limit),
+        cmocka_unit_test(a_limit_that_nothing_can_stay_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

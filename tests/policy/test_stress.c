@@ -11,6 +11,7 @@
 #include "policy/budget.h"
 #include "policy/bulkhead.h"
 #include "policy/gcra.h"
+#include <hardy/keyed.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -137,6 +138,53 @@ static void limits_under_threads(void **state) {
     word_store(&wrong, 0);
 }
 
+/* Few entries, many keys: who is forgotten, shares, waits for the lock or is refused without it. */
+enum { KEYS = 64 };
+static hardy_keyed_limiter *keyed;
+static atomic_word granted_by_key[KEYS];
+
+static void *take_by_key(void *seed) {
+    struct prng p;
+    prng_seed(&p, (uintptr_t)seed);
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t key = prng_below(&p, prng_below(&p, 2) ? KEYS : 4);
+        hardy_reservation r;
+        int64_t now = tick();
+        if (hardy_keyed_limiter_reserve(keyed, &key, sizeof key, 1, HARDY_PRIORITY_HIGH, now, now,
+                                        &r) != HARDY_OK) {
+            continue;
+        }
+        if (prng_below(&p, 8) == 0) {
+            hardy_keyed_limiter_cancel(keyed, &key, sizeof key, &r);
+        } else {
+            word_add(&granted_by_key[key], 1);
+        }
+    }
+    return NULL;
+}
+
+static void keys_under_threads(void **state) {
+    (void)state;
+    hardy_rate_config settings;
+    hardy_keyed_stats stats = {.size = sizeof stats};
+    hardy_rate_config_init(&settings, sizeof settings);
+    settings.events = 2000;
+    settings.burst = 3;
+    assert_int_equal(hardy_keyed_limiter_new(&settings, 1, NULL, &keyed, NULL), HARDY_OK);
+    int64_t start = tick();
+    run(take_by_key);
+    int64_t end = tick();
+    double sum = 0;
+    for (size_t i = 0; i < KEYS; i++) {
+        double events = (double)word_load(&granted_by_key[i]);
+        assert_true(events <= 2000 * (double)(end - start) / (double)S + 3);
+        sum += events;
+    }
+    hardy_keyed_limiter_get_stats(keyed, end, &stats);
+    assert_true(sum > 1000 && stats.forgotten > 100 && stats.shared > 100);
+    hardy_keyed_limiter_free(keyed);
+}
+
 struct parked {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -213,6 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(breaker_under_threads),
         cmocka_unit_test(limits_under_threads),
+        cmocka_unit_test(keys_under_threads),
         cmocka_unit_test(slots_under_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
