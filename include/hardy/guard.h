@@ -111,7 +111,8 @@ typedef struct hardy_run_options {
     int64_t deadline;             /* HARDY_NEVER */
     bool repeatable;              /* this operation may be repeated though its effect is unknown;
                                      or'd with the guard's; false */
-    double weight;                /* events of the guard's rate that each attempt costs; 1 */
+    double weight;                /* events of the guard's rate that each attempt costs; 1; as in
+                                     op.h */
     bool low_priority;            /* as in op.h; or'd with the guard's; false */
     const hardy_context *context; /* borrowed until it returns; NULL: nothing is handed down */
     hardy_cancel_token *cancel;   /* NULL: nobody cancels it */

@@ -59,15 +59,16 @@ HARDY_API HARDY_MUST_USE hardy_status hardy_keyed_limiter_take(hardy_keyed_limit
 HARDY_API double hardy_keyed_limiter_available(hardy_keyed_limiter *limiter, const void *key,
                                                size_t len, hardy_priority priority, int64_t now);
 
-/* As hardy_limiter_reserve(), _cancel() and _settle(). The three of one reservation get the same
- * key. */
+/* As hardy_limiter_reserve(), of the key's bucket. The reservation is ended with the same key. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_keyed_limiter_reserve(hardy_keyed_limiter *limiter,
                                                                   const void *key, size_t len,
                                                                   double n, hardy_priority priority,
                                                                   int64_t now, int64_t latest,
                                                                   hardy_reservation *r);
+/* As hardy_limiter_cancel(). */
 HARDY_API void hardy_keyed_limiter_cancel(hardy_keyed_limiter *limiter, const void *key, size_t len,
                                           hardy_reservation *r);
+/* As hardy_limiter_settle(). */
 HARDY_API void hardy_keyed_limiter_settle(hardy_keyed_limiter *limiter, const void *key, size_t len,
                                           hardy_reservation *r, double cost, int64_t now);
 

@@ -83,11 +83,13 @@ typedef struct hardy_op_options {
                                     ended by the idle time-out only; false */
     bool content_at_end; /* the answer comes as a whole, however long it takes: the guard's time-out
                             for the first content does not hold; false */
-    double weight;       /* events of the guard's rate that each attempt costs; 1; 0 = none */
-    bool low_priority;   /* of the guard's rate it uses only what LOW may (rate.h), and waits behind
-                            those that do not; or'd with the guard's */
-    bool hedges;         /* the driver can have two attempts under way; false: E_UNSUPPORTED where
-                            the guard hedges */
+    double weight;     /* events of the guard's rate that each attempt costs; 1; need not be whole;
+                          0 or less: none; above the rate's burst: E_TOO_LARGE, unless the rate
+                          allows debt; not a number: E_TOO_LARGE */
+    bool low_priority; /* of the guard's rate it uses only what LOW may (rate.h), and waits behind
+                          those that do not; or'd with the guard's */
+    bool hedges;       /* the driver can have two attempts under way; false: E_UNSUPPORTED where
+                          the guard hedges */
     const hardy_context *context; /* borrowed until hardy_op_end(); NULL: nothing is handed down */
 } hardy_op_options;
 

@@ -31,9 +31,12 @@ typedef enum hardy_priority { HARDY_PRIORITY_HIGH = 0, HARDY_PRIORITY_LOW = 1 } 
 
 typedef struct hardy_rate_config {
     size_t size;
-    double events;     /* events in each `period`; 1; above 0 */
-    int64_t period;    /* ns; 1s */
-    double burst;      /* events at once; max(events per second, 1); at least 1 */
+    double events;     /* events in each `period`; 1; 0.000001 to as many as make 1000000000 a
+                          second; need not be whole */
+    int64_t period;    /* ns; 1s; 1ms to 366d */
+    double burst;      /* events at once; 1, whatever `events` is; at least 1, and what flows in
+                          within 100 years at most. Less than a second's events slows down callers
+                          that come in groups: the program takes max(events per second, 1) */
     bool reject;       /* in a guard: refuse instead of waiting for a slot; false */
     bool low_priority; /* in a guard: all its operations are LOW; false */
     bool debt;         /* more than the burst waits for a full bucket, and is a debt then; false:
@@ -46,6 +49,7 @@ typedef struct hardy_rate_config {
     int64_t limit_window; /* ns; 0 */
 } hardy_rate_config;
 
+/* Fills in the defaults above; `size` is sizeof(hardy_rate_config). */
 HARDY_API void hardy_rate_config_init(hardy_rate_config *config, size_t size);
 
 typedef struct hardy_limiter hardy_limiter; /* opaque */
@@ -72,7 +76,8 @@ HARDY_API double hardy_limiter_available(const hardy_limiter *limiter, hardy_pri
                                          int64_t now);
 
 /* What is reserved. It belongs to one caller at a time, and is ended once, by
- * hardy_limiter_settle() or hardy_limiter_cancel(); ending it again does nothing. */
+ * hardy_limiter_settle() or hardy_limiter_cancel(); ending it again does nothing. It has no size in
+ * front, as a hardy_estimate has none: both stay as they are until the library's soname changes. */
 typedef struct hardy_reservation {
     int64_t at;    /* when the events may be used */
     double events; /* how many */

@@ -333,7 +333,7 @@ void hardy_bulkhead_config_init(hardy_bulkhead_config *config, size_t size) {
 hardy_status bulkhead_check(const hardy_bulkhead_config *c, hardy_error *error) {
     hardy_status status = check_count(c->max_concurrent, "max_concurrent", 1, 1000000, error);
     if (status == HARDY_OK) {
-        status = check_count(c->max_queue, "max_queue", 0, UINT32_MAX - 1, error);
+        status = check_count(c->max_queue, "max_queue", 0, 1000000, error);
     }
     if (status == HARDY_OK) {
         status = check_count(c->min_concurrent, "min_concurrent", 1, c->max_concurrent, error);
