@@ -2,73 +2,78 @@
 #include "base/heap.h"
 #include <stdlib.h>
 
+#define BELOW 4 /* nodes under each */
+
 void heap_init(struct heap *h) {
     *h = (struct heap){0};
 }
 
 void heap_free(struct heap *h) {
     for (size_t i = 0; i < h->count; i++) {
-        h->nodes[i]->index = 0;
+        h->entries[i].node->index = 0;
     }
-    free(h->nodes);
+    free(h->entries);
     heap_init(h);
 }
 
-static bool before(const struct heap_node *a, const struct heap_node *b) {
+static bool before(const struct heap_entry *a, const struct heap_entry *b) {
     return a->at != b->at ? a->at < b->at : a->sequence < b->sequence;
 }
 
-static void place(struct heap *h, size_t position, struct heap_node *node) {
-    h->nodes[position] = node;
-    node->index = position + 1;
+static void place(struct heap *h, size_t position, struct heap_entry entry) {
+    h->entries[position] = entry;
+    entry.node->index = position + 1;
 }
 
-static void sift_up(struct heap *h, size_t position, struct heap_node *node) {
+static void sift_up(struct heap *h, size_t position, struct heap_entry entry) {
     while (position > 0) {
-        size_t parent = (position - 1) / 2;
-        if (!before(node, h->nodes[parent])) {
+        size_t parent = (position - 1) / BELOW;
+        if (!before(&entry, &h->entries[parent])) {
             break;
         }
-        place(h, position, h->nodes[parent]);
+        place(h, position, h->entries[parent]);
         position = parent;
     }
-    place(h, position, node);
+    place(h, position, entry);
 }
 
-static void sift_down(struct heap *h, size_t position, struct heap_node *node) {
-    for (;;) {
-        size_t child = 2 * position + 1;
-        if (child >= h->count) {
-            break;
-        }
-        if (child + 1 < h->count && before(h->nodes[child + 1], h->nodes[child])) {
-            child++;
-        }
-        if (!before(h->nodes[child], node)) {
-            break;
-        }
-        place(h, position, h->nodes[child]);
-        position = child;
+/* The first of those under `position`, of which there is one at least. */
+static size_t first_below(const struct heap_entry *entries, size_t count, size_t position) {
+    size_t first = BELOW * position + 1, end = first + BELOW < count ? first + BELOW : count;
+    for (size_t i = first + 1; i < end; i++) {
+        first = before(&entries[i], &entries[first]) ? i : first;
     }
-    place(h, position, node);
+    return first;
+}
+
+static void sift_down(struct heap *h, size_t position, struct heap_entry entry) {
+    while (BELOW * position + 1 < h->count) {
+        size_t first = first_below(h->entries, h->count, position);
+        if (!before(&h->entries[first], &entry)) {
+            break;
+        }
+        place(h, position, h->entries[first]);
+        position = first;
+    }
+    place(h, position, entry);
 }
 
 hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at) {
     if (h->count == h->cap) {
         size_t cap = h->cap ? h->cap * 2 : 16;
-        if (cap > SIZE_MAX / sizeof(struct heap_node *)) {
+        if (cap > SIZE_MAX / sizeof(struct heap_entry)) {
             return HARDY_E_NOMEM;
         }
-        struct heap_node **nodes = realloc(h->nodes, cap * sizeof(struct heap_node *));
-        if (!nodes) {
+        struct heap_entry *entries = realloc(h->entries, cap * sizeof(struct heap_entry));
+        if (!entries) {
             return HARDY_E_NOMEM;
         }
-        h->nodes = nodes;
+        h->entries = entries;
         h->cap = cap;
     }
     node->at = at;
     node->sequence = h->sequence++;
-    sift_up(h, h->count++, node);
+    sift_up(h, h->count++, (struct heap_entry){at, node->sequence, node});
     return HARDY_OK;
 }
 
@@ -77,12 +82,12 @@ void heap_remove(struct heap *h, struct heap_node *node) {
         return;
     }
     size_t position = node->index - 1;
-    struct heap_node *last = h->nodes[--h->count];
+    struct heap_entry last = h->entries[--h->count];
     node->index = 0;
-    if (last == node) {
+    if (last.node == node) {
         return;
     }
-    if (position > 0 && before(last, h->nodes[(position - 1) / 2])) {
+    if (position > 0 && before(&last, &h->entries[(position - 1) / BELOW])) {
         sift_up(h, position, last);
     } else {
         sift_down(h, position, last);
@@ -90,5 +95,5 @@ void heap_remove(struct heap *h, struct heap_node *node) {
 }
 
 struct heap_node *heap_min(const struct heap *h) {
-    return h->count > 0 ? h->nodes[0] : NULL;
+    return h->count > 0 ? h->entries[0].node : NULL;
 }

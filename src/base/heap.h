@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
-/* An intrusive binary heap ordered by (at, sequence): equal times leave in the order they came, so
- * that a run repeats exactly. */
+/* An intrusive heap ordered by (at, sequence): equal times leave in the order they came, so that a
+ * run repeats exactly. Each node has four below it, and the array holds what is compared: to find
+ * the next one touches few lines of memory, and no node. */
 #include <hardy/status.h>
 #include <stdbool.h>
 
@@ -11,8 +12,13 @@ struct heap_node {
     uint64_t sequence;
     size_t index; /* 0 = not in a heap, else position + 1 */
 };
+struct heap_entry {
+    int64_t at;
+    uint64_t sequence;
+    struct heap_node *node;
+};
 struct heap {
-    struct heap_node **nodes;
+    struct heap_entry *entries;
     size_t count, cap;
     uint64_t sequence;
 };

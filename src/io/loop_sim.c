@@ -267,8 +267,8 @@ static void drop_timers(struct loop_sim *w) {
         abort(); /* a simulation that goes on half killed proves nothing */
     }
     for (size_t i = 0; i < h->count; i++) {
-        if (!((struct loop_timer *)h->nodes[i])->outside) {
-            gone[count++] = h->nodes[i];
+        if (!((struct loop_timer *)h->entries[i].node)->outside) {
+            gone[count++] = h->entries[i].node;
         }
     }
     while (count > 0) {

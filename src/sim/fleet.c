@@ -16,10 +16,14 @@ struct call { /* an attempt */
     struct call *next;           /* of its operation; or free */
     uint32_t attempt;
 };
-struct operation { /* room for one; a client of a closed loop keeps its own */
+struct client { /* of a closed loop, while it thinks; most of them do most of the time */
+    struct event begins;
+};
+struct operation { /* room for one; what was left last is taken first, for it is in the cache */
     hardy_op op;
-    struct event timer; /* the next thing to do: begin, or what the operation waits for */
+    struct event timer; /* what the operation waits for */
     struct fleet *fleet;
+    struct client *client; /* NULL: of an open loop */
     struct call *calls;
     struct operation *next_ready, *next_free;
     int64_t began;
@@ -30,13 +34,15 @@ struct chunk {
     struct operation operations[CHUNK];
 };
 struct fleet {
-    struct world world;
+    struct world world; /* first */
     struct service service;
     const struct fleet_options *options;
     const struct scenario *scenario;
     struct fleet_result *result;
     hardy_guard *guard;
     struct event arrival; /* open: the next operation */
+    hardy_op_options op_options;
+    struct client *clients; /* of a closed loop */
     struct chunk *chunks;
     struct operation *free, *ready, **last_ready;
     struct call *free_calls;
@@ -208,21 +214,21 @@ static void stop_call(struct operation *o, uint32_t attempt) {
 
 /* --- operations ----------------------------------------------------------------------------- */
 
-static void begin(struct operation *o);
+static void think(struct fleet *f, struct client *client) {
+    world_set(&f->world, &client->begins,
+              f->world.now + chance_exponential(&f->world.callers, f->scenario->clients.think));
+}
 
-/* A client of a closed loop thinks before it calls again; room for another is given back. */
 static void end_operation(struct operation *o) {
     struct fleet *f = o->fleet;
     hardy_op_end(&o->op);
     world_clear(&f->world, &o->timer);
     o->begun = false;
     f->at_once--;
-    if (f->scenario->clients.given_rate) {
-        o->next_free = f->free;
-        f->free = o;
-    } else {
-        world_set(&f->world, &o->timer,
-                  f->world.now + chance_exponential(&f->world.callers, f->scenario->clients.think));
+    o->next_free = f->free;
+    f->free = o;
+    if (o->client) {
+        think(f, o->client);
     }
 }
 
@@ -294,45 +300,11 @@ static void settle(struct fleet *f) {
     }
 }
 
-static void begin(struct operation *o) {
-    struct fleet *f = o->fleet;
-    hardy_op_options options;
-    hardy_op_options_init(&options, sizeof options);
-    options.wake = (hardy_wake){on_wake, o};
-    options.repeatable = f->options->repeatable;
-    o->began = f->world.now;
-    if (hardy_op_begin(&o->op, sizeof o->op, f->guard, &options, f->world.now) != HARDY_OK) {
-        return; /* the options are right, so it cannot be */
-    }
-    o->begun = true;
-    f->too_many |= ++f->at_once > FLEET_AT_ONCE_MAX;
-    look(f, FLEET_BEGIN, o, &(hardy_step){0});
-    go_on(o);
-}
-
 static void on_timer(struct world *w, struct event *e) {
     struct operation *o = operation_of(e);
     (void)w;
-    if (o->begun) {
-        go_on(o);
-    } else {
-        begin(o);
-    }
-    settle(o->fleet);
-}
-
-static void on_answer(struct world *w, struct event *e) {
-    struct call *call = call_of((struct visit *)(void *)e);
-    struct operation *o = call->operation;
-    struct fleet *f = o->fleet;
-    uint32_t attempt = call->attempt;
-    hardy_outcome outcome = call->visit.outcome;
-    (void)w;
-    (void)unlink_call(o, attempt);
-    free_call(f, call);
-    report(o, attempt, outcome);
     go_on(o);
-    settle(f);
+    settle(o->fleet);
 }
 
 static struct operation *new_operation(struct fleet *f) {
@@ -357,15 +329,47 @@ static struct operation *new_operation(struct fleet *f) {
     return o;
 }
 
+static void begin(struct fleet *f, struct client *client) {
+    struct operation *o = new_operation(f);
+    if (!o) {
+        return;
+    }
+    o->began = f->world.now;
+    o->client = client;
+    f->op_options.wake.ctx = o;
+    if (hardy_op_begin(&o->op, sizeof o->op, f->guard, &f->op_options, f->world.now) != HARDY_OK) {
+        return; /* the options are right, so it cannot be */
+    }
+    o->begun = true;
+    f->too_many |= ++f->at_once > FLEET_AT_ONCE_MAX;
+    look(f, FLEET_BEGIN, o, &(hardy_step){0});
+    go_on(o);
+    settle(f);
+}
+
+static void on_begins(struct world *w, struct event *e) {
+    begin((struct fleet *)(void *)w, (struct client *)(void *)e);
+}
+
+static void on_answer(struct world *w, struct event *e) {
+    struct call *call = call_of((struct visit *)(void *)e);
+    struct operation *o = call->operation;
+    struct fleet *f = o->fleet;
+    uint32_t attempt = call->attempt;
+    hardy_outcome outcome = call->visit.outcome;
+    (void)w;
+    (void)unlink_call(o, attempt);
+    free_call(f, call);
+    report(o, attempt, outcome);
+    go_on(o);
+    settle(f);
+}
+
 /* All clients' arrivals are one Poisson process. */
 static void on_arrival(struct world *w, struct event *e) {
     struct fleet *f = (struct fleet *)(void *)((char *)e - offsetof(struct fleet, arrival));
     const struct scenario_clients *c = &f->scenario->clients;
-    struct operation *o = new_operation(f);
-    if (o) {
-        begin(o);
-        settle(f);
-    }
+    begin(f, NULL);
     int64_t mean = (int64_t)((double)c->rate.period / c->rate.events / c->count);
     world_set(w, e, w->now + chance_exponential(&w->arrivals, mean));
 }
@@ -377,11 +381,11 @@ static void begin_clients(struct fleet *f) {
         world_set(&f->world, &f->arrival, 0);
         return;
     }
+    f->clients = calloc(c->count, sizeof *f->clients);
+    f->world.no_memory = !f->clients;
     for (uint32_t i = 0; i < c->count && !f->world.no_memory; i++) {
-        struct operation *o = new_operation(f);
-        if (o) {
-            world_set(&f->world, &o->timer, chance_exponential(&f->world.callers, c->think));
-        }
+        f->clients[i].begins.fn = on_begins;
+        think(f, &f->clients[i]);
     }
 }
 
@@ -404,6 +408,9 @@ static hardy_status open_fleet(struct fleet *f, hardy_error *error) {
     env.random = env_random;
     env.log = on_log;
     f->last_ready = &f->ready;
+    hardy_op_options_init(&f->op_options, sizeof f->op_options);
+    f->op_options.wake.fn = on_wake;
+    f->op_options.repeatable = f->options->repeatable;
     hardy_status status = hardy_guard_new(f->options->guard, &env, &f->guard, error);
     return status == HARDY_OK ? service_open(&f->service, &f->world, f->scenario, error) : status;
 }
@@ -427,6 +434,7 @@ static void close_fleet(struct fleet *f) {
         next = chunk->next;
         free(chunk);
     }
+    free(f->clients);
     hardy_guard_free(f->guard);
 }
 
