@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hardy sim`: what callers that retry do in an outage, before production does it. */
 #include "base/error.h"
-#include "base/json.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/say.h"
 #include "cli/sim_scenario.h"
-#include "sim/model.h"
+#include "cli/terminal.h"
+#include "sim/claims.h"
+#include "sim/report.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#define TEXT_MAX ((size_t)16 << 20)
+#define TEXT_MAX ((size_t)64 << 20) /* a day's series as JSON are 2 MiB */
 #define NAMES_MAX 160
 
 enum {
@@ -25,10 +27,11 @@ enum {
     OPT_BASE_DELAY,
     OPT_MAX_DELAY,
     OPT_SEED,
+    OPT_SVG,
     OPT_SCENARIO,
     OPT_GUARD,
-    OPT_SVG,
     OPT_PRINT,
+    OPT_CLAIMS,
     OPTIONS
 };
 
@@ -47,11 +50,13 @@ static const struct option_row rows[] = {
      "the models' base; the first exponential wait is up to twice that"},
     {OPT_MAX_DELAY, "max-delay", 0, "DURATION", "no wait is longer"},
     {OPT_SEED, "seed", 0, "N", "the same seed, the same run (42)"},
+    {OPT_SVG, "svg", 0, "FILE", "also write a picture there"},
     {OPT_SCENARIO, "scenario", 0, "NAME|FILE",
      "instead of a model: callers of a guard of the configuration, in this outage"},
     {OPT_GUARD, "guard", 0, "NAME", "scenario: which guard; else the only one of the file"},
-    {OPT_SVG, "svg", 0, "FILE", "scenario: also write a picture there"},
     {OPT_PRINT, "print", 0, NULL, "scenario: only print its file, to begin one of your own with"},
+    {OPT_CLAIMS, "claims", 0, NULL,
+     "measure what is often said of retries, and say what of it holds"},
     {0},
 };
 
@@ -180,91 +185,82 @@ static hardy_status settings_read(const char *const given[OPTIONS], struct sim_s
 
 /* --- the result ----------------------------------------------------------------------------- */
 
-static void controls_text(unsigned controls, char out[NAMES_MAX]) {
-    const char *names[SIM_CONTROLS];
-    size_t count = 0;
-    for (size_t i = 0; i < SIM_CONTROLS; i++) {
-        if (controls & 1u << i) {
-            names[count++] = sim_control_names[i];
-        }
+/* A person's table, or JSON, as it goes to standard output. */
+static hardy_status print(struct buf *text, hardy_error *error) {
+    if (text->failed) {
+        return fail(error, HARDY_E_NOMEM, NULL, "no memory for the result");
     }
-    snprintf(out, NAMES_MAX, "none");
-    for (size_t i = 0, len = 0; i < count; i++) {
-        len += (size_t)snprintf(out + len, NAMES_MAX - len, "%s%s", i ? "," : "", names[i]);
+    fwrite(text->data, 1, text->len, stdout);
+    return HARDY_OK;
+}
+
+static void put_report(const struct report *r, struct buf *out) {
+    buf_printf(out, "%s\n\n", r->title);
+    chart_plot(&r->chart, terminal_columns(STDOUT_FILENO), terminal_is_utf8(), out);
+    buf_putc(out, '\n');
+    report_figures(r, out);
+    if (r->settings->capacity > 0) {
+        buf_putc(out, '\n');
+        report_plan(r, out);
     }
 }
 
-struct figure {
-    const char *key, *label;
-    double value;
-};
-#define FIGURES 6
-static void figures_of(const struct sim_result *r, struct figure out[FIGURES]) {
-    const struct figure all[FIGURES] = {
-        {"calls_per_operation", "calls per operation", r->calls_per_operation},
-        {"done_after_s", "all done after, s", r->done_after_s},
-        {"peak_over_capacity_1s", "peak over capacity, in 1 s", r->peak_over_capacity_1s},
-        {"peak_over_capacity_100ms", "peak over capacity, in 100 ms", r->peak_over_capacity_100ms},
-        {"goodput_last_minute", "goodput in the last minute", r->goodput_last_minute},
-        {"recovered_after_s", "recovered after, s", r->recovered_after_s}};
-    memcpy(out, all, sizeof all);
-}
-
-static void print_json(const struct sim_settings *s, const struct figure *figures) {
-    char controls[NAMES_MAX];
+static hardy_status tell(const struct options *o, const struct report *r, const char *svg,
+                         hardy_error *error) {
     struct buf text;
-    struct json_out j;
-    controls_text(s->controls, controls);
     buf_init(&text, TEXT_MAX);
-    json_out_init(&j, &text, 0);
-    json_out_object(&j);
-    json_out_member_string(&j, "model", sim_model_name(s->model));
-    json_out_member_count(&j, "clients", s->clients);
-    json_out_member_string(&j, "strategy", strategy_names[s->strategy.kind]);
-    json_out_member_string(&j, "control", controls);
-    json_out_member_count(&j, "seed", s->seed);
-    for (size_t i = 0; i < FIGURES; i++) {
-        json_out_key(&j, figures[i].key);
-        if (figures[i].value < 0) {
-            json_out_null(&j);
-        } else {
-            json_out_double(&j, figures[i].value);
-        }
+    (o->globals.json ? report_json : put_report)(r, &text);
+    hardy_status status = print(&text, error);
+    if (status == HARDY_OK && svg) {
+        status = sim_picture(&r->chart, svg, error);
     }
-    json_out_object_end(&j);
-    puts(text.data ? text.data : "{}");
     buf_free(&text);
-}
-
-static void print_text(const struct sim_settings *s, const struct figure *figures) {
-    char controls[NAMES_MAX];
-    controls_text(s->controls, controls);
-    printf("model %s: %u clients, strategy %s, control %s, seed %llu\n", sim_model_name(s->model),
-           s->clients, strategy_names[s->strategy.kind], controls, (unsigned long long)s->seed);
-    for (size_t i = 0; i < FIGURES; i++) {
-        if (figures[i].value < 0) {
-            printf("  %-30s %10s\n", figures[i].label, "never");
-        } else {
-            printf("  %-30s %10.2f\n", figures[i].label, figures[i].value);
-        }
-    }
+    return status;
 }
 
 /* --- the command ---------------------------------------------------------------------------- */
 
-static int simulate(const struct options *o, const struct sim_settings *s) {
+static int simulate(const struct options *o, const struct sim_settings *s, const char *svg) {
     hardy_error error;
     struct sim_result result;
-    struct figure figures[FIGURES];
+    struct report report = {0};
     hardy_error_init(&error, sizeof error);
     hardy_status status = sim_run(s, &result, &error);
     if (status == HARDY_OK) {
-        figures_of(&result, figures);
-        (o->globals.json ? print_json : print_text)(s, figures);
-    } else {
+        status = report_open(&report, s, &result, &error);
+    }
+    if (status == HARDY_OK) {
+        status = tell(o, &report, svg, &error);
+    }
+    if (status != HARDY_OK) {
         say_error(o, &error);
     }
+    report_close(&report);
     sim_result_free(&result);
+    return status == HARDY_OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run_claims(const struct options *o, const char *const given[OPTIONS]) {
+    struct claims claims;
+    struct buf text;
+    hardy_error error;
+    for (int id = 1; id < OPT_CLAIMS; id++) {
+        if (given[id]) {
+            return options_wrong(o, "--%s does not go with --claims, which has its own runs",
+                                 rows[id - 1].name);
+        }
+    }
+    hardy_error_init(&error, sizeof error);
+    buf_init(&text, TEXT_MAX);
+    hardy_status status = claims_measure(&claims, &error);
+    if (status == HARDY_OK) {
+        (o->globals.json ? claims_json : claims_text)(&claims, &text);
+        status = print(&text, &error);
+    }
+    if (status != HARDY_OK) {
+        say_error(o, &error);
+    }
+    buf_free(&text);
     return status == HARDY_OK ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -302,6 +298,9 @@ static int run(struct options *o) {
     if (o->argc > 0) {
         return options_wrong(o, "\"%s\" is too much", o->argv[0]);
     }
+    if (given[OPT_CLAIMS]) {
+        return run_claims(o, given);
+    }
     if (given[OPT_SCENARIO]) {
         return run_scenario(o, given);
     }
@@ -315,16 +314,17 @@ static int run(struct options *o) {
         say_error(o, &error);
         return EXIT_USAGE;
     }
-    return simulate(o, &settings);
+    return simulate(o, &settings, given[OPT_SVG]);
 }
 
 const struct command command_sim = {
     .name = "sim",
     .synopsis = "[--model A|S|O|M] [--clients N] [--capacity C] [--outage DURATION]\n"
                 "    [--strategy NAME] [--control LIST] [--attempts N] [--base-delay DURATION]\n"
-                "    [--max-delay DURATION] [--seed N]\n"
+                "    [--max-delay DURATION] [--seed N] [--svg FILE]\n"
                 "[-c FILE] --scenario NAME|FILE [--guard NAME] [--clients N] [--capacity C]\n"
-                "    [--seed N] [--svg FILE] [--print]",
+                "    [--seed N] [--svg FILE] [--print]\n"
+                "--claims",
     .summary = "simulate what callers that retry do in an outage",
     .details =
         "The policies of the library, in virtual time, with one seed: the same command line has "
@@ -338,10 +338,16 @@ const struct command command_sim = {
         "without a configuration it is the guard that the gateway has for language models. The "
         "scenarios are 3am, outage, hang, brownout, slow-start, 429-storm, herd and metastable; "
         "docs/sim.md tells of them, and of files with your own.\n\n"
+        "Both end with a plan: which longest wait, number of attempts and rate are safe for so "
+        "many "
+        "callers and such a capacity. --claims measures in each model what is often said of "
+        "retries: how high the peak is, how many calls a breaker saves, how soon a service is "
+        "back.\n\n"
         "Exit code: 0 whatever came out, 1 it could not be run or written, 2 something asked for "
         "is wrong.",
     .examples = "hardy sim --model S --clients 1000 --strategy full --control shared-breaker,pace\n"
                 "hardy sim --model M --strategy exponential --json\n"
+                "hardy sim --claims\n"
                 "hardy sim --scenario 3am\n"
                 "hardy sim --scenario herd --print\n"
                 "hardy sim -c hardy.yaml --guard search --scenario outage --svg outage.svg    # "

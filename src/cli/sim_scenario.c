@@ -202,13 +202,13 @@ static void print_text(const struct story *s, struct buf *out) {
     story_verdict(s, out);
 }
 
-static hardy_status write_svg(const struct play *p, hardy_error *error) {
+hardy_status sim_picture(const struct chart *chart, const char *path, hardy_error *error) {
     struct buf picture;
     buf_init(&picture, TEXT_MAX);
-    chart_svg(&p->chart, &picture);
+    chart_svg(chart, &picture);
     hardy_status status = picture.failed
-                              ? fail(error, HARDY_E_NOMEM, p->ask->svg, "no memory for a picture")
-                              : file_write(p->ask->svg, picture.data, picture.len, false, error);
+                              ? fail(error, HARDY_E_NOMEM, path, "no memory for a picture")
+                              : file_write(path, picture.data, picture.len, false, error);
     buf_free(&picture);
     return status;
 }
@@ -236,7 +236,7 @@ static hardy_status tell(struct play *p, hardy_error *error) {
     }
     if (status == HARDY_OK) {
         fwrite(text.data, 1, text.len, stdout);
-        status = p->ask->svg ? write_svg(p, error) : HARDY_OK;
+        status = p->ask->svg ? sim_picture(&p->chart, p->ask->svg, error) : HARDY_OK;
     }
     buf_free(&title);
     buf_free(&text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings that cannot hold together, and what follows from those that can. */
 #include "base/clock.h"
+#include "guard/capacity.h"
 #include "guard/explain.h"
 #include <math.h>
 
@@ -165,9 +166,7 @@ static void warn_of_waiting(const struct telling *t, const hardy_guard_config *c
     }
 }
 
-/* A fleet against a capacity. That retries keep an outage up from utilisation * attempts = 1 on:
- * N. Bronson et al., "Metastable Failures in Distributed Systems", HotOS 2021. That a fleet of N
- * comes back within the longest wait, at 2N / max_delay a second: hardy sim --model S shows it. */
+/* A fleet against a capacity. */
 static void warn_of_fleet(const struct telling *t, const hardy_guard_config *c,
                           const hardy_explain_options *o) {
     const hardy_retry_config *r = c->retry;
@@ -182,11 +181,10 @@ static void warn_of_fleet(const struct telling *t, const hardy_guard_config *c,
              o->capacity);
     }
     double clients = o->clients >= 1 ? o->clients : 1;
-    double budgeted = c->budget == NULL
-                          ? HUGE_VAL
-                          : o->load * (1 + c->budget->ratio) + clients * c->budget->floor;
+    double budgeted =
+        c->budget == NULL ? HUGE_VAL : capacity_of_budget(c->budget, o->load, clients);
     if (retries && o->load > 0 && utilisation < 1 && utilisation * attempts >= 1) {
-        uint32_t most = (uint32_t)ceil(1 / utilisation) - 1;
+        uint32_t most = capacity_most_attempts(utilisation);
         warn(t,
              "utilisation %.2f (%g/s of %g/s) * %u attempts = %.2f, which is not below 1: retries "
              "can keep an outage up that has lost its cause; at most %u attempt%s, or %s",
@@ -201,7 +199,7 @@ static void warn_of_fleet(const struct telling *t, const hardy_guard_config *c,
              "each of %g clients), which is not below the capacity %g/s",
              budgeted, o->load, 1 + c->budget->ratio, c->budget->floor, clients, o->capacity);
     }
-    double longest = 2 * o->clients / o->capacity;
+    double longest = capacity_least_max_delay(o->clients, o->capacity);
     if (retries && (double)r->max_delay / (double)HARDY_SECOND < longest) {
         warn(t,
              "max_delay %s is below 2N/C = 2 * %g / %g/s = %s: after an outage %g clients come "

@@ -301,6 +301,7 @@ static hardy_status run(struct callers *c, hardy_error *error) {
     series_init(&c->result->successes_over_time, until);
     c->result->trouble_from = c->model->trouble_from;
     c->result->trouble_until = until;
+    c->result->trouble_share = c->model->trouble_share;
     c->result->end = time_add(until, c->model->end);
     hardy_status status = world_advance(&c->world, c->result->end, error);
     if (c->too_many) {

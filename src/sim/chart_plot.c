@@ -151,6 +151,9 @@ static bool in_trouble(const struct plot *p, unsigned column) {
 }
 
 static void put_trouble(struct plot *p) {
+    if (p->c->span_count == 0) {
+        return;
+    }
     buf_printf(p->out, "%*s %s", MARGIN - 2, "trouble", p->g->axis);
     for (unsigned x = 0; x < p->columns; x++) {
         buf_puts(p->out, in_trouble(p, x) ? p->g->trouble : " ");

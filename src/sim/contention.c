@@ -32,6 +32,7 @@ static void on_write(struct world *w, struct event *e) {
         c->version++;
         world_count(w, &c->result->successes_over_time, heard);
         c->result->done_after_s = (double)heard / (double)HARDY_SECOND;
+        c->result->end = heard > c->result->end ? heard : c->result->end;
         return;
     }
     if (c->settings->attempts != 0 && client->retries + 1 >= c->settings->attempts) {
@@ -67,7 +68,7 @@ hardy_status contention_run(const struct sim_settings *settings, struct sim_resu
     result->operations = settings->clients;
     hardy_status status = world_advance(&c.world, HARDY_NEVER, error);
     result->events = c.world.handled;
-    result->end = c.world.now;
+    result->end = c.world.now > result->end ? c.world.now : result->end;
     world_free(&c.world);
     free(clients);
     return status;

@@ -6,8 +6,7 @@
 
 #define OPEN_LEAST (2500 * HARDY_MILLISECOND)
 #define OPEN_MOST (7500 * HARDY_MILLISECOND)
-#define PACE 0.8
-#define TOKEN 10
+#define TOKEN ((int32_t)(1 / SIM_BUDGET_RATIO)) /* of what a success gives */
 #define TOKENS_EACH (10 * TOKEN)
 #define TOKENS_SHARED (100 * TOKEN)
 #define THROTTLE_K 2
@@ -57,7 +56,7 @@ hardy_status control_init(struct control *c, const struct sim_settings *settings
     }
     hardy_rate_config rate;
     hardy_rate_config_init(&rate, sizeof rate);
-    rate.events = PACE * settings->capacity;
+    rate.events = SIM_PACE_SHARE * settings->capacity;
     rate.burst = 1;
     gcra_init(&c->rate, &rate);
     c->breakers = breakers(c);

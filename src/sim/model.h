@@ -38,6 +38,9 @@ enum sim_control {
 #define SIM_CONTROLS 8                                    /* with a name */
 extern const char *const sim_control_names[SIM_CONTROLS]; /* bit 1 << i */
 
+#define SIM_BUDGET_RATIO 0.1 /* that a success gives */
+#define SIM_PACE_SHARE 0.8   /* of the capacity */
+
 #define SIM_CLIENTS_MAX 1000000
 struct sim_settings {
     enum sim_model model;
@@ -68,6 +71,7 @@ struct sim_result {
     double recovered_after_s;   /* since the trouble ended: goodput is 95 % of before, for 10 s */
     uint64_t events;
     int64_t trouble_from, trouble_until, end;
+    double trouble_share; /* of the capacity that is left meanwhile */
     /* Operations when they begin (A, S: none, they begin at once), calls when they arrive (A: the
      * writes), successes when they are heard. */
     struct series operations_over_time, calls_over_time, successes_over_time;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/remedy.h"
 #include "base/parse.h"
+#include "guard/capacity.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,10 +124,9 @@ static bool spread_retries(const struct situation *s, struct copy *c) {
     return true;
 }
 
-/* The peak of N clients that come back with full jitter is about 2N / (max_delay * C). */
 static bool longer_waits(const struct situation *s, struct copy *c) {
     double capacity = scenario_per_second(s->scenario->server.capacity);
-    double least = 2.0 * s->scenario->clients.count / capacity;
+    double least = capacity_least_max_delay(s->scenario->clients.count, capacity);
     if (!c->config.retry || !measures_peak(s->now) || least > 3600 ||
         (double)c->retry.max_delay >= least * (double)HARDY_SECOND) {
         return false;
@@ -137,14 +137,12 @@ static bool longer_waits(const struct situation *s, struct copy *c) {
 }
 
 static bool fewer_retries(const struct situation *s, struct copy *c) {
-    double most = 1 / s->now->utilisation; /* attempts in all */
-    if (!c->config.retry || s->now->recovered_after_s >= 0 || most < 1 || most > 100 ||
-        c->retry.max_retries + 1 < most) {
+    uint32_t most = capacity_most_attempts(s->now->utilisation);
+    if (!c->config.retry || s->now->recovered_after_s >= 0 || most < 1 || most >= 100 ||
+        c->retry.max_retries + 1 <= most) {
         return false;
     }
-    uint32_t attempts = (uint32_t)most;
-    attempts -= attempts > 1 && attempts >= most;
-    c->retry.max_retries = attempts - 1;
+    c->retry.max_retries = most - 1;
     snprintf(s->setting, s->size, "retry.max_retries: %u", c->retry.max_retries);
     return true;
 }
