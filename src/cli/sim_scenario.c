@@ -200,6 +200,8 @@ static void print_text(const struct story *s, struct buf *out) {
     story_table(s, out);
     buf_putc(out, '\n');
     story_verdict(s, out);
+    buf_putc(out, '\n');
+    plan_text(s->plan, out);
 }
 
 hardy_status sim_picture(const struct chart *chart, const char *path, hardy_error *error) {
@@ -215,6 +217,8 @@ hardy_status sim_picture(const struct chart *chart, const char *path, hardy_erro
 
 static hardy_status tell(struct play *p, hardy_error *error) {
     struct buf title, text;
+    struct plan plan;
+    double capacity = scenario_per_second(p->scenario.server.capacity);
     struct story story = {.name = p->ask->name,
                           .scenario = &p->scenario,
                           .guard = &p->guard.config,
@@ -223,10 +227,13 @@ static hardy_status tell(struct play *p, hardy_error *error) {
                           .measures = &p->measures,
                           .remedies = p->remedies,
                           .chart = &p->chart,
+                          .plan = &plan,
                           .warnings = p->warnings};
     buf_init(&title, 1024);
     buf_init(&text, TEXT_MAX);
     story_title(&story, &title);
+    plan_of_guard(&plan, &p->guard.config, p->scenario.clients.count, capacity,
+                  p->measures.utilisation * capacity);
     hardy_status status =
         measure_chart(&p->scenario, p->result, title.data ? title.data : "", &p->chart, error);
     if (status == HARDY_OK) {

@@ -76,15 +76,16 @@ static void rule_attempts(const struct plan *p, struct rule *r) {
         return;
     }
     uint32_t most = capacity_most_attempts(utilisation);
-    snprintf(r->why, sizeof r->why, "%.2f * attempts < 1", utilisation);
+    snprintf(r->why, sizeof r->why, "%.2f * n < 1", utilisation);
     if (most == 0) {
         snprintf(r->safe, sizeof r->safe, "none");
         snprintf(r->why, sizeof r->why, "%.2f is offered of 1", utilisation);
         r->fit = DOES_NOT_FIT;
         return;
     }
-    snprintf(r->safe, sizeof r->safe, "%u at most, or a budget", most);
     bool budgeted = p->budgeted > 0 && p->budgeted < p->capacity;
+    snprintf(r->safe, sizeof r->safe, "up to %u, or %s budget", most,
+             p->budgeted > 0 && !budgeted ? "a smaller" : "a");
     r->fit = budgeted || (p->attempts > 0 && p->attempts <= most) ? FITS : DOES_NOT_FIT;
 }
 
@@ -97,8 +98,7 @@ static void rule_rate(const struct plan *p, struct rule *r) {
     r->setting = "rate";
     snprintf(r->here, sizeof r->here, "none");
     snprintf(r->safe, sizeof r->safe, "-");
-    snprintf(r->why, sizeof r->why, "r*W + b <= %g in %s", limit,
-             window == HARDY_SECOND ? "1s" : "1m");
+    snprintf(r->why, sizeof r->why, "r*%s + b <= %g", window == HARDY_SECOND ? "1s" : "1m", limit);
     if (known) {
         format_rate(safe.events, safe.period, text);
         snprintf(r->safe, sizeof r->safe, "%s, burst %g", text, safe.burst);
@@ -120,12 +120,12 @@ static void rules_of(const struct plan *p, struct rule rules[RULES]) {
 }
 
 void plan_text(const struct plan *p, struct buf *out) {
-    static const char *const fits[] = {"", "safe", "unsafe"};
+    static const char *const fits[] = {"", "yes", "no"};
     struct rule rules[RULES];
     rules_of(p, rules);
-    buf_printf(out, "%-10s %-20s %-7s %-24s %s\n", "plan", "here", "", "safe", "rule");
+    buf_printf(out, "%-9s %-18s %-4s %-28s %s\n", "plan", "here", "safe", "safe is", "rule");
     for (int i = 0; i < RULES; i++) {
-        buf_printf(out, "%-10s %-20s %-7s %-24s %s\n", rules[i].setting, rules[i].here,
+        buf_printf(out, "%-9s %-18s %-4s %-28s %s\n", rules[i].setting, rules[i].here,
                    fits[rules[i].fit], rules[i].safe, rules[i].why);
     }
 }

@@ -3,6 +3,7 @@
 #define SIM_STORY_H
 /* What a run of a scenario is told as: tables and a verdict in words for a person, one JSON
  * document for a program. */
+#include "sim/plan.h"
 #include "sim/remedy.h"
 
 struct story {
@@ -14,6 +15,7 @@ struct story {
     const struct measures *measures;
     const struct remedies *remedies; /* NULL: none was looked for */
     const struct chart *chart;
+    const struct plan *plan;
     const char *const *warnings; /* what hardy says of the guard's settings; NULL-terminated */
 };
 void story_title(const struct story *s, struct buf *out); /* one line without its end */

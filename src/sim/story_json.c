@@ -162,6 +162,8 @@ void story_json(const struct story *s, struct buf *out) {
     put_phases(&j, s->chart);
     put_breaker(&j, s->result);
     put_remedies(&j, s->remedies);
+    json_out_key(&j, "plan");
+    plan_json(s->plan, &j);
     json_out_key(&j, "warnings");
     json_out_array(&j);
     for (const char *const *w = s->warnings; w && *w; w++) {
