@@ -67,6 +67,11 @@ static hardy_guard *guard_of(void *ctx, const char *name) {
     return one ? one->held->guard : NULL;
 }
 
+static const struct guard_settings *settings_of(void *ctx, const char *name) {
+    const struct named_guard *one = find_guard(ctx, name);
+    return one ? &one->settings : NULL;
+}
+
 static void let_go(struct held_guard *held) {
     if (held && --held->users == 0) {
         hardy_guard_free(held->guard);
@@ -331,6 +336,7 @@ static hardy_status start_run(struct named *n, const char *fresh, struct run **o
                                           .client = g->world.client,
                                           .cwd = g->world.cwd,
                                           .guard = guard_of,
+                                          .settings = settings_of,
                                           .gone = on_gone,
                                           .ctx = g};
     const struct gathering_plan plan = {.name = n->settings->name,

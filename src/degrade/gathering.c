@@ -8,12 +8,15 @@
 #include "drive/drive.h"
 #include "io/loop.h"
 #include "policy/chain.h"
+#include <errno.h>
 #include <hardy/outcome.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TOGETHER = 2 << 20 }; /* of all, as JSON: an incident's record has to hold it */
+/* MAX_TOGETHER: of all, as JSON, for an incident's record has to hold it; TIMED_OUT: timeout(1)'s.
+ */
+enum { MAX_TOGETHER = 2 << 20, TIMED_OUT = 124 };
 
 /* One component on its way down its chain. */
 struct job {
@@ -184,6 +187,21 @@ static void answered(struct job *j, char *data) {
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
+/* By the user's `retry_on`: a status of HTTP, or the exit code of a command, 124 for one that was
+ * stopped at its time-out. Files have neither. */
+static void narrow(const struct job *j, hardy_outcome *outcome) {
+    const struct gathering_world *world = &j->owner->world;
+    const struct guard_settings *s =
+        world->settings ? world->settings(world->ctx, j->source->guard) : NULL;
+    if (!s || outcome->kind == HARDY_SUCCESS)
+        return;
+    if (j->source->http)
+        outcome->permanent |= !guard_retries_status(s, outcome->code);
+    else if (j->source->command.argv)
+        outcome->permanent |=
+            !guard_retries_code(s, outcome->code == ETIMEDOUT ? TIMED_OUT : outcome->code);
+}
+
 static void on_asked(void *ctx, const struct asked *asked) {
     struct job *j = ctx;
     j->ask = NULL;
@@ -192,7 +210,9 @@ static void on_asked(void *ctx, const struct asked *asked) {
     if (j->drive) {
         free(j->data);
         j->data = asked->data;
-        drive_report(j->drive, j->attempt, &asked->outcome);
+        hardy_outcome outcome = asked->outcome;
+        narrow(j, &outcome);
+        drive_report(j->drive, j->attempt, &outcome);
     } else if (asked->data) {
         answered(j, asked->data);
     } else {
@@ -223,6 +243,7 @@ static void on_stop(void *ctx, struct drive *d, uint32_t attempt) {
     if (j->ask)
         ask_cancel(j->ask);
     j->ask = NULL;
+    narrow(j, &late);
     say_why(j, "no answer within its guard's time");
     drive_report(d, attempt, &late);
 }

@@ -4,6 +4,7 @@
 /* The driver of one gathering on the loop: all components at once, under one deadline, each down
  * its chain: its source, the alternates, the last good answer, the static one. */
 #include "degrade/ask.h"
+#include "settings/guards.h"
 #include <hardy/gather.h>
 
 struct store;
@@ -17,6 +18,8 @@ struct gathering_world { /* borrowed until `done` or cancelled */
     /* The guard of that name, NULL = none; may be NULL. Guards and settings are used until `gone`
      * is called: an operation may need a turn to end. May be NULL when there is no guard. */
     hardy_guard *(*guard)(void *ctx, const char *name);
+    /* Its settings, for what is retried; NULL = all that can pass; may be NULL. */
+    const struct guard_settings *(*settings)(void *ctx, const char *name);
     void (*gone)(void *ctx);
     void *ctx;
 };

@@ -441,6 +441,33 @@ static void ask_one(struct world *w, bool leaves) {
     loop_run(w->loop);
 }
 
+static void only_what_retry_on_names(void **state) {
+    static struct world w;
+    static const struct {
+        const char *list;
+        enum mode mode;
+        size_t asked;
+    } cases[] = {{"[1, 500-599]", FAILS, 3},
+                 {"[2-75, 500-599]", FAILS, 1},
+                 {"[124]", HANGS, 3},
+                 {"[1-123]", HANGS, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[400];
+        snprintf(text, sizeof text,
+                 "guards: {g: {timeout: 200ms, breaker: off, retry: {max_retries: 2, base_delay: "
+                 "1ms, repeatable: true, retry_on: %s}}}\n"
+                 "degrade: {gatherings: {all: {deadline: 9s, components: "
+                 "{a: {command: [s0], guard: g}}}}}\n",
+                 cases[i].list);
+        begin_with(&w, 1, text);
+        w.sources[0].mode = cases[i].mode;
+        ask_one(&w, false);
+        assert_int_equal(w.sources[0].count, cases[i].asked);
+        end(&w);
+    }
+}
+
 static void a_guard_learns_of_its_source_only(void **state) {
     static struct world w;
     (void)state;
@@ -504,6 +531,7 @@ int main(int argc, char **argv) {
     if (argc > 2)
         return must_find();
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_told_is_true),
+                                       cmocka_unit_test(only_what_retry_on_names),
                                        cmocka_unit_test(a_guard_learns_of_its_source_only),
                                        cmocka_unit_test(a_guard_outlasts_a_reading)};
     return cmocka_run_group_tests(tests, NULL, NULL);
