@@ -74,6 +74,21 @@ HARDY_API hardy_outcome hardy_outcome_of_errno(int errnum, bool sent);
 HARDY_API hardy_outcome hardy_outcome_of_timeout(bool sent);
 
 /*
+ * What another guard inside of the attempt has made of its own operation: `status` as
+ * hardy_guard_run() returned it, `retry_after` of its hardy_error, ns, 0 or less = none. That guard
+ * has counted and retried already, so nothing of it is retried again around it: a retry around a
+ * retry multiplies.
+ *
+ *     OK                                         success
+ *     E_EXHAUSTED, E_TIMEOUT                     failure, effect unknown, permanent
+ *     E_IN_DOUBT                                 failure, effect unknown, permanent
+ *     refused or ended by hardy (E_OPEN,         ignored, permanent: no failure of the far side
+ *     E_LIMITED, E_FULL, E_BUDGET, E_DEADLINE,
+ *     E_CANCELLED), E_FAILED, and all others
+ */
+HARDY_API hardy_outcome hardy_outcome_of_status(hardy_status status, int64_t retry_after);
+
+/*
  * An HTTP answer (RFC 9110, 15). `retry_after`: the server's, in nanoseconds, 0 = none; see
  * retry_after.h.
  *

@@ -92,6 +92,19 @@ hardy_outcome hardy_outcome_of_timeout(bool sent) {
     return hardy_outcome_of_errno(ETIMEDOUT, sent);
 }
 
+hardy_outcome hardy_outcome_of_status(hardy_status status, int64_t retry_after) {
+    if (status == HARDY_OK) {
+        return success;
+    }
+    hardy_outcome outcome = with_code(broken, status);
+    if (status != HARDY_E_EXHAUSTED && status != HARDY_E_TIMEOUT && status != HARDY_E_IN_DOUBT) {
+        outcome.kind = HARDY_IGNORED;
+    }
+    outcome.permanent = true;
+    outcome.retry_after = retry_after > 0 ? retry_after : 0;
+    return outcome;
+}
+
 hardy_outcome hardy_outcome_of_http(int status, int64_t retry_after) {
     hardy_outcome outcome;
     switch (status) {

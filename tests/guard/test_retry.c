@@ -265,6 +265,65 @@ static void one_retry_after_for_a_crowd(void **state) {
     assert_true(reserved < 12 && calls < 2);
 }
 
+/* --- a guard inside of another ---------------------------------------------------------------- */
+
+static hardy_guard *inner;
+static uint32_t inner_calls;
+static bool inner_fails;
+
+static void call_inside(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    (void)ctx;
+    (void)call;
+    inner_calls++;
+    if (inner_fails) {
+        *outcome = hardy_outcome_of_http(529, 0);
+    }
+}
+
+static void through_another_guard(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    hardy_status status = hardy_guard_run(inner, call_inside, ctx, call->deadline, NULL, &error);
+    *outcome = hardy_outcome_of_status(status, error.retry_after);
+}
+
+/* A refusal by hardy is no failure of anybody, and three attempts around three are three. */
+static void what_another_guard_says_is_not_retried_around_it(void **state) {
+    (void)state;
+    hardy_outcome outcome;
+    hardy_breaker_config breaker;
+    hardy_breaker_config_init(&breaker, sizeof breaker);
+    breaker.failure_threshold = 1;
+    config.breaker = &breaker;
+    retry.max_retries = 2;
+    retry.base_delay = retry.max_delay = 0;
+    retry.repeatable = true;
+    make();
+    breaker.failure_threshold = 2;
+    assert_int_equal(hardy_guard_new(&config, NULL, &inner, NULL), HARDY_OK);
+    inner_calls = 0;
+    inner_fails = true;
+    assert_int_equal(hardy_guard_force(inner, HARDY_FORCED_OPEN, HARDY_NEVER), HARDY_OK);
+    assert_int_equal(
+        hardy_guard_run(guard, through_another_guard, NULL, HARDY_NEVER, &outcome, NULL),
+        HARDY_E_FAILED);
+    assert_int_equal(outcome.code, HARDY_E_OPEN);
+    assert_int_equal(inner_calls, 0);
+    hardy_guard_stats stats = {.size = sizeof stats};
+    hardy_guard_get_stats(guard, &stats);
+    assert_int_equal(stats.attempts, 1);
+    assert_int_equal(stats.breaker.recent_failures, 0);
+    assert_int_equal(hardy_guard_force(inner, HARDY_CLOSED, HARDY_NEVER), HARDY_OK);
+    assert_int_equal(
+        hardy_guard_run(guard, through_another_guard, NULL, HARDY_NEVER, &outcome, NULL),
+        HARDY_E_FAILED);
+    assert_int_equal(outcome.code, HARDY_E_EXHAUSTED);
+    assert_int_equal(inner_calls, 3);
+    hardy_guard_get_stats(guard, &stats);
+    assert_int_equal(stats.breaker.state, HARDY_OPEN); /* this one did fail */
+    hardy_guard_free(inner);
+}
+
 /* --- what does not hold yet ------------------------------------------------------------------- */
 
 struct polled {
@@ -550,6 +609,7 @@ int main(void) {
         TEST(whatever_the_settings),
         TEST(the_users_own_classes),
         TEST(one_retry_after_for_a_crowd),
+        TEST(what_another_guard_says_is_not_retried_around_it),
         TEST(looks_at_once_and_then_ever_less_often),
         TEST(who_began_together_looks_apart),
         TEST(the_last_look_comes_before_the_deadline),

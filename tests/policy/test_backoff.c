@@ -275,6 +275,17 @@ static void outcomes(void **state) {
         {hardy_outcome_of_errno(EMFILE, false), HARDY_THROTTLED, HARDY_EFFECT_NONE, false, EMFILE},
         {hardy_outcome_of_errno(EACCES, false), HARDY_IGNORED, HARDY_EFFECT_NONE, true, EACCES},
         {hardy_outcome_of_timeout(true), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, false, ETIMEDOUT},
+        {hardy_outcome_of_status(HARDY_OK, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 0},
+        {hardy_outcome_of_status(HARDY_E_EXHAUSTED, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, true,
+         HARDY_E_EXHAUSTED},
+        {hardy_outcome_of_status(HARDY_E_TIMEOUT, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, true,
+         HARDY_E_TIMEOUT},
+        {hardy_outcome_of_status(HARDY_E_IN_DOUBT, 0), HARDY_FAILURE, HARDY_EFFECT_UNKNOWN, true,
+         HARDY_E_IN_DOUBT},
+        {hardy_outcome_of_status(HARDY_E_OPEN, S), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true,
+         HARDY_E_OPEN},
+        {hardy_outcome_of_status(HARDY_E_FAILED, -1), HARDY_IGNORED, HARDY_EFFECT_UNKNOWN, true,
+         HARDY_E_FAILED},
         {hardy_outcome_of_http(200, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 200},
         {hardy_outcome_of_http(304, 0), HARDY_SUCCESS, HARDY_EFFECT_DONE, false, 304},
         {hardy_outcome_of_http(400, 0), HARDY_IGNORED, HARDY_EFFECT_NONE, true, 400},
@@ -329,6 +340,8 @@ static void outcomes(void **state) {
     }
     assert_true(hardy_outcome_of_http(429, 3 * S).retry_after == 3 * S);
     assert_true(hardy_outcome_of_http(429, -3).retry_after == 0);
+    assert_true(hardy_outcome_of_status(HARDY_E_OPEN, S).retry_after == S);
+    assert_true(hardy_outcome_of_status(HARDY_E_OPEN, -1).retry_after == 0);
     assert_true(hardy_outcome_of_llm(200, "overloaded_error", "", 3 * S).retry_after == 3 * S);
     /* The code is the more exact one; an unknown one says nothing. */
     assert_int_equal(hardy_llm_error_of("invalid_request_error", "slow_down"),
