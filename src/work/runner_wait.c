@@ -114,7 +114,10 @@ static void go_on(struct driven *d) {
         loop_timer_start(loop, &d->timer, step.until);
         break;
     default:
-        give_up(d, step.status, "the condition did not hold in time");
+        give_up(d, step.status,
+                step.last == HARDY_LOOK_UNKNOWN
+                    ? "the condition did not hold in time; the last look could not tell"
+                    : "the condition did not hold in time");
         break;
     }
 }

@@ -26,6 +26,7 @@ name: hangs
 steps: [{name: up, until: "sleep 98761", timeout: 300ms}]
 END
 code 'a look that does not end' 124 timeout 5 "$HARDY" run hangs.yaml
+like 'that it was not told' "$err" 'failed at up: the condition did not hold in time; the last look could not tell'
 ok 'is not waited for longer' test $(($(milliseconds) - from)) -lt 4000
 ok 'and is ended' ended 'sleep 98761'
 workflow nocommand <<'END'
