@@ -51,12 +51,11 @@ typedef enum hardy_failure_mode {
     HARDY_FAILURE_RATE = 2 /* `failure_rate` or `slow_call_rate` of the calls in the window */
 } hardy_failure_mode;
 
-/* How trials decide. */
+/* How trials decide. By ratio, failures that are `failure_rate` of `success_threshold` trials open
+ * it, and so many successes that this cannot happen any more close it. */
 typedef enum hardy_trial_decision {
     HARDY_TRIALS_CONSECUTIVE = 0, /* `success_threshold` successes close it, one failure opens it */
-    HARDY_TRIALS_RATIO =
-        1 /* of `success_threshold` trials: failures that are `failure_rate` of them
-           * open it, so many successes that this cannot happen any more close it */
+    HARDY_TRIALS_RATIO = 1        /* `failure_rate` of them */
 } hardy_trial_decision;
 
 typedef struct hardy_breaker_config {
@@ -67,21 +66,19 @@ typedef struct hardy_breaker_config {
     int64_t recovery_timeout;        /* ns open before trials; 60s; 1ms to 24h */
     uint32_t success_threshold;      /* trials that must succeed to close; 2; 1 to 32 */
     uint32_t half_open_max_calls;    /* trials at once; 2 (success_threshold); 1 to 8 */
-    int64_t trial_lease;  /* ns a trial may take before its slot is given to another; 60s */
-    int64_t close_ramp;   /* ns of paced admission after closing; 10s; 0 = none */
+    int64_t trial_lease;             /* ns; 60s; 1ms to 24h; then a trial's slot is another's */
+    int64_t close_ramp;              /* ns of paced admission after closing; 10s; 0 = none to 24h */
     bool counts_attempts; /* each attempt counts; false: an exhausted retry sequence is one */
 
-    bool
-        shadow; /* false; counts, changes state and tells, but refuses nothing unless forced open */
-    double failure_rate;   /* 0 = none; up to 1; HARDY_FAILURE_RATE needs it or the next */
-    double slow_call_rate; /* 0 = none: slow calls count as failures; up to 1; HARDY_FAILURE_RATE
-                              only */
-    uint32_t
-        minimum_calls; /* 10; 1 to 1000000; HARDY_FAILURE_RATE only: with fewer it stays closed */
-    uint32_t window_calls; /* 0 = the time window; 1 to 1024 last calls; HARDY_FAILURE_RATE only. A
-                            * window of calls has one line of memory that all threads write */
-    int64_t slow_call; /* ns; 0 = none; up to 24h; a success that took longer is HARDY_SLOW. Of an
-                        * answer that comes in pieces, the time until its first content */
+    bool shadow;            /* false; counts, changes, tells; refuses only when forced open */
+    double failure_rate;    /* 0 = none; up to 1; HARDY_FAILURE_RATE needs it or the next; in a
+                             * row it is for trials only */
+    double slow_call_rate;  /* 0 = slow calls are failures; up to 1; HARDY_FAILURE_RATE only */
+    uint32_t minimum_calls; /* 10; 1 to 1000000; with fewer it stays closed; HARDY_FAILURE_RATE */
+    uint32_t window_calls;  /* 0 = the time window; 1 to 1024 last calls; HARDY_FAILURE_RATE only.
+                             * A window of calls has one line of memory that all threads write */
+    int64_t slow_call;      /* ns; 0 = none; up to 24h; a success that took longer is HARDY_SLOW.
+                             * Of an answer in pieces, the time until its first content */
     hardy_trial_decision trial_decision; /* HARDY_TRIALS_CONSECUTIVE */
 
     /* Each failed trial, and each opening soon after a closing, makes the next recovery_timeout
@@ -96,12 +93,24 @@ HARDY_API void hardy_breaker_config_init(hardy_breaker_config *config, size_t si
 
 typedef struct hardy_breaker hardy_breaker; /* opaque; any number of threads at once */
 
+/*
+ * What one call has to give back, with hardy_breaker_record(), by whichever thread ends it: a
+ * permit belongs to nobody's thread, but to one call, and is used by one thread at a time. It may
+ * be copied; of two copies of a trial's permit the first that is recorded counts.
+ *
+ * A permit that is never recorded costs little: an ordinary call is then not counted at all, one
+ * that was watched counts as hanging (until `slow_call` and `failure_window` have passed) though it
+ * may be over, and a trial keeps its slot until `deadline`. Nothing leaks, and half open is left
+ * all the same. But record HARDY_IGNORED when a call comes to nothing, and the slot is free at
+ * once.
+ *
+ * `deadline` is for the caller to read, and to end a trial by. The other members are the breaker's.
+ */
 typedef struct hardy_permit {
     uint64_t generation;
     int64_t deadline; /* trials: when the lease ends; else HARDY_NEVER */
     int64_t started;  /* when it was admitted; HARDY_NEVER: its slowness has been judged */
-    uint8_t kind;     /* 0 none or given back, 1 call, 2 trial, 3 call that is watched, 4 let
-                       * through in shadow */
+    uint8_t kind; /* 0 none or given back, 1 call, 2 trial, 3 watched, 4 let through in shadow */
     uint8_t slot;
 } hardy_permit;
 

@@ -96,8 +96,15 @@ static void say_open(const struct exec_plan *plan, const struct exec_result *r) 
     case HARDY_DISABLED:
         break;
     }
-    say(plan->o, HARDY_LOG_ERROR, "breaker %s is open after %u failures%s", plan->name,
-        plan->settings.breaker.failure_threshold, again);
+    const hardy_breaker_config *c = &plan->settings.breaker;
+    if (c->failure_mode == HARDY_FAILURE_RATE) {
+        say(plan->o, HARDY_LOG_ERROR,
+            "breaker %s is open, for too large a share of the calls failed or was slow%s",
+            plan->name, again);
+    } else {
+        say(plan->o, HARDY_LOG_ERROR, "breaker %s is open after %u failures%s", plan->name,
+            c->failure_threshold, again);
+    }
 }
 
 /* "gave up after 4 attempts: exit code 7; retries are used up" */

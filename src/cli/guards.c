@@ -85,17 +85,25 @@ static void json_breaker(struct json_out *j, const struct row *row) {
     json_out_string(j, hardy_breaker_state_name(s->state));
     json_seconds(j, "time_until_retry_s", s->time_until_retry);
     json_out_member_count(j, "recent_failures", s->recent_failures);
+    json_out_member_count(j, "recent_calls", s->recent_calls);
     json_out_member_count(j, "total_calls", s->total_calls);
     json_out_member_count(j, "total_successes", s->total_successes);
     json_out_member_count(j, "total_failures", s->total_failures);
     json_out_member_count(j, "total_rejected", s->total_rejected);
     json_number(j, "success_rate", s->success_rate);
     json_out_member_count(j, "times_opened", s->times_opened);
+    json_out_member_count(j, "hung_calls", s->hung_calls);
     json_out_key(j, "breaker");
     json_out_object(j);
     json_out_key(j, "failure_mode");
-    json_out_string(j, c->failure_mode == HARDY_CONSECUTIVE ? "consecutive" : "window");
-    json_out_member_count(j, "failure_threshold", c->failure_threshold);
+    json_out_string(j, breaker_mode_name(c->failure_mode));
+    if (c->failure_mode != HARDY_FAILURE_RATE) {
+        json_out_member_count(j, "failure_threshold", c->failure_threshold);
+    }
+    json_number(j, "failure_rate", c->failure_rate);
+    json_number(j, "slow_call_rate", c->slow_call_rate);
+    json_out_key(j, "shadow");
+    json_out_bool(j, c->shadow);
     json_seconds(j, "failure_window_s", c->failure_window);
     json_seconds(j, "recovery_timeout_s", c->recovery_timeout);
     json_out_member_count(j, "success_threshold", c->success_threshold);
@@ -190,8 +198,13 @@ void guard_list_print(const struct guard_list *list, bool color) {
         if (e->has_breaker) {
             state = hardy_breaker_state_name(s->state);
             span_text(s->time_until_retry, retry);
-            snprintf(failures, sizeof failures, "%u/%u", s->recent_failures,
-                     e->breaker.failure_threshold);
+            if (e->breaker.failure_mode == HARDY_FAILURE_RATE) {
+                snprintf(failures, sizeof failures, "%u of %llu", s->recent_failures,
+                         (unsigned long long)s->recent_calls);
+            } else {
+                snprintf(failures, sizeof failures, "%u/%u", s->recent_failures,
+                         e->breaker.failure_threshold);
+            }
         }
         if (e->has_rate) {
             format_rate(e->rate.events, e->rate.period, rate);
@@ -316,14 +329,22 @@ static void print_state(const struct row *row) {
     span_text(s->time_until_retry, span);
     switch (s->state) {
     case HARDY_CLOSED:
-        printf("The breaker is closed: calls go through. %u of %u failures count towards opening "
-               "it.\n",
-               s->recent_failures, c->failure_threshold);
+        if (c->failure_mode == HARDY_FAILURE_RATE) {
+            printf("The breaker is closed: calls go through. Of %llu calls that count now %u "
+                   "failed.\n",
+                   (unsigned long long)s->recent_calls, s->recent_failures);
+        } else {
+            printf("The breaker is closed: calls go through. %u of %u failures count towards "
+                   "opening it.\n",
+                   s->recent_failures, c->failure_threshold);
+        }
         break;
     case HARDY_HALF_OPEN:
-        printf("The breaker is half open: %u calls at once are let through as trials; %u successes "
-               "close it, one failure opens it again.\n",
-               c->half_open_max_calls, c->success_threshold);
+        printf("The breaker is half open: %u calls at once are let through as trials; %u %s\n",
+               c->half_open_max_calls, c->success_threshold,
+               c->trial_decision == HARDY_TRIALS_RATIO
+                   ? "of them decide by their share of failures."
+                   : "successes close it, one failure opens it again.");
         break;
     case HARDY_OPEN:
         if (s->time_until_retry == 0) {

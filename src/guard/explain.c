@@ -66,6 +66,9 @@ static void put_opening(struct buf *b, const hardy_breaker_config *k) {
         buf_printf(b, "opens after %u failures", k->failure_threshold);
         if (k->failure_mode == HARDY_WINDOW) {
             buf_printf(b, " in %s", SPAN(k->failure_window));
+            if (k->failure_rate > 0) {
+                buf_printf(b, ", if they are %g %% of the calls", 100 * k->failure_rate);
+            }
         } else {
             buf_puts(b, " in a row");
         }
@@ -100,12 +103,16 @@ static void put_breaker(struct buf *b, const hardy_guard_config *c) {
         buf_printf(b, ", each time %g times as long, up to %s", k->recovery_factor,
                    SPAN(k->recovery_max));
     }
-    buf_printf(b,
-               ", closes after %u trials, %u at once, trial_lease %s, close_ramp %s, when open: "
-               "%s%s\n",
-               k->success_threshold, k->half_open_max_calls, SPAN(k->trial_lease),
-               SPAN(k->close_ramp), c->wait_when_open ? "wait" : "reject",
-               k->shadow ? "; shadow: refuses nothing" : "");
+    if (k->recovery_jitter > 0) {
+        buf_printf(b, ", up to %g %% longer", 100 * k->recovery_jitter);
+    }
+    buf_printf(b, ", closes after %u trials", k->success_threshold);
+    if (k->trial_decision == HARDY_TRIALS_RATIO) {
+        buf_printf(b, " unless %g %% of them fail", 100 * k->failure_rate);
+    }
+    buf_printf(b, ", %u at once, trial_lease %s, close_ramp %s, when open: %s%s\n",
+               k->half_open_max_calls, SPAN(k->trial_lease), SPAN(k->close_ramp),
+               c->wait_when_open ? "wait" : "reject", k->shadow ? "; shadow: refuses nothing" : "");
 }
 
 static void put_settings(struct buf *b, const hardy_guard_config *c) {

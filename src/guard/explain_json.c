@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "guard/explain.h"
+#include "policy/breaker.h"
 
 static void put_seconds(struct json_out *j, const char *key, int64_t span) {
     json_out_key(j, key);
@@ -71,10 +72,7 @@ static void put_breaker(struct json_out *j, const hardy_guard_config *c) {
     const hardy_breaker_config *b = c->breaker;
     json_out_key(j, "breaker");
     json_out_object(j);
-    json_out_member_string(j, "failure_mode",
-                           b->failure_mode == HARDY_CONSECUTIVE    ? "consecutive"
-                           : b->failure_mode == HARDY_FAILURE_RATE ? "failure_rate"
-                                                                   : "window");
+    json_out_member_string(j, "failure_mode", breaker_mode_name(b->failure_mode));
     json_out_member_count(j, "failure_threshold", b->failure_threshold);
     put_seconds(j, "failure_window_s", b->failure_window);
     put_number(j, "failure_rate", b->failure_rate);
@@ -85,8 +83,11 @@ static void put_breaker(struct json_out *j, const hardy_guard_config *c) {
     put_seconds(j, "recovery_timeout_s", b->recovery_timeout);
     put_number(j, "recovery_factor", b->recovery_factor);
     put_seconds(j, "recovery_max_s", b->recovery_max);
+    put_number(j, "recovery_jitter", b->recovery_jitter);
     json_out_member_count(j, "success_threshold", b->success_threshold);
     json_out_member_count(j, "half_open_max_calls", b->half_open_max_calls);
+    json_out_member_string(j, "trial_decision",
+                           b->trial_decision == HARDY_TRIALS_RATIO ? "ratio" : "consecutive");
     put_seconds(j, "trial_lease_s", b->trial_lease);
     put_seconds(j, "close_ramp_s", b->close_ramp);
     put_bool(j, "shadow", b->shadow);

@@ -116,6 +116,7 @@ static void warn_of_retries(const struct telling *t, const hardy_guard_config *c
         warn(t, "jitter none: callers that failed together come back together");
     }
     if (c->breaker != NULL && c->breaker->counts_attempts &&
+        c->breaker->failure_mode != HARDY_FAILURE_RATE &&
         attempts >= c->breaker->failure_threshold) {
         warn(t,
              "each attempt counts, and one operation makes up to %u: it opens the breaker "

@@ -139,6 +139,16 @@ static hardy_status check_counting(const hardy_breaker_config *c, hardy_error *e
                       "never open",
                       c->minimum_calls, c->window_calls);
     }
+    if (status == HARDY_OK && !by_rate && c->window_calls > 0) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "window_calls is set, which needs failure_mode rate, and it is %s",
+                      breaker_mode_name(c->failure_mode));
+    }
+    if (status == HARDY_OK && c->failure_mode == HARDY_CONSECUTIVE && c->failure_rate > 0 &&
+        c->trial_decision != HARDY_TRIALS_RATIO) {
+        status = fail(error, HARDY_E_INVALID, NULL,
+                      "failure_rate is set, which does nothing with failure_mode consecutive");
+    }
     if (status == HARDY_OK && !by_rate && c->slow_call_rate > 0) {
         status = fail(error, HARDY_E_INVALID, NULL,
                       "slow_call_rate is set, which needs failure_mode rate, and it is %s",

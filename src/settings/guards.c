@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "policy/breaker.h"
 #include "policy/budget.h"
 #include "policy/bulkhead.h"
 #include "policy/gcra.h"
@@ -35,11 +36,14 @@ struct raw_retry {
     bool given_max_retries, given_budget, off_budget;
 };
 struct raw_breaker {
-    int failure_mode, counts, when_open;
+    int failure_mode, trial_decision, counts, when_open;
     uint32_t failure_threshold, success_threshold, half_open_max_calls;
-    int64_t failure_window, recovery_timeout, trial_lease, close_ramp;
-    bool given_half_open_max_calls;
-    bool given_setting; /* any key but when_open, which is each call's own */
+    uint32_t minimum_calls, window_calls;
+    int64_t failure_window, recovery_timeout, recovery_max, trial_lease, close_ramp, slow_call;
+    double failure_rate, slow_call_rate, recovery_factor, recovery_jitter;
+    bool shadow;
+    bool given_failure_threshold, given_half_open_max_calls, given_minimum_calls;
+    bool given_setting; /* any other key but when_open, which is each call's own */
 };
 struct raw_rate {
     struct rate requests, tokens;
@@ -69,7 +73,8 @@ struct raw {
 /* The order of the words is that of the enumerations they become. */
 static const char *const jitters[] = {"none",         "full",         "equal",
                                       "decorrelated", "proportional", NULL};
-static const char *const failure_modes[] = {"window", "consecutive", NULL};
+static const char *const failure_modes[] = {"window", "consecutive", "rate", NULL};
+static const char *const trial_decisions[] = {"consecutive", "ratio", NULL};
 static const char *const counted[] = {"operation", "attempt", NULL};
 static const char *const waits[] = {"wait", "reject", NULL};
 static const char *const priorities[] = {"high", "low", NULL};
@@ -138,19 +143,51 @@ static const struct schema_key breaker_keys[] = {
     {"failure_mode", SCHEMA_ENUM, offsetof(struct raw_breaker, failure_mode), .def = "window",
      .words = failure_modes, .flag = "--failure-mode",
      .given_offset = offsetof(struct raw_breaker, given_setting),
-     .help = "count failures inside failure_window, or in a row"},
+     .help = "count failures inside failure_window, in a row, or as a share of the calls"},
     {"failure_threshold", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, failure_threshold),
      .def = "5", .min = "1", .max = "64", .flag = "--failure-threshold",
-     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .given_offset = offsetof(struct raw_breaker, given_failure_threshold),
      .help = "so many failures open it"},
     {"failure_window", SCHEMA_DURATION, offsetof(struct raw_breaker, failure_window), .def = "120s",
      .min = "1ms", .max = "24h", .flag = "--failure-window",
      .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "how long a failure counts"},
+    {"failure_rate", SCHEMA_NUMBER, offsetof(struct raw_breaker, failure_rate), .def = "0",
+     .min = "0", .max = "1", .also = "failure_rate_threshold error_threshold",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "rate: failures that are this share of the calls open it; window: and so many as "
+             "failure_threshold; 0: none"},
+    {"slow_call", SCHEMA_DURATION, offsetof(struct raw_breaker, slow_call), .def = "0s",
+     .min = "0s", .max = "24h", .also = "slow_call_duration_threshold",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "a success that takes longer is a failure, and a call that still runs counts already; "
+             "0s: none"},
+    {"slow_call_rate", SCHEMA_NUMBER, offsetof(struct raw_breaker, slow_call_rate), .def = "0",
+     .min = "0", .max = "1", .also = "slow_call_rate_threshold",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "rate: slow calls are no failures, but this share of them opens it as well; 0: none"},
+    {"minimum_calls", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, minimum_calls), .def = "10",
+     .min = "1", .max = "1000000", .also = "volume_threshold minimum_number_of_calls",
+     .given_offset = offsetof(struct raw_breaker, given_minimum_calls),
+     .help = "rate: with fewer in the window it stays closed"},
+    {"window_calls", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, window_calls), .def = "0",
+     .min = "0", .max = "1024", .also = "sliding_window_size",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "rate: look at the last so many calls instead of failure_window; 0: at the time"},
     {"recovery_timeout", SCHEMA_DURATION, offsetof(struct raw_breaker, recovery_timeout),
      .def = "60s", .min = "1ms", .max = "24h", .flag = "--recovery-timeout",
      .also = "timeout reset_timeout", .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "open for so long before trials"},
+    {"recovery_factor", SCHEMA_NUMBER, offsetof(struct raw_breaker, recovery_factor), .def = "1",
+     .min = "1", .max = "100", .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "so many times longer after each trial that failed; each failure_window closed takes "
+             "one back"},
+    {"recovery_max", SCHEMA_DURATION, offsetof(struct raw_breaker, recovery_max), .def = "10m",
+     .min = "1ms", .max = "24h", .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "recovery_factor goes no further"},
+    {"recovery_jitter", SCHEMA_NUMBER, offsetof(struct raw_breaker, recovery_jitter), .def = "0",
+     .min = "0", .max = "1", .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "open up to this share longer, drawn anew each time"},
     {"success_threshold", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, success_threshold),
      .def = "2", .min = "1", .max = "32", .flag = "--success-threshold",
      .given_offset = offsetof(struct raw_breaker, given_setting),
@@ -159,6 +196,10 @@ static const struct schema_key breaker_keys[] = {
      .min = "1", .max = "8", .flag = "--half-open-max-calls",
      .given_offset = offsetof(struct raw_breaker, given_half_open_max_calls),
      .help = "trials at once; not given: success_threshold"},
+    {"trial_decision", SCHEMA_ENUM, offsetof(struct raw_breaker, trial_decision),
+     .def = "consecutive", .words = trial_decisions,
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "one failed trial opens it again, or failure_rate of success_threshold trials"},
     {"trial_lease", SCHEMA_DURATION, offsetof(struct raw_breaker, trial_lease), .def = "60s",
      .min = "1ms", .max = "24h", .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "a trial that hangs longer loses its place"},
@@ -168,6 +209,9 @@ static const struct schema_key breaker_keys[] = {
     {"counts", SCHEMA_ENUM, offsetof(struct raw_breaker, counts), .def = "operation",
      .words = counted, .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "what is one failure: an operation with its retries, or an attempt"},
+    {"shadow", SCHEMA_BOOL, offsetof(struct raw_breaker, shadow), .def = "false",
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "count, change and tell, but refuse nothing"},
     {"when_open", SCHEMA_ENUM, offsetof(struct raw_breaker, when_open), .def = "reject",
      .words = waits, .flag = "--when-open", .help = "wait up to the deadline, or refuse at once"},
 };
@@ -522,10 +566,47 @@ static hardy_status take_retry(const struct guard_source *source, const struct r
     return take_codes(source, &r->retry_on, out, error);
 }
 
+/* Keys that would do nothing in this failure_mode, and values that do not go together. */
+static hardy_status check_breaker(const struct guard_source *source, const struct raw_breaker *b,
+                                  const struct guard_settings *out, hardy_error *error) {
+    const char *mode = failure_modes[b->failure_mode];
+    if (b->failure_mode == HARDY_FAILURE_RATE && b->given_failure_threshold) {
+        return refuse(source, "--failure-threshold", "breaker.failure_threshold", error,
+                      "failure_threshold does nothing with failure_mode rate: minimum_calls says "
+                      "how many calls there have to be");
+    }
+    if (b->failure_mode != HARDY_FAILURE_RATE && b->given_minimum_calls) {
+        return refuse(source, "--minimum-calls", "breaker.minimum_calls", error,
+                      "minimum_calls needs failure_mode rate, and it is %s", mode);
+    }
+    hardy_error problem;
+    hardy_error_init(&problem, sizeof problem);
+    hardy_status status = breaker_check(&out->breaker, &problem);
+    if (status == HARDY_OK) {
+        return HARDY_OK;
+    }
+    /* The message begins with the key. */
+    struct buf path, flag;
+    buf_init(&path, sizeof problem.message);
+    buf_init(&flag, sizeof problem.message);
+    int len = (int)strcspn(problem.message, " ");
+    buf_printf(&path, "breaker.%.*s", len, problem.message);
+    buf_printf(&flag, "--%.*s", len, problem.message);
+    for (char *c = flag.data; c && *c; c++) {
+        *c = *c == '_' ? '-' : *c;
+    }
+    status =
+        refuse(source, flag.data, path.data ? path.data : "breaker", error, "%s", problem.message);
+    buf_free(&path);
+    buf_free(&flag);
+    return status;
+}
+
 static hardy_status take_breaker(const struct guard_source *source, const struct raw *raw,
                                  struct guard_settings *out, hardy_error *error) {
     const struct raw_breaker *b = &raw->breaker;
-    out->given_breaker = b->given_setting || b->given_half_open_max_calls;
+    out->given_breaker = b->given_setting || b->given_half_open_max_calls ||
+                         b->given_failure_threshold || b->given_minimum_calls;
     if (raw->off_breaker) {
         return HARDY_OK;
     }
@@ -560,9 +641,19 @@ static hardy_status take_breaker(const struct guard_source *source, const struct
     out->breaker.trial_lease = b->trial_lease;
     out->breaker.close_ramp = b->close_ramp;
     out->breaker.counts_attempts = b->counts == 1;
+    out->breaker.shadow = b->shadow;
+    out->breaker.failure_rate = b->failure_rate;
+    out->breaker.slow_call_rate = b->slow_call_rate;
+    out->breaker.minimum_calls = b->minimum_calls;
+    out->breaker.window_calls = b->window_calls;
+    out->breaker.slow_call = b->slow_call;
+    out->breaker.trial_decision = (hardy_trial_decision)b->trial_decision;
+    out->breaker.recovery_factor = b->recovery_factor;
+    out->breaker.recovery_max = b->recovery_max;
+    out->breaker.recovery_jitter = b->recovery_jitter;
     out->config.breaker = &out->breaker;
     out->config.wait_when_open = b->when_open == 0;
-    return HARDY_OK;
+    return check_breaker(source, b, out, error);
 }
 
 static double per_second(const struct rate *r) {

@@ -88,6 +88,14 @@ code 'a fleet is for explain' 2 "$HARDY" guards list --load 5/s
 code 'a load is a rate' 2 "$HARDY" guards explain gamma --load 5
 like 'says what is right' "$err" '\-\-load: .*10/s'
 like 'validate warns of the same' "$("$HARDY" validate hardy.yaml 2>&1)" 'guard `gamma`: 6 attempts of 10s make 1m, more than the deadline 30s'
+printf 'guards: {share: {retry: off, breaker: {failure_mode: rate, failure_rate: 0.5, minimum_calls: 4}}}\n' >hardy.yaml
+for command in true true false; do "$HARDY" exec --name share -- $command; done
+like 'a share, and of how many calls' "$("$HARDY" guards list)" '^share +closed +1 of 3 '
+like 'in words' "$("$HARDY" guards explain share)" '^The breaker is closed: .* Of 3 calls that count now 1 failed'
+code 'half of four' 1 "$HARDY" exec --name share -- false
+code 'opens it' 69 "$HARDY" exec --name share -- true
+like 'and that is why' "$err" 'breaker share is open, for too large a share of the calls failed or was slow; may try again in'
+is 'JSON has the mode' "$(json '[(g["breaker"]["failure_mode"], "failure_threshold" in g["breaker"]) for g in d["guards"] if g["name"] == "share"]')" "[('rate', False)]"
 truncate -s 100 state/hardy.db-guards
 code 'a file that was cut' 1 "$HARDY" guards list
 like 'is told' "$err" 'hardy\.db-guards: has 100 bytes instead of [0-9]+, it was cut'

@@ -234,6 +234,16 @@ static void explains_a_breaker_of_shares(void **state) {
     breaker.window_calls = 100;
     assert_non_null(strstr(explain(), "opens when 25 % are slow of at least 10 calls in the last "
                                       "100 (counting"));
+    breaker.failure_mode = HARDY_WINDOW;
+    breaker.failure_rate = 0.5;
+    breaker.window_calls = 0;
+    breaker.slow_call_rate = 0;
+    breaker.trial_decision = HARDY_TRIALS_RATIO;
+    breaker.recovery_jitter = 0.1;
+    assert_non_null(strstr(explain(), "opens after 5 failures in 2m, if they are 50 % of the calls "
+                                      "(counting"));
+    assert_non_null(strstr(text, ", up to 10 % longer, closes after 2 trials unless 50 % of them "
+                                 "fail, 2 at once"));
 }
 
 static void warns_of_what_cannot_hold(void **state) {

@@ -96,6 +96,26 @@ static void read_good(enum guard_base base, const char *name, const char *yaml,
       s->config.breaker->failure_threshold == 9 && s->given_breaker)                               \
     X(window, "breaker.failure_window", "breaker: {failure_window: 9s}",                           \
       s->breaker.failure_window == 9 * S)                                                          \
+    X(share, "breaker.failure_rate", "breaker: {failure_rate: 0.5}",                               \
+      s->breaker.failure_rate == 0.5)                                                              \
+    X(slow, "breaker.slow_call", "breaker: {slow_call: 9s}", s->breaker.slow_call == 9 * S)        \
+    X(slow_share, "breaker.slow_call_rate", "breaker: {failure_mode: rate, slow_call_rate: 0.8}",  \
+      s->breaker.failure_mode == HARDY_FAILURE_RATE && s->breaker.slow_call_rate == 0.8)           \
+    X(minimum, "breaker.minimum_calls",                                                            \
+      "breaker: {failure_mode: rate, failure_rate: 0.5, minimum_calls: 20}",                       \
+      s->breaker.minimum_calls == 20 && s->given_breaker)                                          \
+    X(window_calls, "breaker.window_calls",                                                        \
+      "breaker: {failure_mode: rate, failure_rate: 0.5, window_calls: 100}",                       \
+      s->breaker.window_calls == 100)                                                              \
+    X(grows, "breaker.recovery_factor", "breaker: {recovery_factor: 2}",                           \
+      s->breaker.recovery_factor == 2)                                                             \
+    X(grows_to, "breaker.recovery_max", "breaker: {recovery_max: 5m}",                             \
+      s->breaker.recovery_max == 5 * HARDY_MINUTE)                                                 \
+    X(spreads, "breaker.recovery_jitter", "breaker: {recovery_jitter: 0.2}",                       \
+      s->breaker.recovery_jitter == 0.2)                                                           \
+    X(decision, "breaker.trial_decision", "breaker: {failure_rate: 0.5, trial_decision: ratio}",   \
+      s->breaker.trial_decision == HARDY_TRIALS_RATIO)                                             \
+    X(shadow, "breaker.shadow", "breaker: {shadow: true}", s->breaker.shadow)                      \
     X(recovery, "breaker.recovery_timeout", "breaker: {recovery_timeout: 9s}",                     \
       s->breaker.recovery_timeout == 9 * S)                                                        \
     X(successes, "breaker.success_threshold", "breaker: {success_threshold: 4}",                   \
@@ -193,7 +213,11 @@ static void ends_of_ranges(void *ctx, const char *path, const char *text, bool a
                           : strstr(path, "max_delay") ? ", base_delay: 0"
                           : strstr(path, "burst")     ? ", requests: 1/s"
                           : strstr(path, "min_conc")  ? ", max_concurrent: 1000000"
-                                                      : "";
+                          : strstr(path, "slow_call_rate") || strstr(path, "minimum_calls")
+                              ? ", failure_mode: rate, failure_rate: 0.5"
+                          : strstr(path, "window_calls")
+                              ? ", failure_mode: rate, failure_rate: 0.5, minimum_calls: 1"
+                              : "";
     const char *inner = path[dot] ? path + dot + 1 : NULL;
     if (inner && strchr(inner, '.')) {
         size_t len = strcspn(inner, ".");
@@ -581,12 +605,31 @@ static void refused_maps(void **state) {
          "\"fast\""},
         {"breaker: {failure_threshold: 65}\n", 1, 30,
          "`failure_threshold`: expected a whole number from 1 to 64, not \"65\""},
+        {"breaker: {failure_mode: rate}\n", 1, 25,
+         "failure_mode is rate, which needs a failure_rate or a slow_call_rate above 0"},
+        {"breaker: {failure_mode: rate, failure_rate: 0.5, failure_threshold: 3}\n", 1, 69,
+         "failure_threshold does nothing with failure_mode rate: minimum_calls says how many calls "
+         "there have to be"},
+        {"breaker: {minimum_calls: 20}\n", 1, 26,
+         "minimum_calls needs failure_mode rate, and it is window"},
+        {"breaker: {window_calls: 100}\n", 1, 25,
+         "window_calls is set, which needs failure_mode rate, and it is window"},
+        {"breaker: {failure_mode: rate, failure_rate: 0.5, window_calls: 9}\n", 1, 10,
+         "minimum_calls is 10, which should be at most window_calls, 9: it would never open"},
+        {"breaker: {failure_mode: consecutive, failure_rate: 0.5}\n", 1, 52,
+         "failure_rate is set, which does nothing with failure_mode consecutive"},
+        {"breaker: {trial_decision: ratio}\n", 1, 27,
+         "trial_decision is ratio, which needs a failure_rate above 0"},
+        {"breaker: {failure_rate_threshold: 0.5}\n", 1, 11,
+         "unknown key `failure_rate_threshold` in breaker; did you mean `failure_rate`?"},
         {"name: x\n", 1, 1,
          "unknown key `name` at the top; its name is the key that it stands under"},
         {"breaker: yes\n", 1, 10,
          "`breaker` is text; expected a map with the keys failure_mode, failure_threshold, "
-         "failure_window, recovery_timeout, success_threshold, half_open_max_calls, trial_lease, "
-         "close_ramp, counts, when_open"},
+         "failure_window, failure_rate, slow_call, slow_call_rate, minimum_calls, window_calls, "
+         "recovery_timeout, recovery_factor, recovery_max, recovery_jitter, success_threshold, "
+         "half_open_max_calls, trial_decision, trial_lease, close_ramp, counts, shadow, "
+         "when_open"},
         {"[1]\n", 1, 1,
          "a guard is a list; expected a map with the keys preset, deadline, timeout, retry, "
          "breaker, rate, bulkhead"},
