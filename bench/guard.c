@@ -235,6 +235,32 @@ static void grant(void *ctx) {
     }
 }
 
+static void deny(void *ctx) {
+    int64_t retry_after;
+    if (hardy_limiter_take(ctx, 1, HARDY_PRIORITY_HIGH, clock_now(), &retry_after) !=
+        HARDY_E_LIMITED) {
+        abort();
+    }
+}
+
+/* Many keys in turn: an address for each. */
+static void grant_key(void *ctx) {
+    static _Thread_local uint32_t turn;
+    uint64_t key[2] = {UINT64_C(0x20010db8), turn++ % 1000};
+    if (hardy_keyed_limiter_take(ctx, key, sizeof key, 1, HARDY_PRIORITY_HIGH, clock_now(), NULL) !=
+        HARDY_OK) {
+        abort();
+    }
+}
+
+static void deny_key(void *ctx) {
+    int64_t retry_after;
+    if (hardy_keyed_limiter_take(ctx, "somebody", 8, 1, HARDY_PRIORITY_HIGH, clock_now(),
+                                 &retry_after) != HARDY_E_LIMITED) {
+        abort();
+    }
+}
+
 /* --- measuring -------------------------------------------------------------------------------- */
 
 struct row {
@@ -386,10 +412,21 @@ static hardy_guard *guard(const hardy_guard_config *config) {
 
 static void add_policies(void) {
     static hardy_breaker *breaker, *open;
-    static hardy_limiter *limiter;
+    static hardy_limiter *limiter, *empty;
+    static hardy_keyed_limiter *keyed, *keyed_empty;
+    hardy_rate_config rare = rate_config;
+    rare.events = 1;
+    rare.period = HARDY_DAY;
+    rare.burst = 1;
     if (hardy_breaker_new(&breaker_config, &breaker, NULL) != HARDY_OK ||
         hardy_breaker_new(&breaker_config, &open, NULL) != HARDY_OK ||
-        hardy_limiter_new(&rate_config, &limiter, NULL) != HARDY_OK) {
+        hardy_limiter_new(&rate_config, &limiter, NULL) != HARDY_OK ||
+        hardy_limiter_new(&rare, &empty, NULL) != HARDY_OK ||
+        hardy_keyed_limiter_new(&rate_config, 10000, NULL, &keyed, NULL) != HARDY_OK ||
+        hardy_keyed_limiter_new(&rare, 10000, NULL, &keyed_empty, NULL) != HARDY_OK ||
+        hardy_limiter_take(empty, 1, HARDY_PRIORITY_HIGH, clock_now(), NULL) != HARDY_OK ||
+        hardy_keyed_limiter_take(keyed_empty, "somebody", 8, 1, HARDY_PRIORITY_HIGH, clock_now(),
+                                 NULL) != HARDY_OK) {
         abort();
     }
     hardy_breaker_force(open, HARDY_FORCED_OPEN, HARDY_NEVER, clock_now());
@@ -403,6 +440,9 @@ static void add_policies(void) {
     add("  breaker, a failure of the last 1,000", record_failure, failing(1000, 1000), floor);
     floor = add("floor: exact clock + CAS on a shared line", clock_and_swap, NULL, NULL);
     add("  limiter: grant", grant, limiter, floor);
+    add("  limiter: refuse", deny, empty, floor);
+    add("  limiter for each of 1000 keys: grant", grant_key, keyed, floor);
+    add("  limiter for each key: refuse one key", deny_key, keyed_empty, floor);
 }
 
 static void add_guards(void) {

@@ -29,13 +29,12 @@ static inline void take_in(struct state *s, uint64_t word) {
     s->v0 ^= word;
 }
 
-/* Little-endian on every machine, so that the published values hold. */
-static inline uint64_t word_at(const unsigned char *bytes, size_t len) {
-    uint64_t word = 0;
-    for (size_t i = 0; i < len; i++) {
-        word |= (uint64_t)bytes[i] << (8 * i);
-    }
-    return word;
+/* Little-endian on every machine, so that the published values hold; written out, for compilers
+ * make one load of it. */
+static inline uint64_t word_at(const unsigned char *b) {
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+           (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
+           (uint64_t)b[7] << 56;
 }
 
 uint64_t siphash(const uint64_t secret[2], const void *data, size_t len) {
@@ -45,9 +44,13 @@ uint64_t siphash(const uint64_t secret[2], const void *data, size_t len) {
     const unsigned char *bytes = data;
     size_t whole = len / 8 * 8;
     for (size_t i = 0; i < whole; i += 8) {
-        take_in(&s, word_at(bytes + i, 8));
+        take_in(&s, word_at(bytes + i));
     }
-    take_in(&s, (uint64_t)len << 56 | (len > whole ? word_at(bytes + whole, len - whole) : 0));
+    uint64_t rest = (uint64_t)len << 56;
+    for (size_t i = whole; i < len; i++) {
+        rest |= (uint64_t)bytes[i] << (8 * (i - whole));
+    }
+    take_in(&s, rest);
     s.v2 ^= 0xff;
     for (int i = 0; i < 4; i++) {
         round_once(&s);
