@@ -120,7 +120,7 @@ typedef struct hardy_run_options {
 HARDY_API void hardy_run_options_init(hardy_run_options *options, size_t size);
 
 /* hardy_guard_run() with more to say. E_INVALID besides: a `size` that is not that of the
- * structure. */
+ * structure, or of its beginning. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run_with(hardy_guard *guard,
                                                            hardy_function function, void *ctx,
                                                            const hardy_run_options *options,
