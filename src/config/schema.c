@@ -569,6 +569,24 @@ static bool refuse_unknown(struct reader *r, const struct schema_section *sectio
 
 /* --- the tree --------------------------------------------------------------------------------- */
 
+/* `node` is a map, or a null, which stands for an empty one. */
+static bool has_required(struct reader *r, const struct schema_section *section,
+                         const struct yaml_node *node, bool named) {
+    bool ok = true;
+    for (size_t i = 0; i < section->count && (ok || goes_on(r)); i++) {
+        const struct schema_key *key = &section->keys[i];
+        if (key->required && !(named && i == 0) && !yaml_get(node, key->name)) {
+            struct buf path;
+            buf_init(&path, 1024);
+            yaml_path(node, &path);
+            ok = refuse(r, node, "`%s` is missing%s%s (%s)", key->name, path.len > 0 ? " in " : "",
+                        path.len > 0 ? path.data : "", key->help);
+            buf_free(&path);
+        }
+    }
+    return ok;
+}
+
 static bool read_map(struct reader *r, const struct schema_section *section,
                      const struct yaml_node *node, bool named, void *out);
 
@@ -779,24 +797,19 @@ static bool read_map(struct reader *r, const struct schema_section *section,
                        : refuse_unknown(r, section, node, node->keys[i], named);
         ok = one && ok;
     }
-    for (size_t i = 0; i < section->count && (ok || goes_on(r)); i++) {
-        const struct schema_key *key = &section->keys[i];
-        if (key->required && !(named && i == 0) && !yaml_get(node, key->name)) {
-            struct buf path;
-            buf_init(&path, 1024);
-            yaml_path(node, &path);
-            ok = refuse(r, node, "`%s` is missing%s%s (%s)", key->name, path.len > 0 ? " in " : "",
-                        path.len > 0 ? path.data : "", key->help);
-            buf_free(&path);
-        }
+    if (!ok && !goes_on(r)) {
+        return false;
     }
-    return ok;
+    return has_required(r, section, node, named) && ok;
 }
 
 static bool apply(struct reader *r, const struct schema_section *section,
                   const struct yaml_node *node, bool named, void *out) {
-    if (!node || node->kind == YAML_NULL) {
+    if (!node) {
         return true;
+    }
+    if (node->kind == YAML_NULL) {
+        return has_required(r, section, node, named);
     }
     if (node->kind != YAML_MAP) {
         struct buf known;

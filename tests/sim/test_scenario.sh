@@ -103,6 +103,11 @@ wrong() { # wrong WHAT PATTERN LINES...: validate and sim refuse it with the sam
 wrong 'an unknown key' '2:[0-9]+: .*capcity.*capacity' 'server:' '  capcity: 10/s' 'phases: [{fail: down, from: 1m, for: 1m}]'
 wrong 'an unknown fault' '1:[0-9]+: .*downn' 'phases: [{fail: downn, from: 1m, for: 1m}]'
 wrong 'no phase' '1:[0-9]+: no phase' 'phases: []'
+for text in '' '# later' '---' '~'; do
+    scenario "$text"
+    code "a file with \"$text\"" 2 "$HARDY" sim --scenario ./mine.yaml
+    like 'says what is missing' "$err" 'mine\.yaml:[12]:1: `phases` is missing'
+done
 wrong 'a phase without a begin' '1:[0-9]+: .*from' 'phases: [{fail: down, for: 1m}]'
 wrong 'a phase without an end' '1:[0-9]+: .*for' 'phases: [{fail: down, from: 1m}]'
 wrong 'a phase of nothing' '1:[0-9]+: .*nothing goes wrong; expected `fail` or `capacity`' 'phases: [{from: 1m, for: 1m}]'
