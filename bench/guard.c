@@ -25,7 +25,7 @@
 #define ROUNDS 20
 #define PIECES 20 /* of a row in each round */
 #define CALLS 2000
-#define ROWS 32
+#define ROWS 40
 
 static atomic_word requests;
 
@@ -167,6 +167,25 @@ static void run_guard(void *ctx) {
     if (hardy_guard_run(ctx, no_operation, NULL, HARDY_NEVER, NULL, NULL) != HARDY_OK) {
         abort();
     }
+}
+
+static void fail_at_once(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    (void)ctx;
+    (void)call;
+    *outcome = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE, .code = 503};
+}
+
+/* In an outage nearly all calls are such. */
+static void run_without_budget(void *ctx) {
+    hardy_status status = hardy_guard_run(ctx, fail_at_once, NULL, HARDY_NEVER, NULL, NULL);
+    if (status != HARDY_E_BUDGET) {
+        abort();
+    }
+}
+
+static void draw_a_wait(void *ctx) {
+    static _Thread_local uint64_t random = 1;
+    random += (uint64_t)hardy_backoff(ctx, 4, 0, random * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 static void run_refused(void *ctx) {
@@ -463,7 +482,20 @@ static void add_guards(void) {
 
     const struct row *sum = add_sum(&(struct sum){{coarse, call}, {1, 1}});
     add("  guarded no-op: no layers", run_guard, guard(&config), sum);
+    static hardy_retry_config waits;
+    waits = retry;
+    add("  a wait before a retry, drawn", draw_a_wait, &waits, NULL);
     config.retry = &retry;
+    retry.base_delay = retry.max_delay = 0;
+    hardy_budget_config none = budget_config;
+    none.ratio = none.floor = 0;
+    config.budget = &none;
+    hardy_guard *spent = guard(&config);
+    while (hardy_guard_run(spent, fail_at_once, NULL, HARDY_NEVER, NULL, NULL) != HARDY_E_BUDGET) {
+    }
+    add("  guarded failure: the budget refuses a retry", run_without_budget, spent, NULL);
+    hardy_retry_config_init(&retry, sizeof retry);
+    config.budget = &budget_config;
     config.breaker = &breaker_config;
     sum = add_sum(&(struct sum){{coarse, call, breaker, budget}, {1, 1, 1, 1}});
     add("  guarded no-op: retry, budget, breaker", run_guard, guard(&config), sum);
