@@ -281,7 +281,7 @@ static void seven_backoffs_never_recover(void **state) {
     for (enum strategy_kind kind = STRATEGY_NONE; kind <= STRATEGY_DECORRELATED; kind++) {
         struct sim_settings s;
         char name[TEXT_MAX];
-        sim_settings_init(&s, SIM_M, 1000);
+        sim_settings_init(&s, SIM_M, all_rows ? 1000 : 200);
         s.strategy.kind = kind;
         for (int n = 0; n < (all_rows ? SEEDS : 1); n++, s.seed++) {
             name_row(&s, name);
