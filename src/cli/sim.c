@@ -44,7 +44,7 @@ static const struct option_row rows[] = {
     {OPT_STRATEGY, "strategy", 0, "NAME",
      "none, fixed, linear, exponential, full, equal, decorrelated or proportional (full)"},
     {OPT_CONTROL, "control", 0, "LIST",
-     "of budget, breaker, throttle (or shared-...), pace, deadline (none)"},
+     "of budget, breaker, throttle (or shared-...), ramp, pace, deadline (none)"},
     {OPT_ATTEMPTS, "attempts", 0, "N", "calls of an operation at most; 0 is no limit"},
     {OPT_BASE_DELAY, "base-delay", 0, "DURATION",
      "the models' base; the first exponential wait is up to twice that"},

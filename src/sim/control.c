@@ -14,7 +14,7 @@
 
 const char *const sim_control_names[SIM_CONTROLS] = {"budget",          "shared-budget", "breaker",
                                                      "shared-breaker",  "pace",          "throttle",
-                                                     "shared-throttle", "deadline"};
+                                                     "shared-throttle", "deadline",      "ramp"};
 
 static bool has(const struct control *c, unsigned controls) {
     return (c->set & controls) != 0;

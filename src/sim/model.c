@@ -70,6 +70,10 @@ static hardy_status check_controls(const struct sim_settings *s, hardy_error *er
                     "model M",
                     sim_model_name(s->model));
     }
+    if (s->controls & SIM_RAMP && !(s->controls & (SIM_BREAKER | SIM_SHARED_BREAKER))) {
+        return fail(error, HARDY_E_INVALID, "controls",
+                    "ramp is of a breaker that closes; expected breaker or shared-breaker with it");
+    }
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if ((s->controls & pairs[i]) == pairs[i]) {
             return fail(error, HARDY_E_INVALID, "controls",

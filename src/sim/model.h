@@ -33,9 +33,9 @@ enum sim_control {
     SIM_THROTTLE = 32,      /* client-side throttling as in Google's SRE book, K = 2 */
     SIM_SHARED_THROTTLE = 64,
     SIM_DEADLINE = 128, /* the server refuses what it could not answer while its caller waits */
-    SIM_RAMP = 256      /* the breaker's own close_ramp; no name on the command line */
+    SIM_RAMP = 256      /* the breakers have hardy's close_ramp, too */
 };
-#define SIM_CONTROLS 8                                    /* with a name */
+#define SIM_CONTROLS 9
 extern const char *const sim_control_names[SIM_CONTROLS]; /* bit 1 << i */
 
 #define SIM_BUDGET_RATIO 0.1 /* that a success gives */
