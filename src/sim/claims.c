@@ -346,7 +346,7 @@ void claims_text(const struct claims *c, struct buf *out) {
     }
     buf_printf(out,
                "\nModels: S a herd after an outage, O operations that come at random, M an "
-               "overload; docs/sim.md. Seed %d.\n",
+               "overload. Seed %d.\n",
                SEED);
 }
 
