@@ -50,7 +50,7 @@ class Error(Structure):
 
 class Outcome(Structure):
     _fields_ = [("kind", c_int), ("effect", c_int), ("permanent", c_bool), ("code", c_int32), ("retry_after", c_int64),
-                ("result", c_void_p)]
+                ("result", c_void_p), ("status", c_int)]
 
 
 class OutcomeGiven(Outcome):

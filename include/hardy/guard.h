@@ -90,7 +90,9 @@ typedef void (*hardy_function)(void *ctx, const hardy_call *call, hardy_outcome 
 /* Runs `function` under the guard in this thread; returns when it succeeded, when the guard gave
  * up, or when `deadline` (absolute, HARDY_NEVER) passed. A success that came late is returned as a
  * success and recorded as slow. `outcome` (may be NULL): the last attempt's, kind IGNORED when
- * nothing was called. `error` tells why, and when it may be tried again. What each status means
+ * nothing was called; but `status` is what is returned, and `retry_after`, where it is known, when
+ * it may be tried again. So the outcome of a function that runs another guard can be handed to that
+ * run as it is. `error` tells why, and when it may be tried again. What each status means
  * here is told in op.h. Does not allocate. */
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_run(hardy_guard *guard, hardy_function function,
                                                       void *ctx, int64_t deadline,

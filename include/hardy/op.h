@@ -49,6 +49,9 @@
  * would have passed it. An attempt that still runs has the effect UNKNOWN.
  *
  * E_CANCELLED: by hardy_op_cancel(), or hardy_cancel() for a run in a thread (CANCELLED).
+ *
+ * Any of them, and others: what another guard inside of the attempt ended with, handed on with its
+ * retry_after and not tried again (INSIDE); see `status` of hardy_outcome.
  */
 #include <hardy/guard.h>
 
@@ -119,7 +122,8 @@ typedef enum hardy_reason {
     HARDY_REASON_NOT_REPEATABLE, /* the effect is unknown and the operation was not declared
                                     repeatable */
     HARDY_REASON_CANCELLED,
-    HARDY_REASON_HEDGE /* an attempt is stopped, for another one has won */
+    HARDY_REASON_HEDGE, /* an attempt is stopped, for another one has won */
+    HARDY_REASON_INSIDE /* another guard inside of the attempt said so */
 } hardy_reason;
 HARDY_API const char *hardy_reason_text(hardy_reason reason); /* one short English phrase */
 

@@ -37,6 +37,10 @@ typedef struct hardy_outcome {
     int64_t retry_after; /* a floor for the next wait, nanoseconds from now; 0 = none given */
     const void *result;  /* the caller's own, for the guard's `classify` to look at; hardy hands it
                             back. NULL */
+    hardy_status status; /* what another guard inside of the attempt ended with, if not well: it is
+                            the verdict of this operation too, with that retry_after, and nothing is
+                            tried again. Set by hardy_guard_run() and hardy_outcome_of_status();
+                            HARDY_OK: there is none */
 } hardy_outcome;
 
 /*
@@ -75,9 +79,12 @@ HARDY_API hardy_outcome hardy_outcome_of_timeout(bool sent);
 
 /*
  * What another guard inside of the attempt has made of its own operation: `status` as
- * hardy_guard_run() returned it, `retry_after` of its hardy_error, ns, 0 or less = none. That guard
- * has counted and retried already, so nothing of it is retried again around it: a retry around a
- * retry multiplies.
+ * hardy_guard_run() returned it, `retry_after` of its hardy_error, ns, 0 or less = none; `code` and
+ * `status` of the outcome are that status. That guard has counted and retried already, so nothing
+ * of it is retried again around it (a retry around a retry multiplies), and its verdict is handed
+ * on as it is, with the time that it gave (reason INSIDE, see op.h). The outcome that
+ * hardy_guard_run() fills in does the same by its `status`; who does want a retry around it sets
+ * `status` to HARDY_OK and `permanent` to false.
  *
  *     OK                                         success
  *     E_EXHAUSTED, E_TIMEOUT                     failure, effect unknown, permanent
@@ -85,6 +92,10 @@ HARDY_API hardy_outcome hardy_outcome_of_timeout(bool sent);
  *     refused or ended by hardy (E_OPEN,         ignored, permanent: no failure of the far side
  *     E_LIMITED, E_FULL, E_BUDGET, E_DEADLINE,
  *     E_CANCELLED), E_FAILED, and all others
+ *
+ * An E_DEADLINE that comes when the end of the attempt itself has come (hardy_call.deadline, where
+ * that was the inner guard's deadline) is this guard's own: the attempt counts as one that was
+ * stopped at its time-out, or the operation's deadline has passed.
  */
 HARDY_API hardy_outcome hardy_outcome_of_status(hardy_status status, int64_t retry_after);
 

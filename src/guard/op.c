@@ -596,7 +596,12 @@ void hardy_op_report(hardy_op *storage, uint32_t attempt, const hardy_outcome *r
         describe(op, a, &call);
         e->config.classify(e->config.classify_ctx, &call, &o);
     }
-    if (now > a->end && !a->stopped) {
+    /* A guard inside that had this attempt's end for its deadline was stopped by this one. */
+    bool cut = o.status == HARDY_E_DEADLINE && now >= a->end;
+    if (cut) {
+        o = hardy_outcome_of_timeout(true);
+    }
+    if ((cut || now > a->end) && !a->stopped) {
         a->timed_out = true;
         word_count(&op->guard->timeouts);
     }

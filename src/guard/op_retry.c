@@ -50,6 +50,10 @@ void op_consider_retry(struct op *op, int64_t now) {
     int64_t floor = o->retry_after > 0 ? o->retry_after : 0;
     int64_t after = floor > 0 ? floor : -1;
 
+    if (o->status != HARDY_OK) {
+        op_conclude(op, o->status, HARDY_REASON_INSIDE, after, now);
+        return;
+    }
     if (o->kind == HARDY_IGNORED || o->permanent) {
         op_conclude(op, HARDY_E_FAILED, HARDY_REASON_PERMANENT, -1, now);
         return;

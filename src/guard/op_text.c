@@ -36,6 +36,8 @@ const char *hardy_reason_text(hardy_reason reason) {
         return "cancelled";
     case HARDY_REASON_HEDGE:
         return "another attempt was faster";
+    case HARDY_REASON_INSIDE:
+        return "a guard inside of the attempt";
     }
     return "unknown reason";
 }

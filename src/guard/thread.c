@@ -60,6 +60,9 @@ static hardy_status explain_verdict(const hardy_guard *g, const hardy_step *verd
     if (verdict->attempt == 0) {
         fail(error, verdict->status, g->name, "%s (%s); nothing was called",
              hardy_status_text(verdict->status), why);
+    } else if (verdict->reason == HARDY_REASON_INSIDE) {
+        fail(error, verdict->status, g->name, "%s (%s), attempt %u",
+             hardy_status_text(verdict->status), why, verdict->attempt);
     } else {
         fail(error, verdict->status, g->name, "%s (%s) after %u attempt%s, the last with code %d",
              hardy_status_text(verdict->status), why, verdict->attempt,
@@ -219,6 +222,13 @@ static void run_machine(struct run *r, hardy_op *op, hardy_step *step) {
     hardy_op_end(op);
 }
 
+/* Of a run that never began: no success, as an outer guard would else take it for. */
+static void refuse_outcome(hardy_status status, hardy_outcome *outcome) {
+    if (outcome != NULL) {
+        *outcome = hardy_outcome_of_status(status, -1);
+    }
+}
+
 hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
                         const hardy_op_options *options, struct thread_stop *stop,
                         hardy_outcome *outcome, hardy_error *error) {
@@ -245,6 +255,7 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
     }
     if (begun != HARDY_OK) {
         edition_cancel(r.hold.shard);
+        refuse_outcome(begun, outcome);
         return fail(error, begun, guard->name, "the operation cannot begin%s",
                     begun == HARDY_E_UNSUPPORTED
                         ? ": the guard hedges, and one thread cannot make two attempts at once"
@@ -253,6 +264,8 @@ hardy_status thread_run(hardy_guard *guard, hardy_function function, void *ctx,
     run_machine(&r, &op, &step);
     if (outcome != NULL) {
         *outcome = step.outcome;
+        outcome->status = step.status;
+        outcome->retry_after = step.retry_after > 0 ? step.retry_after : outcome->retry_after;
     }
     return step.status == HARDY_OK ? HARDY_OK : explain_verdict(guard, &step, error);
 }
@@ -288,6 +301,7 @@ hardy_status hardy_guard_run_with(hardy_guard *guard, hardy_function function, v
     hardy_run_options_init(&given, sizeof given);
     hardy_status status = settings_take(&given, sizeof given, options, "hardy_run_options", error);
     if (status != HARDY_OK) {
+        refuse_outcome(status, outcome);
         return status;
     }
     const hardy_op_options full = {.size = sizeof full,

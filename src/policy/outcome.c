@@ -101,6 +101,7 @@ hardy_outcome hardy_outcome_of_status(hardy_status status, int64_t retry_after) 
         outcome.kind = HARDY_IGNORED;
     }
     outcome.permanent = true;
+    outcome.status = status;
     outcome.retry_after = retry_after > 0 ? retry_after : 0;
     return outcome;
 }

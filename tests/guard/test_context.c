@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an attempt is told besides its deadline. */
+/* What an attempt is told: its deadline, which a guard inside of it can only shorten, and the rest.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <cmocka.h>
 
 #include <hardy/hardy.h>
+#include <pthread.h>
 #include <string.h>
 
 #define PARENT "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -174,6 +176,286 @@ static void a_driver_asks(void **state) {
     hardy_guard_free(guard);
 }
 
+/* --- a guard inside of another -----------------------------------------------------------------
+ */
+
+/* Two guards on one clock, which only the call inside of both moves. */
+struct nest {
+    int64_t now;
+    hardy_guard_config outer_config, inner_config;
+    hardy_retry_config outer_retry, inner_retry;
+    hardy_breaker_config outer_breaker, inner_breaker;
+    hardy_guard *outer, *inner;
+    int64_t hangs;         /* the call, unless it is told to stop */
+    hardy_outcome answers; /* the call, when it does not hang */
+    uint32_t outer_calls, inner_calls;
+    bool by_status;   /* the outer call makes an outcome of what the inner run returned */
+    int64_t deadline; /* that the last call was given */
+    hardy_status inner_status;
+    hardy_outcome outcome; /* of the outer one */
+    hardy_error error;
+};
+
+static int64_t nest_now(void *ctx) {
+    return ((const struct nest *)ctx)->now;
+}
+
+static uint64_t nest_random(void *ctx) {
+    (void)ctx;
+    return 7;
+}
+
+/* `state`: by_status. */
+static void make_nest(struct nest *n, void **state) {
+    memset(n, 0, sizeof *n);
+    n->by_status = *state != NULL;
+    n->now = HARDY_HOUR;
+    hardy_guard_config_init(&n->outer_config, sizeof n->outer_config);
+    hardy_retry_config_init(&n->outer_retry, sizeof n->outer_retry);
+    hardy_breaker_config_init(&n->outer_breaker, sizeof n->outer_breaker);
+    n->outer_retry.max_retries = 3;
+    n->outer_retry.base_delay = n->outer_retry.max_delay = 0;
+    n->outer_retry.repeatable = true;
+    n->inner_config = n->outer_config;
+    n->inner_retry = n->outer_retry;
+    n->inner_breaker = n->outer_breaker;
+    n->outer_config.name = "outer";
+    n->inner_config.name = "inner";
+    n->answers = hardy_outcome_of_http(200, 0);
+}
+
+static void begin_nest(struct nest *n) {
+    hardy_env env;
+    hardy_env_system(&env, sizeof env);
+    env.ctx = n;
+    env.now = nest_now;
+    env.random = nest_random;
+    assert_int_equal(hardy_guard_new(&n->outer_config, &env, &n->outer, NULL), HARDY_OK);
+    assert_int_equal(hardy_guard_new(&n->inner_config, &env, &n->inner, NULL), HARDY_OK);
+}
+
+static void end_nest(struct nest *n) {
+    hardy_guard_free(n->outer);
+    hardy_guard_free(n->inner);
+}
+
+static void call_of_both(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    struct nest *n = ctx;
+    n->inner_calls++;
+    n->deadline = call->deadline;
+    for (int64_t rest = n->hangs; rest > 0; rest -= 10 * HARDY_MILLISECOND) {
+        if (hardy_call_cancelled(call)) {
+            *outcome = hardy_outcome_of_timeout(true);
+            return;
+        }
+        n->now += 10 * HARDY_MILLISECOND;
+    }
+    *outcome = n->answers;
+}
+
+static void call_of_outer(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    struct nest *n = ctx;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    n->outer_calls++;
+    n->inner_status = hardy_guard_run(n->inner, call_of_both, n, call->deadline, outcome, &error);
+    if (n->by_status) {
+        *outcome = hardy_outcome_of_status(n->inner_status, error.retry_after);
+    }
+}
+
+static hardy_status run_nest(struct nest *n, int64_t span) {
+    n->outer_calls = n->inner_calls = 0;
+    hardy_error_init(&n->error, sizeof n->error);
+    return hardy_guard_run(n->outer, call_of_outer, n,
+                           span == HARDY_NEVER ? HARDY_NEVER : n->now + span, &n->outcome,
+                           &n->error);
+}
+
+static void an_inner_deadline_ends_both(void **state) {
+    struct nest n;
+    make_nest(&n, state);
+    n.outer_config.deadline = 120 * HARDY_SECOND;
+    n.outer_config.retry = &n.outer_retry;
+    n.inner_config.deadline = HARDY_SECOND / 2; /* half a second is half a second */
+    n.inner_config.retry = &n.inner_retry;
+    n.hangs = HARDY_HOUR;
+    begin_nest(&n);
+    int64_t began = n.now;
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_DEADLINE);
+    assert_int_equal(n.now - began, HARDY_SECOND / 2);
+    assert_int_equal(n.deadline - began, HARDY_SECOND / 2);
+    assert_int_equal(n.outer_calls, 1);
+    assert_int_equal(n.inner_calls, 1);
+    assert_int_equal(n.outcome.status, HARDY_E_DEADLINE);
+    assert_int_equal(n.error.status, HARDY_E_DEADLINE);
+    assert_non_null(strstr(n.error.message, "inside"));
+    end_nest(&n);
+}
+
+static void an_inner_deadline_cannot_outlast_an_outer_one(void **state) {
+    struct nest n;
+    make_nest(&n, state);
+    n.outer_config.deadline = 3 * HARDY_SECOND / 2;
+    n.outer_config.retry = &n.outer_retry;
+    n.inner_config.deadline = 10 * HARDY_SECOND;
+    n.inner_config.timeout = 5 * HARDY_SECOND;
+    n.inner_config.retry = &n.inner_retry;
+    n.hangs = HARDY_HOUR;
+    begin_nest(&n);
+    int64_t began = n.now;
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_DEADLINE);
+    assert_int_equal(n.now - began, 3 * HARDY_SECOND / 2);
+    assert_int_equal(n.deadline - began, 3 * HARDY_SECOND / 2);
+    assert_int_equal(n.inner_status, HARDY_E_DEADLINE);
+    assert_int_equal(n.outer_calls, 1);
+    assert_null(strstr(n.error.message, "inside")); /* its own */
+    began = n.now;
+    assert_int_equal(run_nest(&n, HARDY_SECOND), HARDY_E_DEADLINE);
+    assert_int_equal(n.now - began, HARDY_SECOND); /* what the caller gave is shorter still */
+    end_nest(&n);
+}
+
+/* The inner guard had the attempt's end for its deadline: it is the outer one's time-out. */
+static void an_attempt_that_is_cut_timed_out(void **state) {
+    struct nest n;
+    make_nest(&n, state);
+    n.outer_config.deadline = 120 * HARDY_SECOND;
+    n.outer_config.timeout = 2 * HARDY_SECOND;
+    n.outer_config.retry = &n.outer_retry;
+    n.outer_config.breaker = &n.outer_breaker;
+    n.outer_breaker.counts_attempts = true;
+    n.inner_config.deadline = 10 * HARDY_SECOND;
+    n.hangs = HARDY_HOUR;
+    begin_nest(&n);
+    int64_t began = n.now;
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_EXHAUSTED);
+    assert_int_equal(n.now - began, 4 * 2 * HARDY_SECOND);
+    assert_int_equal(n.outer_calls, 4);
+    hardy_guard_stats stats = {.size = sizeof stats};
+    hardy_guard_get_stats(n.outer, &stats);
+    assert_int_equal(stats.timeouts, 4);
+    assert_int_equal(stats.breaker.recent_failures, 4);
+    end_nest(&n);
+}
+
+static void a_refusal_inside_is_handed_on(void **state) {
+    struct nest n;
+    make_nest(&n, state);
+    n.outer_config.retry = &n.outer_retry;
+    n.outer_config.breaker = &n.outer_breaker;
+    n.outer_breaker.failure_threshold = 1;
+    n.inner_config.breaker = &n.inner_breaker;
+    n.inner_breaker.recovery_timeout = 30 * HARDY_SECOND;
+    begin_nest(&n);
+    assert_int_equal(hardy_guard_force(n.inner, HARDY_FORCED_OPEN, n.now + 30 * HARDY_SECOND),
+                     HARDY_OK);
+    n.now += 10 * HARDY_SECOND;
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_OPEN);
+    assert_int_equal(n.outer_calls, 1);
+    assert_int_equal(n.inner_calls, 0);
+    assert_int_equal(n.error.retry_after, 20 * HARDY_SECOND);
+    assert_string_equal(n.error.where, "outer");
+    assert_string_equal(n.error.message,
+                        "circuit breaker is open (a guard inside of the attempt), attempt 1");
+    hardy_guard_stats stats = {.size = sizeof stats};
+    hardy_guard_get_stats(n.outer, &stats);
+    assert_int_equal(stats.breaker.state, HARDY_CLOSED); /* nothing of the far side was learned */
+    assert_int_equal(stats.retries, 0);
+    end_nest(&n);
+}
+
+/* A run that cannot begin leaves no success behind. */
+static void what_cannot_begin_inside_has_not_succeeded(void **state) {
+    struct nest n;
+    hardy_hedge_config hedge;
+    hardy_hedge_config_init(&hedge, sizeof hedge);
+    make_nest(&n, state);
+    n.inner_config.retry = &n.inner_retry;
+    n.inner_config.hedge = &hedge;
+    begin_nest(&n);
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_UNSUPPORTED);
+    assert_int_equal(n.inner_calls, 0);
+    end_nest(&n);
+}
+
+static void retries_do_not_multiply(void **state) {
+    struct nest n;
+    make_nest(&n, state);
+    n.outer_config.retry = &n.outer_retry;
+    n.inner_config.retry = &n.inner_retry;
+    n.answers = hardy_outcome_of_http(529, 0);
+    begin_nest(&n);
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_EXHAUSTED);
+    assert_int_equal(n.outer_calls, 1);
+    assert_int_equal(n.inner_calls, 4);
+    assert_int_equal(n.outcome.kind, HARDY_FAILURE);
+    end_nest(&n);
+}
+
+/* Whoever wants the retry around it says so. */
+static void try_the_other_again(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    (void)ctx;
+    (void)call;
+    if (outcome->status == HARDY_E_EXHAUSTED) {
+        outcome->status = HARDY_OK;
+        outcome->permanent = false;
+    }
+}
+
+static void what_is_not_permanent_is_retried_around_it(void **state) {
+    struct nest n;
+    make_nest(&n, state);
+    n.outer_config.retry = &n.outer_retry;
+    n.outer_config.classify = try_the_other_again;
+    n.inner_config.retry = &n.inner_retry;
+    n.answers = hardy_outcome_of_http(529, 0);
+    begin_nest(&n);
+    assert_int_equal(run_nest(&n, HARDY_NEVER), HARDY_E_EXHAUSTED);
+    assert_int_equal(n.outer_calls, 4);
+    assert_int_equal(n.inner_calls, 16);
+    end_nest(&n);
+}
+
+#define THREADS 8
+static void *nest_in_a_thread(void *ctx) {
+    struct nest *n = ctx;
+    for (int i = 0; i < 20; i++) {
+        int64_t began = n->now;
+        if (run_nest(n, HARDY_NEVER) != HARDY_E_DEADLINE || n->outer_calls != 1 ||
+            n->now - began != HARDY_SECOND / 2) {
+            return ctx;
+        }
+    }
+    return NULL;
+}
+
+/* No alarm, no signal, nothing of the process: one guard inside of another in each of many threads.
+ */
+static void guards_nest_in_threads(void **state) {
+    static struct nest nests[THREADS];
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        make_nest(&nests[i], state);
+        nests[i].outer_config.deadline = (i % 2 ? 1 : 20) * HARDY_SECOND / 2;
+        nests[i].inner_config.deadline = (i % 2 ? 20 : 1) * HARDY_SECOND / 2;
+        nests[i].outer_config.retry = &nests[i].outer_retry;
+        nests[i].hangs = HARDY_HOUR;
+        begin_nest(&nests[i]);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, nest_in_a_thread, &nests[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+        end_nest(&nests[i]);
+    }
+}
+
+#define BY_STATUS(test) cmocka_unit_test_prestate(test, "by status")
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_it_writes),
@@ -182,6 +464,21 @@ int main(void) {
         cmocka_unit_test(an_operation_gets_a_number),
         cmocka_unit_test(repeatable_is_of_one_operation),
         cmocka_unit_test(a_driver_asks),
+        cmocka_unit_test(an_inner_deadline_ends_both),
+        BY_STATUS(an_inner_deadline_ends_both),
+        cmocka_unit_test(an_inner_deadline_cannot_outlast_an_outer_one),
+        BY_STATUS(an_inner_deadline_cannot_outlast_an_outer_one),
+        cmocka_unit_test(an_attempt_that_is_cut_timed_out),
+        BY_STATUS(an_attempt_that_is_cut_timed_out),
+        cmocka_unit_test(a_refusal_inside_is_handed_on),
+        BY_STATUS(a_refusal_inside_is_handed_on),
+        cmocka_unit_test(what_cannot_begin_inside_has_not_succeeded),
+        cmocka_unit_test(retries_do_not_multiply),
+        BY_STATUS(retries_do_not_multiply),
+        cmocka_unit_test(what_is_not_permanent_is_retried_around_it),
+        BY_STATUS(what_is_not_permanent_is_retried_around_it),
+        cmocka_unit_test(guards_nest_in_threads),
+        BY_STATUS(guards_nest_in_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
