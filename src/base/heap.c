@@ -58,7 +58,12 @@ static void sift_down(struct heap *h, size_t position, struct heap_entry entry) 
     place(h, position, entry);
 }
 
-hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at) {
+void heap_number(struct heap *h, struct heap_node *node, int64_t at) {
+    node->at = at;
+    node->sequence = h->sequence++;
+}
+
+hardy_status heap_insert_numbered(struct heap *h, struct heap_node *node) {
     if (h->count == h->cap) {
         size_t cap = h->cap ? h->cap * 2 : 16;
         if (cap > SIZE_MAX / sizeof(struct heap_entry)) {
@@ -71,10 +76,13 @@ hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at) {
         h->entries = entries;
         h->cap = cap;
     }
-    node->at = at;
-    node->sequence = h->sequence++;
-    sift_up(h, h->count++, (struct heap_entry){at, node->sequence, node});
+    sift_up(h, h->count++, (struct heap_entry){node->at, node->sequence, node});
     return HARDY_OK;
+}
+
+hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at) {
+    heap_number(h, node, at);
+    return heap_insert_numbered(h, node);
 }
 
 void heap_remove(struct heap *h, struct heap_node *node) {

@@ -25,6 +25,10 @@ struct heap {
 void heap_init(struct heap *h);
 void heap_free(struct heap *h); /* the array; nodes are the caller's */
 hardy_status heap_insert(struct heap *h, struct heap_node *node, int64_t at); /* E_NOMEM */
+/* The same in two steps, for a node that is kept elsewhere in between: its place in the order is
+ * that of the first step. */
+void heap_number(struct heap *h, struct heap_node *node, int64_t at);
+hardy_status heap_insert_numbered(struct heap *h, struct heap_node *node); /* E_NOMEM */
 void heap_remove(struct heap *h, struct heap_node *node); /* nothing when not in it */
 struct heap_node *heap_min(const struct heap *h);         /* NULL = empty */
 static inline bool heap_contains(const struct heap_node *n) {

@@ -183,7 +183,7 @@ static void park(struct callers *c, struct operation *op, int64_t retry_at) {
     op->next = NULL;
     *c->parked_last = op;
     c->parked_last = &op->next;
-    if (!heap_contains(&c->wake.node) || c->wake.node.at > retry_at) {
+    if (!event_is_set(&c->wake) || c->wake.node.at > retry_at) {
         world_clear(&c->world, &c->wake);
         world_set(&c->world, &c->wake, retry_at);
     }

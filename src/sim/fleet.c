@@ -235,7 +235,7 @@ static void end_operation(struct operation *o) {
 /* Sets the timer, if an answer that is on its way does not come before anyway. */
 static void wait_until(struct operation *o, int64_t until) {
     struct world *w = &o->fleet->world;
-    if (heap_contains(&o->timer.node) && o->timer.node.at == until) {
+    if (event_is_set(&o->timer) && o->timer.node.at == until) {
         return;
     }
     world_clear(w, &o->timer);

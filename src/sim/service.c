@@ -172,7 +172,7 @@ void service_enter(struct service *s, struct visit *v) {
     *s->last = v;
     s->last = &v->next;
     s->waiting++;
-    if (!heap_contains(&s->turn.node)) {
+    if (!event_is_set(&s->turn)) {
         set_turn(s);
     }
 }

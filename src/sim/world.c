@@ -10,37 +10,37 @@ __extension__ typedef unsigned __int128 wide;
 
 void world_init(struct world *w, uint64_t seed) {
     *w = (struct world){0};
-    heap_init(&w->events);
+    agenda_init(&w->agenda);
     prng_seed(&w->arrivals, prng_mix(seed));
     prng_seed(&w->network, prng_mix(seed + 1));
     prng_seed(&w->callers, prng_mix(seed + 2));
 }
 
 void world_free(struct world *w) {
-    heap_free(&w->events);
+    agenda_free(&w->agenda);
 }
 
 void world_set(struct world *w, struct event *e, int64_t at) {
-    w->no_memory |= heap_insert(&w->events, &e->node, at > w->now ? at : w->now) != HARDY_OK;
+    w->no_memory |= !agenda_set(&w->agenda, e, at > w->now ? at : w->now);
 }
 
 void world_clear(struct world *w, struct event *e) {
-    heap_remove(&w->events, &e->node);
+    agenda_clear(&w->agenda, e);
 }
 
 hardy_status world_advance(struct world *w, int64_t end, hardy_error *error) {
-    struct heap_node *node;
-    while (!w->no_memory && !w->too_long && (node = heap_min(&w->events)) && node->at <= end) {
+    struct event *e;
+    while (!w->no_memory && !w->too_long && (e = agenda_first(&w->agenda, &w->no_memory)) &&
+           e->node.at <= end) {
         if (w->handled == WORLD_EVENTS_MAX) {
             return fail(error, HARDY_E_TOO_LARGE, NULL,
                         "more than %llu events by %lld s of its time; fewer clients, a shorter "
                         "outage or longer waits make it end",
                         (unsigned long long)WORLD_EVENTS_MAX, (long long)(w->now / HARDY_SECOND));
         }
-        struct event *e = (struct event *)(void *)node;
-        w->now = node->at;
+        w->now = e->node.at;
         w->handled++;
-        heap_remove(&w->events, node);
+        agenda_clear(&w->agenda, e);
         e->fn(w, e);
     }
     if (w->too_long) {

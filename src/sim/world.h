@@ -7,24 +7,17 @@
  * at 0; nothing here waits or reads a clock. What was begun with a seed goes the same way each
  * time: all of it is whole numbers, without the mathematics of a libc that might round otherwise.
  */
-#include "base/heap.h"
 #include "base/prng.h"
+#include "sim/agenda.h"
 #include <hardy/env.h>
 
 /* --- events --------------------------------------------------------------------------------- */
-
-struct world;
-/* Part of whatever it happens to; fn may free that, or set it for another time. */
-struct event {
-    struct heap_node node;
-    void (*fn)(struct world *w, struct event *e);
-};
 
 /* After so many a run ends with E_TOO_LARGE: some minutes of a machine's time. */
 #define WORLD_EVENTS_MAX UINT64_C(1000000000)
 
 struct world {
-    struct heap events; /* equal times: in the order they were set */
+    struct agenda agenda;
     int64_t now;
     uint64_t handled;         /* events so far */
     bool no_memory, too_long; /* for what it counts over time */

@@ -106,11 +106,12 @@ static void every_scenario_is_recovered_from(void **state) {
 
 static void metastable_needs_a_budget(void **state) {
     (void)state;
-    struct measures bare = run_yaml("metastable", BARE ", budget: off}\nbreaker: off\n", NULL);
+    static const char *changes[][2] = {{"duration", "16m"}, {NULL, NULL}};
+    struct measures bare = run_yaml("metastable", BARE ", budget: off}\nbreaker: off\n", changes);
     assert_true(bare.recovered_after_s < 0);
     assert_true(bare.goodput_last_minute < 0.05);
     assert_true(bare.calls_per_operation > 3);
-    struct measures both = run_yaml("metastable", BARE "}\n", NULL);
+    struct measures both = run_yaml("metastable", BARE "}\n", changes);
     assert_true(both.recovered_after_s >= 0 && both.recovered_after_s < 300);
     assert_true(both.goodput_last_minute > 0.9);
     assert_true(both.calls_per_operation < 1.5);
@@ -155,9 +156,10 @@ static const struct measures *with(const struct helped *h, const char *setting) 
 static void what_would_help_is_found(void **state) {
     (void)state;
     static struct helped h;
-    look_for_help("metastable", 20 * HARDY_MINUTE, BARE ", budget: off}\nbreaker: off\n", NULL, &h);
+    look_for_help("metastable", 14 * HARDY_MINUTE, BARE ", budget: off}\nbreaker: off\n", NULL, &h);
     for (size_t i = 0; i < h.remedies.count; i++) {
         assert_true(remedy_recovers(&h.now, &h.remedies.found[i].then) ||
+                    remedy_flattens(&h.now, &h.remedies.found[i].then) ||
                     remedy_serves(&h.now, &h.remedies.found[i].then));
     }
     assert_true(remedy_recovers(&h.now, with(&h, "breaker: {}")));
@@ -210,6 +212,65 @@ static void herd_is_held_by_a_rate(void **state) {
     assert_true(with(&h, "rate: ")->recovered_after_s <= 10);
 }
 
+/* --- events --------------------------------------------------------------------------------- */
+
+#define PLANNED 300
+static struct planned {
+    struct event event;
+    int64_t at;
+    uint64_t number; /* in the order they were set */
+    bool set;
+} planned[PLANNED];
+static struct prng chance;
+static uint64_t numbered, happened;
+
+static void plan(struct world *w, struct planned *p) {
+    static const int64_t spans[] = {1, HARDY_MILLISECOND, HARDY_SECOND, HARDY_MINUTE, HARDY_HOUR};
+    p->at = w->now + prng_range(prng_next(&chance), 0, spans[prng_below(&chance, 5)]);
+    p->at -= prng_below(&chance, 2) && p->at - w->now > HARDY_SECOND ? p->at % HARDY_SECOND : 0;
+    p->number = numbered++;
+    p->set = true;
+    world_set(w, &p->event, p->at);
+}
+
+static void on_planned(struct world *w, struct event *e) {
+    struct planned *p = (struct planned *)(void *)e;
+    assert_true(p->set && w->now == p->at && !event_is_set(e));
+    for (size_t i = 0; i < PLANNED; i++) {
+        const struct planned *other = &planned[i];
+        assert_true(!other->set || other->at > p->at ||
+                    (other->at == p->at && other->number >= p->number));
+    }
+    p->set = false;
+    struct planned *cleared = &planned[prng_below(&chance, PLANNED)];
+    world_clear(w, &cleared->event);
+    cleared->set = false;
+    if (++happened < 20000) {
+        plan(w, p);
+        if (cleared != p && prng_below(&chance, 16)) {
+            plan(w, cleared);
+        }
+    }
+}
+
+/* The first of all that is set, and of equal times what was set first; none is lost. */
+static void events_come_in_their_order(void **state) {
+    (void)state;
+    static struct world w;
+    world_init(&w, 1);
+    prng_seed(&chance, 3);
+    for (size_t i = 0; i < PLANNED; i++) {
+        planned[i].event.fn = on_planned;
+        plan(&w, &planned[i]);
+    }
+    assert_int_equal(world_advance(&w, 1000 * HARDY_DAY, NULL), HARDY_OK);
+    assert_true(happened > 1000 && w.handled == happened);
+    for (size_t i = 0; i < PLANNED; i++) {
+        assert_false(planned[i].set || event_is_set(&planned[i].event));
+    }
+    world_free(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_in_the_morning),
@@ -219,6 +280,7 @@ int main(void) {
         cmocka_unit_test(patience_outlasts_the_night),
         cmocka_unit_test(herd_needs_a_paced_close),
         cmocka_unit_test(herd_is_held_by_a_rate),
+        cmocka_unit_test(events_come_in_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
