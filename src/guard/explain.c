@@ -153,9 +153,13 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
         buf_puts(b, "  breaker    none\n");
     }
     if (c->rate != NULL) {
-        buf_printf(b, "  rate       %g in %s, burst %g, when limited: %s%s\n", c->rate->events,
+        buf_printf(b, "  rate       %g in %s, burst %g, when limited: %s%s", c->rate->events,
                    SPAN(c->rate->period), c->rate->burst, c->rate->reject ? "reject" : "wait",
                    c->rate->low_priority ? ", low priority" : "");
+        if (c->rate->low_floor > 0) {
+            buf_printf(b, ", of them %g for low priority", c->rate->low_floor);
+        }
+        buf_putc(b, '\n');
     } else {
         buf_puts(b, "  rate       none\n");
     }

@@ -103,6 +103,7 @@ static void put_rate(struct json_out *j, const hardy_rate_config *r) {
     put_seconds(j, "per_s", r->period);
     put_number(j, "burst", r->burst);
     json_out_member_string(j, "when_limited", r->reject ? "reject" : "wait");
+    put_number(j, "low_floor", r->low_floor);
     json_out_object_end(j);
 }
 

@@ -6,6 +6,7 @@
 #include "base/prng.h"
 #include "policy/gcra.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MS HARDY_MILLISECOND
@@ -480,6 +481,135 @@ static void as_an_oracle_says(void **state) {
     assert_true(never > 1000 && by_floor > 100 && returned > 1000);
 }
 
+/* --- what it is for: docs/rate-limit.md has these figures ----------------------------------------
+ */
+
+struct shares {
+    double high, low, used; /* of what was asked for, and of the rate */
+};
+
+/* For a minute, so many a second ask, each in a moment of its own. `low_own`: its part of the rate
+ * is a limiter of its own; 0: one limiter, and `low` is its priority. */
+static struct shares ask(double high, double low, hardy_priority priority, double low_own) {
+    hardy_rate_config c = settings(100 - low_own, S, 20 - low_own / 5);
+    hardy_rate_config of_low =
+        settings(low_own > 0 ? low_own : 1, S, low_own > 0 ? low_own / 5 : 1);
+    hardy_limiter *one = limiter_of(&c), *other = limiter_of(&of_low);
+    double granted[2] = {0, 0}, asked[2] = {0, 0};
+    struct prng p;
+    prng_seed(&p, 3);
+    for (int64_t now = START; now < START + HARDY_MINUTE;) {
+        double until = -log(1 - prng_unit(&p)) / (high + low);
+        now += (int64_t)(until * 1e9);
+        bool is_low = prng_unit(&p) * (high + low) < low;
+        asked[is_low]++;
+        granted[is_low] += hardy_limiter_take(is_low && low_own > 0 ? other : one, 1,
+                                              is_low ? priority : HIGH, now, NULL) == HARDY_OK;
+    }
+    hardy_limiter_free(one);
+    hardy_limiter_free(other);
+    return (struct shares){granted[0] / asked[0], granted[1] / asked[1],
+                           (granted[0] + granted[1]) / 6000};
+}
+
+/* Half of the burst is enough to let those who matter through, and leaves nothing idle. */
+static void priorities_under_load(void **state) {
+    (void)state;
+    static const double loads[][2] = {{60, 200}, {90, 200}, {20, 200}};
+    for (size_t i = 0; i < 3; i++) {
+        double high = loads[i][0], low = loads[i][1];
+        struct shares one = ask(high, low, HIGH, 0), split = ask(high, low, HIGH, 30),
+                      ours = ask(high, low, LOW, 0);
+        printf("# %.0f high, %.0f low: one bucket %.0f %% of high, %.0f %% used; split 70/30 %.0f, "
+               "%.0f; priorities %.0f, %.0f\n",
+               high, low, one.high * 100, one.used * 100, split.high * 100, split.used * 100,
+               ours.high * 100, ours.used * 100);
+        assert_true(one.high < 0.5 && (split.high < 0.8 || split.used < 0.95));
+        assert_true(ours.high > 0.97 && ours.used > 0.99);
+    }
+}
+
+enum how { CHARGE_AFTER, INPUT_ONLY, ESTIMATE, MOST_TOKENS, HOWS };
+
+/* A model's tokens: of three times the limit of 100,000 a minute that callers want, what is let
+ * through in the worst minute, and on average. An answer is of 500 tokens on average, at most 4096,
+ * comes within 20 seconds, and is known when it has come. A call is tried again after a second. */
+static void let_tokens_through(enum how how, double *worst, double *average) {
+    enum { SECONDS = 1200, CALLS = 60000 };
+    static struct {
+        int64_t ends;
+        double output, reserved;
+        hardy_reservation r;
+    } under_way[512];
+    static double in_second[SECONDS];
+    const double input = 500;
+    struct prng p;
+    prng_seed(&p, 8);
+    hardy_rate_config c = settings(100000, HARDY_MINUTE, 10000);
+    c.debt = true;
+    hardy_limiter *limiter = limiter_of(&c);
+    hardy_estimate estimate = {0};
+    size_t count = 0;
+    memset(in_second, 0, sizeof in_second);
+    for (int second = 0; second < SECONDS; second++) {
+        for (int k = 0; k < 5; k++) { /* 5 calls a second of 1000 tokens: three times the limit */
+            int64_t now = START + second * S + k * (S / 5);
+            for (size_t i = 0; i < count;) {
+                if (under_way[i].ends > now) {
+                    i++;
+                    continue;
+                }
+                double cost = input + under_way[i].output;
+                hardy_limiter_settle(limiter, &under_way[i].r, cost, now);
+                hardy_estimate_learn(&estimate, under_way[i].output);
+                under_way[i] = under_way[--count];
+            }
+            double u = prng_unit(&p), v = prng_unit(&p);
+            double normal = sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
+            double output = fmin(exp(log(500) - 0.5 + normal), 4096);
+            double guess = how == CHARGE_AFTER ? 0.001
+                           : how == INPUT_ONLY ? input
+                           : how == ESTIMATE   ? input + hardy_estimate_get(&estimate, 500)
+                                               : input + 4096;
+            hardy_reservation r;
+            /* One that costs nothing yet looks whether anything is left. */
+            if ((how == CHARGE_AFTER && hardy_limiter_available(limiter, HIGH, now) <= 0) ||
+                hardy_limiter_reserve(limiter, guess, HIGH, now, now, &r) != HARDY_OK ||
+                count == 512) {
+                continue;
+            }
+            under_way[count].ends = now + (int64_t)(prng_unit(&p) * 20e9);
+            under_way[count].output = output;
+            under_way[count++].r = r;
+            in_second[second] += input + output;
+        }
+    }
+    double sum = 0, minute = 0;
+    *worst = 0;
+    for (int second = 0; second < SECONDS; second++) {
+        minute += in_second[second] - (second >= 60 ? in_second[second - 60] : 0);
+        *worst = fmax(*worst, minute / 100000);
+        sum += in_second[second];
+    }
+    *average = sum / (SECONDS / 60.0) / 100000;
+    hardy_limiter_free(limiter);
+}
+
+static void tokens_are_reserved_by_an_estimate(void **state) {
+    (void)state;
+    static const char *names[] = {"charged afterwards", "the input", "input and estimate",
+                                  "input and max_tokens"};
+    double worst[HOWS], average[HOWS];
+    for (int how = 0; how < HOWS; how++) {
+        let_tokens_through((enum how)how, &worst[how], &average[how]);
+        printf("# reserved %s: the worst minute %.2f of the limit, on average %.2f\n", names[how],
+               worst[how], average[how]);
+    }
+    assert_true(worst[CHARGE_AFTER] > 1.4 && worst[INPUT_ONLY] > worst[ESTIMATE]);
+    assert_true(worst[ESTIMATE] < 1.2 && average[ESTIMATE] > 0.98);
+    assert_true(average[MOST_TOKENS] < 0.9); /* safe, and a tenth of the limit lies idle */
+}
+
 /* --- settings ----------------------------------------------------------------------------------
  */
 
@@ -556,6 +686,8 @@ int main(void) {
         cmocka_unit_test(rates_saturate),
         cmocka_unit_test(refuses_rates),
         cmocka_unit_test(as_an_oracle_says),
+        cmocka_unit_test(priorities_under_load),
+        cmocka_unit_test(tokens_are_reserved_by_an_estimate),
         cmocka_unit_test(below_a_stated_limit),
         cmocka_unit_test(a_limit_that_nothing_can_stay_below),
     };
