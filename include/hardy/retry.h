@@ -46,8 +46,10 @@ HARDY_API int64_t hardy_backoff(const hardy_retry_config *config, uint32_t retry
                                 uint64_t random);
 
 /* The longest the waits can take together, ns: the sum over all retries (1000 at most) of each
- * wait's upper bound, not more than max_total_wait. Saturates. A Retry-After can make a wait longer
- * than that; only max_total_wait and a deadline bound those too. Pure; any thread. */
+ * wait's upper bound, not more than max_total_wait; waits that max_total_wait never has room for
+ * are not begun and count for nothing, so it is 0 where the first is longer than that. Saturates. A
+ * Retry-After can make a wait longer than that; only max_total_wait and a deadline bound those too.
+ * Pure; any thread. */
 HARDY_API int64_t hardy_backoff_worst_case(const hardy_retry_config *config);
 
 /*

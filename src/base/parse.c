@@ -164,6 +164,22 @@ hardy_status parse_rate(const char *text, struct rate *out, hardy_error *error) 
     return HARDY_OK;
 }
 
+hardy_status parse_per_second(const char *text, double *out, hardy_error *error) {
+    struct rate rate;
+    size_t len = strlen(text);
+    if (len > 0 && number_scan(text, len, true) == len) {
+        rate = (struct rate){.events = number_value(text, len), .period = HARDY_SECOND};
+        if (!(rate.events > 0) || !isfinite(rate.events)) {
+            return fail(error, HARDY_E_SYNTAX, NULL,
+                        "expected a rate such as 10, 10/s or 600/m, above 0, not \"%s\"", text);
+        }
+    } else if (parse_rate(text, &rate, error) != HARDY_OK) {
+        return HARDY_E_SYNTAX;
+    }
+    *out = rate.events * (double)HARDY_SECOND / (double)rate.period;
+    return HARDY_OK;
+}
+
 void format_rate(double events, int64_t period, char *out) {
     char number[NUMBER_TEXT], span[48];
     number_format(events, number);

@@ -18,6 +18,8 @@ struct rate {
     int64_t period;
 };
 hardy_status parse_rate(const char *text, struct rate *out, hardy_error *error);
+/* The same as events a second; a bare number is of one second: "10", "10/s", "600/m". */
+hardy_status parse_per_second(const char *text, double *out, hardy_error *error);
 
 /* Bytes: "65536", "64KiB", "1MiB", "2GiB", "10kB", "1MB". */
 hardy_status parse_size(const char *text, uint64_t *out, hardy_error *error);

@@ -374,47 +374,73 @@ static void print_state(const struct row *row) {
            (unsigned long long)s->times_opened);
 }
 
-/* As the gateway uses it, or as `guards:` says; false: neither knows it. */
-static bool find_settings(const struct config *config, const char *name,
-                          struct guard_settings *out) {
+/* As the gateway uses it, or as `guards:` says, or the one that calls of models have without a
+ * file; E_NOT_FOUND: none of them. Notes in the fleet when its calls can have side effects. */
+static hardy_status find_settings(struct call *c, const char *name, struct guard_settings *out) {
+    const struct config *config = c->state.config;
     struct gateway_settings gateway = {0};
     struct guard_source source = {.base = GUARD_DEFAULTS, .name = name};
-    bool used = gateway_settings_look(config, &gateway, NULL) == HARDY_OK &&
-                gateway_guard_base(&gateway, name, &source.base);
-    hardy_status status = guard_settings_find(config, name, source.base, out, NULL);
+    bool looked = gateway_settings_look(config, &gateway, NULL) == HARDY_OK;
+    bool used = looked && gateway_guard_base(&gateway, name, &source.base);
+    hardy_status status = guard_settings_find(config, name, source.base, out, &c->error);
+    if (status == HARDY_E_NOT_FOUND && !config->file && str_eq(name, "llm")) {
+        source.base = GUARD_LLM;
+        used = true;
+    }
     if (status == HARDY_E_NOT_FOUND && used) {
-        status = guard_settings_read(&source, out, NULL);
+        status = guard_settings_read(&source, out, &c->error);
     }
     if (used && source.base == GUARD_LLM) {
         out->retry.repeatable = true; /* as the gateway declares each call of a model */
     }
+    c->fleet.effects_without_key =
+        c->fleet.effects_without_key || (looked && gateway_guard_is_plain(&gateway, name));
     gateway_settings_free(&gateway);
-    return status == HARDY_OK;
+    return status;
 }
 
-/* What the guard will do. */
+static void list_codes(const struct guard_settings *s, struct buf *out) {
+    for (size_t i = 0; i < s->retry_on_count; i++) {
+        const struct guard_codes *codes = &s->retry_on[i];
+        buf_printf(out, "%s%d", i > 0 ? ", " : "", codes->from);
+        if (codes->to != codes->from) {
+            buf_printf(out, "-%d", codes->to);
+        }
+    }
+}
+
+/* What the guard will do; `named` may be NULL. */
 static void tell_settings(const struct call *c, const hardy_guard_config *config,
-                          struct json_out *j) {
+                          const struct guard_settings *named, struct json_out *j) {
+    struct explain_more more = {0};
+    struct buf text, codes;
+    buf_init(&codes, TEXT_MAX);
+    if (named) {
+        list_codes(named, &codes);
+        more.connect = named->timeout_connect;
+        more.tokens = named->given_tokens ? &named->tokens : NULL;
+        more.retry_on = codes.data;
+    }
     if (j) {
         json_out_key(j, "explained");
-        explain_json(config, &c->fleet, j);
-        return;
+        explain_json(config, &more, &c->fleet, j);
+    } else {
+        buf_init(&text, TEXT_MAX);
+        explain_text(config, &more, &c->fleet, &text);
+        fwrite(text.data ? text.data : "", 1, text.len, stdout);
+        buf_free(&text);
     }
-    struct buf text;
-    buf_init(&text, TEXT_MAX);
-    explain_text(config, &c->fleet, &text);
-    fwrite(text.data ? text.data : "", 1, text.len, stdout);
-    buf_free(&text);
+    buf_free(&codes);
 }
 
-/* With the stored settings where there are any, else as the configuration says. */
-static void explain_row(struct call *c, const struct row *row, struct json_out *j) {
-    struct guard_settings settings = {0};
+/* With the stored settings where there are any, else as the configuration says; `named` NULL: that
+ * knows nothing of it. */
+static void explain_row(const struct call *c, const struct row *row,
+                        const struct guard_settings *named, struct json_out *j) {
     hardy_guard_config config;
     hardy_guard_config_init(&config, sizeof config);
-    bool named = find_settings(c->state.config, row->name, &settings);
     if (named) {
-        config = settings.config;
+        config = named->config;
     }
     const struct host_entry *e = &row->entry;
     hardy_bulkhead_config slots;
@@ -428,14 +454,14 @@ static void explain_row(struct call *c, const struct row *row, struct json_out *
     if (!j) {
         putchar('\n');
     }
-    tell_settings(c, &config, j);
+    tell_settings(c, &config, named, j);
     if (!named && !j) {
         printf("\nDeadline, timeout and retries are each call's own.\n");
     }
-    guard_settings_free(&settings);
 }
 
-static int run_explain(struct call *c, struct host *host, const struct host_entry *entry) {
+static void explain_used(const struct call *c, struct host *host, const struct host_entry *entry,
+                         const struct guard_settings *named) {
     struct row row = {0};
     look(host, entry, clock_now(), &row);
     if (c->o->globals.json) {
@@ -444,37 +470,63 @@ static int run_explain(struct call *c, struct host *host, const struct host_entr
         json_begin(&j, &text);
         json_out_object(&j);
         json_members(&j, &row);
-        explain_row(c, &row, &j);
+        explain_row(c, &row, named, &j);
         json_out_object_end(&j);
         json_print(&text);
-        return EXIT_DONE;
+        return;
     }
     if (entry->has_breaker) {
         print_state(&row);
     }
-    explain_row(c, &row, NULL);
-    return EXIT_DONE;
+    explain_row(c, &row, named, NULL);
 }
 
-/* A guard that nobody has used here yet; false: the configuration does not know it either. */
-static bool explain_unused(struct call *c, const char *name) {
-    struct guard_settings settings = {0};
-    bool named = find_settings(c->state.config, name, &settings);
-    if (named && c->o->globals.json) {
+/* A guard that nobody has used here yet. */
+static void explain_unused(const struct call *c, const struct guard_settings *named) {
+    if (c->o->globals.json) {
         struct buf text;
         struct json_out j;
         json_begin(&j, &text);
         json_out_object(&j);
-        json_out_member_string(&j, "name", name);
-        tell_settings(c, &settings.config, &j);
+        json_out_member_string(&j, "name", named->name);
+        tell_settings(c, &named->config, named, &j);
         json_out_object_end(&j);
         json_print(&text);
-    } else if (named) {
-        printf("Not used with this state yet.\n\n");
-        tell_settings(c, &settings.config, NULL);
+        return;
     }
+    printf("Not used with this state yet.\n\n");
+    tell_settings(c, &named->config, named, NULL);
+}
+
+static int run_explain(struct call *c, const char *name) {
+    struct guard_settings settings;
+    struct host *host = NULL;
+    struct host_entry entry;
+    int code = EXIT_DONE;
+    hardy_status found = find_settings(c, name, &settings);
+    const struct guard_settings *named = found == HARDY_OK ? &settings : NULL;
+    if (found != HARDY_OK && found != HARDY_E_NOT_FOUND) {
+        say_error(c->o, &c->error);
+        return EXIT_USAGE;
+    }
+    const hardy_error not_in_file = c->error;
+    bool of_file = c->state.config->file != NULL;
+    hardy_status status = open_host(c, &host);
+    if (status == HARDY_OK) {
+        status = host_find(host, name, &entry, &c->error);
+    }
+    if (status == HARDY_OK) {
+        explain_used(c, host, &entry, named);
+    } else if (named && (status == HARDY_E_NOT_FOUND || status == HARDY_E_UNSUPPORTED)) {
+        explain_unused(c, named);
+    } else {
+        bool unknown = status == HARDY_E_NOT_FOUND || status == HARDY_E_UNSUPPORTED;
+        c->error = unknown && of_file ? not_in_file : c->error;
+        code = failed(c);
+    }
+    host_close(host);
     guard_settings_free(&settings);
-    return named;
+    return code;
 }
 
 /* Opens or disables the breaker by hand. */
@@ -511,17 +563,16 @@ static int run_reset(struct call *c, struct host *host, const char *name) {
 static int run_one(struct call *c, const char *form, const char *name) {
     struct host *host = NULL;
     struct host_entry entry;
+    if (str_eq(form, "explain")) {
+        return run_explain(c, name);
+    }
     hardy_status status = open_host(c, &host);
     if (status == HARDY_OK) {
         status = host_find(host, name, &entry, &c->error);
     }
     int code;
-    if (status == HARDY_E_NOT_FOUND && str_eq(form, "explain") && explain_unused(c, name)) {
-        code = EXIT_DONE;
-    } else if (status != HARDY_OK) {
+    if (status != HARDY_OK) {
         code = failed(c);
-    } else if (str_eq(form, "explain")) {
-        code = run_explain(c, host, &entry);
     } else if (str_eq(form, "force-open")) {
         code = run_force(c, host, &entry, HARDY_FORCED_OPEN);
     } else if (str_eq(form, "disable")) {
@@ -533,13 +584,15 @@ static int run_one(struct call *c, const char *form, const char *name) {
     return code;
 }
 
-enum { OPT_FOR = 1, OPT_CLIENTS, OPT_CAPACITY, OPT_LOAD };
+enum { OPT_FOR = 1, OPT_CLIENTS, OPT_CAPACITY, OPT_LOAD, OPT_EFFECTS };
 
 static const struct option_row rows[] = {
     {OPT_FOR, "for", 0, "DURATION", "force-open and disable: how long; else until it is reset"},
     {OPT_CLIENTS, "clients", 0, "N", "explain: so many share what is called"},
     {OPT_CAPACITY, "capacity", 0, "RATE", "explain: what is called can serve so many calls"},
     {OPT_LOAD, "load", 0, "RATE", "explain: so many operations begin, of all clients"},
+    {OPT_EFFECTS, "effects", 0, NULL,
+     "explain: calls change something over there, and carry no idempotency key"},
     {0}};
 
 static int wrong_form(const struct options *o, const char *form) {
@@ -562,8 +615,8 @@ static int dispatch(struct call *c, bool span_given, bool fleet_given) {
         return options_wrong(o, "--for goes with force-open and disable, not with %s", form);
     }
     if (fleet_given && !str_eq(form, "explain")) {
-        return options_wrong(o, "--clients, --capacity and --load go with explain, not with %s",
-                             form);
+        return options_wrong(
+            o, "--clients, --capacity, --load and --effects go with explain, not with %s", form);
     }
     if (o->argc > (lists ? 1 : 2)) {
         return options_wrong(o, "\"%s\" is too much", o->argv[lists ? 1 : 2]);
@@ -579,17 +632,24 @@ static int dispatch(struct call *c, bool span_given, bool fleet_given) {
 }
 
 static hardy_status take_option(struct call *c, int id, const char *value) {
-    struct rate rate = {0, HARDY_SECOND};
-    if (id == OPT_FOR) {
-        return parse_duration(value, &c->span, &c->error);
-    }
-    if (id == OPT_CLIENTS) {
+    hardy_status status;
+    switch (id) {
+    case OPT_FOR:
+        status = parse_duration(value, &c->span, &c->error);
+        return status == HARDY_OK && c->span == 0
+                   ? fail(&c->error, HARDY_E_INVALID, NULL,
+                          "expected a duration above 0 such as 10m, not \"%s\"", value)
+                   : status;
+    case OPT_CLIENTS:
         return parse_number(value, 1, 1e9, &c->fleet.clients, &c->error);
+    case OPT_CAPACITY:
+        return parse_per_second(value, &c->fleet.capacity, &c->error);
+    case OPT_LOAD:
+        return parse_per_second(value, &c->fleet.load, &c->error);
+    default:
+        c->fleet.effects_without_key = true;
+        return HARDY_OK;
     }
-    hardy_status status = parse_rate(value, &rate, &c->error);
-    double each_second = rate.events * (double)HARDY_SECOND / (double)rate.period;
-    *(id == OPT_CAPACITY ? &c->fleet.capacity : &c->fleet.load) = each_second;
-    return status;
 }
 
 static int run(struct options *o) {
@@ -621,7 +681,7 @@ const struct command command_guards = {
     .name = "guards",
     .alias = "guard",
     .synopsis = "[list]\nexplain NAME [--clients N] [--capacity RATE] [--load "
-                "RATE]\nforce-open|disable NAME [--for DURATION]\nreset NAME",
+                "RATE] [--effects]\nforce-open|disable NAME [--for DURATION]\nreset NAME",
     .summary = "show and set the guards that the processes of this host share",
     .options = rows,
     .details =
@@ -630,7 +690,10 @@ const struct command command_guards = {
         "counters and settings, so that the next call may bring other settings.\n\n"
         "'explain' prints what applies, when and how long is waited, and warns of what cannot\n"
         "hold. --load against --capacity tells whether retries could keep an outage up, --clients\n"
-        "whether they would all come back at once.\n\n"
+        "whether they would all come back at once, --effects whether one of them can be had twice\n"
+        "(a guard of an upstream with the protocol http is taken to be of that kind: it can be "
+        "sent\n"
+        "a POST). RATE is 10/s, 600/m or the number of one second.\n\n"
         "They live beside the state, in PATH-guards, and start anew when the machine does.",
     .examples = "hardy guards list\n"
                 "hardy guards list --json\n"

@@ -141,7 +141,7 @@ static void on_guard_problem(void *ctx, bool warning, const char *text) {
 
 /* What hardy says about settings that cannot hold together. */
 static void warn_of_guard(struct validate *v, const struct yaml_node *key,
-                          const struct guard_settings *s) {
+                          const struct guard_settings *s, bool plain) {
     hardy_guard *guard = NULL;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -150,7 +150,11 @@ static void warn_of_guard(struct validate *v, const struct yaml_node *key,
         return;
     }
     hardy_guard_free(guard);
-    explain_problems(&s->config, NULL, on_guard_problem, &(struct guard_problems){v, key, s->name});
+    hardy_explain_options known;
+    hardy_explain_options_init(&known, sizeof known);
+    known.effects_without_key = plain;
+    explain_problems(&s->config, &known, on_guard_problem,
+                     &(struct guard_problems){v, key, s->name});
 }
 
 static void look_at_guards(struct validate *v, const struct config *config) {
@@ -165,7 +169,7 @@ static void look_at_guards(struct validate *v, const struct config *config) {
         enum guard_base base = GUARD_DEFAULTS;
         (void)gateway_guard_base(&gateway, name, &base);
         if (guard_settings_find(config, name, base, &s, &error) == HARDY_OK) {
-            warn_of_guard(v, guards->keys[i], &s);
+            warn_of_guard(v, guards->keys[i], &s, gateway_guard_is_plain(&gateway, name));
         } else {
             tell(v, "error", &error);
         }

@@ -319,6 +319,9 @@ static bool read_span(struct http_request *r, const struct guard_change *change,
         status = change->timed ? parse_duration(text.data ? text.data : "", span, &error)
                                : fail(&error, HARDY_E_INVALID, NULL,
                                       "reset is not for a while: leave it out");
+        if (status == HARDY_OK && *span == 0) {
+            status = fail(&error, HARDY_E_INVALID, NULL, "expected a duration above 0 such as 10m");
+        }
     }
     buf_free(&text);
     if (status != HARDY_OK) {

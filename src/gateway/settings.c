@@ -136,11 +136,23 @@ static enum guard_base base_of(const struct upstream_settings *u) {
     return u->protocol == UPSTREAM_HTTP ? GUARD_HTTP : GUARD_LLM;
 }
 
+static bool uses_guard(const struct upstream_settings *u, const char *guard) {
+    return str_eq(u->guard ? u->guard : u->name, guard);
+}
+
 bool gateway_guard_base(const struct gateway_settings *s, const char *guard, enum guard_base *out) {
     for (size_t i = 0; i < s->upstream_count; i++) {
-        const struct upstream_settings *u = &s->upstreams[i];
-        if (str_eq(u->guard ? u->guard : u->name, guard)) {
-            *out = base_of(u);
+        if (uses_guard(&s->upstreams[i], guard)) {
+            *out = base_of(&s->upstreams[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool gateway_guard_is_plain(const struct gateway_settings *s, const char *guard) {
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        if (uses_guard(&s->upstreams[i], guard) && base_of(&s->upstreams[i]) == GUARD_HTTP) {
             return true;
         }
     }

@@ -32,8 +32,25 @@ static double seconds(int64_t ns) {
     return (double)ns / (double)HARDY_SECOND;
 }
 
+struct explain_fit explain_fit(const hardy_retry_config *r) {
+    struct explain_fit fit = {0};
+    int64_t low = 0, high = 0, longest = 0;
+    for (uint32_t i = 0; i < r->max_retries; i++) {
+        low = hardy_backoff(r, i, low, 0);
+        high = hardy_backoff(r, i, high, UINT64_MAX);
+        fit.shortest = time_add(fit.shortest, low);
+        longest = time_add(longest, high);
+        if (fit.shortest > r->max_total_wait) {
+            break;
+        }
+        fit.possibly++;
+        fit.surely += longest <= r->max_total_wait;
+    }
+    return fit;
+}
+
 int64_t explain_worst_case(const hardy_guard_config *c) {
-    uint32_t retries = c->retry != NULL ? c->retry->max_retries : 0;
+    uint32_t retries = c->retry != NULL ? explain_fit(c->retry).possibly : 0;
     int64_t waits = retries > 0 ? hardy_backoff_worst_case(c->retry) : 0;
     int64_t all = time_add(time_scale(c->timeout, retries + 1.0), waits);
     return all < c->deadline ? all : c->deadline;
@@ -41,7 +58,8 @@ int64_t explain_worst_case(const hardy_guard_config *c) {
 
 static void put_schedule(struct buf *b, const hardy_retry_config *r) {
     int64_t low_before = 0, high_before = 0;
-    for (uint32_t i = 0; i < r->max_retries && i < SCHEDULE_ROWS; i++) {
+    struct explain_fit fit = explain_fit(r);
+    for (uint32_t i = 0; i < fit.possibly && i < SCHEDULE_ROWS; i++) {
         int64_t low = hardy_backoff(r, i, low_before, 0);
         int64_t high = hardy_backoff(r, i, high_before, UINT64_MAX);
         buf_printf(b, "    wait before attempt %-4u %s", i + 2, SPAN(low));
@@ -52,8 +70,12 @@ static void put_schedule(struct buf *b, const hardy_retry_config *r) {
         low_before = low;
         high_before = high;
     }
-    if (r->max_retries > SCHEDULE_ROWS) {
-        buf_printf(b, "    and %u more\n", r->max_retries - SCHEDULE_ROWS);
+    if (fit.possibly > SCHEDULE_ROWS) {
+        buf_printf(b, "    and %u more\n", fit.possibly - SCHEDULE_ROWS);
+    }
+    if (fit.possibly < r->max_retries) {
+        buf_printf(b, "    attempt %-4u             never made, by max_total_wait\n",
+                   fit.possibly + 2);
     }
     int64_t worst = hardy_backoff_worst_case(r);
     buf_printf(b, "    worst case of all waits  %s (%.3f s)%s\n", SPAN(worst), seconds(worst),
@@ -115,12 +137,32 @@ static void put_breaker(struct buf *b, const hardy_guard_config *c) {
                c->wait_when_open ? "wait" : "reject", k->shadow ? "; shadow: refuses nothing" : "");
 }
 
-static void put_settings(struct buf *b, const hardy_guard_config *c) {
+static void put_rate(struct buf *b, const char *name, const hardy_rate_config *r) {
+    buf_printf(b, "  %-10s %g in %s, burst %g, when limited: %s", name, r->events, SPAN(r->period),
+               r->burst, r->reject ? "reject" : "wait");
+    if (r->low_priority) {
+        buf_puts(b, ", low priority");
+    }
+    if (r->low_floor > 0) {
+        buf_printf(b, ", of them %g for low priority", r->low_floor);
+    }
+    if (r->limit > 0) {
+        buf_printf(b, ", the far side takes %g in %s", r->limit, SPAN(r->limit_window));
+    }
+    buf_putc(b, '\n');
+}
+
+static void put_settings(struct buf *b, const hardy_guard_config *c,
+                         const struct explain_more *more) {
     buf_printf(b, "guard %s\n", c->name);
     buf_puts(b, "  order      " ORDER "; no other can be configured\n");
     buf_printf(b, "  deadline   %s\n", SPAN(c->deadline));
-    buf_printf(b, "  timeout    attempt %s, first content %s, idle %s\n", SPAN(c->timeout),
+    buf_printf(b, "  timeout    attempt %s, first content %s, idle %s", SPAN(c->timeout),
                SPAN(c->timeout_first_content), SPAN(c->timeout_idle));
+    if (more->connect > 0 && more->connect != HARDY_NEVER) {
+        buf_printf(b, ", connect %s", SPAN(more->connect));
+    }
+    buf_putc(b, '\n');
     if (c->retry == NULL) {
         buf_puts(b, "  retry      none: one attempt\n");
     } else {
@@ -131,6 +173,9 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
                    r->max_retries, SPAN(r->base_delay), SPAN(r->max_delay), r->exponential_base,
                    explain_jitter(r->jitter), SPAN(r->max_total_wait),
                    r->repeatable ? "yes" : "no");
+        if (more->retry_on != NULL) {
+            buf_printf(b, "    only after               %s\n", more->retry_on);
+        }
         put_schedule(b, r);
     }
     if (c->hedge != NULL) {
@@ -153,15 +198,12 @@ static void put_settings(struct buf *b, const hardy_guard_config *c) {
         buf_puts(b, "  breaker    none\n");
     }
     if (c->rate != NULL) {
-        buf_printf(b, "  rate       %g in %s, burst %g, when limited: %s%s", c->rate->events,
-                   SPAN(c->rate->period), c->rate->burst, c->rate->reject ? "reject" : "wait",
-                   c->rate->low_priority ? ", low priority" : "");
-        if (c->rate->low_floor > 0) {
-            buf_printf(b, ", of them %g for low priority", c->rate->low_floor);
-        }
-        buf_putc(b, '\n');
+        put_rate(b, "rate", c->rate);
     } else {
         buf_puts(b, "  rate       none\n");
+    }
+    if (more->tokens != NULL) {
+        put_rate(b, "tokens", more->tokens);
     }
     if (c->bulkhead != NULL) {
         const hardy_bulkhead_config *k = c->bulkhead;
@@ -190,8 +232,10 @@ static void put_problem(void *ctx, bool warning, const char *text) {
     buf_printf(ctx, "%s: %s\n", warning ? "warning" : "note", text);
 }
 
-void explain_text(const hardy_guard_config *c, const hardy_explain_options *o, struct buf *to) {
-    put_settings(to, c);
+void explain_text(const hardy_guard_config *c, const struct explain_more *more,
+                  const hardy_explain_options *o, struct buf *to) {
+    static const struct explain_more nothing;
+    put_settings(to, c, more != NULL ? more : &nothing);
     explain_problems(c, o, put_problem, to);
 }
 
@@ -211,7 +255,7 @@ size_t hardy_guard_explain_with(const hardy_guard *guard, const hardy_explain_op
     }
     buf_init(&b, TEXT_MAX);
     mutex_lock(&g->changing);
-    explain_text(&edition_current(&g->editions)->config, &given, &b);
+    explain_text(&edition_current(&g->editions)->config, NULL, &given, &b);
     mutex_unlock(&g->changing);
     size_t length = b.len;
     if (size > 0) {

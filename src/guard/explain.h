@@ -8,16 +8,32 @@
 #include <hardy/guard.h>
 #include <string.h>
 
+/* What is set beside a guard, by those who drive it; all zero: nothing. */
+struct explain_more {
+    int64_t connect;                 /* the time-out of a connection; 0 or HARDY_NEVER: none */
+    const hardy_rate_config *tokens; /* of a model; NULL: none */
+    const char *retry_on;            /* "75, 500-599"; NULL: all that can pass */
+};
+
 /* A warning is of settings that cannot hold; else it is a note of what follows from them. */
 typedef void explain_fn(void *ctx, bool warning, const char *text);
 void explain_problems(const hardy_guard_config *c, const hardy_explain_options *o, explain_fn *tell,
                       void *ctx);
-void explain_text(const hardy_guard_config *c, const hardy_explain_options *o, struct buf *to);
+/* `more` may be NULL. */
+void explain_text(const hardy_guard_config *c, const struct explain_more *more,
+                  const hardy_explain_options *o, struct buf *to);
 /* One object. */
-void explain_json(const hardy_guard_config *c, const hardy_explain_options *o, struct json_out *j);
+void explain_json(const hardy_guard_config *c, const struct explain_more *more,
+                  const hardy_explain_options *o, struct json_out *j);
 
 /* All attempts up to their time-out and all waits at their longest; HARDY_NEVER: no end. */
 int64_t explain_worst_case(const hardy_guard_config *c);
+/* Retries whose waits `max_total_wait` has room for: however they are drawn, and at best. */
+struct explain_fit {
+    uint32_t surely, possibly;
+    int64_t shortest; /* the waits up to the first that never fits, each at its shortest */
+};
+struct explain_fit explain_fit(const hardy_retry_config *r);
 const char *explain_jitter(hardy_jitter jitter);
 
 struct span_text {

@@ -44,7 +44,7 @@ static void put_retry(struct json_out *j, const hardy_retry_config *r) {
     put_bool(j, "repeatable", r->repeatable);
     json_out_key(j, "waits");
     json_out_array(j);
-    for (uint32_t i = 0; i < r->max_retries; i++) {
+    for (uint32_t i = 0, waits = explain_fit(r).possibly; i < waits; i++) {
         low = hardy_backoff(r, i, low, 0);
         high = hardy_backoff(r, i, high, UINT64_MAX);
         json_out_object(j);
@@ -96,14 +96,21 @@ static void put_breaker(struct json_out *j, const hardy_guard_config *c) {
     json_out_object_end(j);
 }
 
-static void put_rate(struct json_out *j, const hardy_rate_config *r) {
-    json_out_key(j, "rate");
+/* `unit`: what is counted, of which there are so many. */
+static void put_rate(struct json_out *j, const char *key, const char *unit,
+                     const hardy_rate_config *r) {
+    json_out_key(j, key);
     json_out_object(j);
-    put_number(j, "requests", r->events);
+    put_number(j, unit, r->events);
     put_seconds(j, "per_s", r->period);
     put_number(j, "burst", r->burst);
     json_out_member_string(j, "when_limited", r->reject ? "reject" : "wait");
     put_number(j, "low_floor", r->low_floor);
+    json_out_member_string(j, "priority", r->low_priority ? "low" : "high");
+    if (r->limit > 0) {
+        put_number(j, "limit", r->limit);
+        put_seconds(j, "limit_per_s", r->limit_window);
+    }
     json_out_object_end(j);
 }
 
@@ -112,6 +119,10 @@ static void put_bulkhead(struct json_out *j, const hardy_bulkhead_config *b) {
     json_out_object(j);
     json_out_member_count(j, "max_concurrent", b->max_concurrent);
     json_out_member_count(j, "max_queue", b->max_queue);
+    put_bool(j, "adaptive", b->adaptive);
+    if (b->adaptive) {
+        json_out_member_count(j, "min_concurrent", b->min_concurrent);
+    }
     json_out_object_end(j);
 }
 
@@ -135,7 +146,8 @@ static void put_problems(struct json_out *j, const char *key, const hardy_guard_
     json_out_array_end(j);
 }
 
-void explain_json(const hardy_guard_config *c, const hardy_explain_options *o, struct json_out *j) {
+void explain_json(const hardy_guard_config *c, const struct explain_more *more,
+                  const hardy_explain_options *o, struct json_out *j) {
     json_out_object(j);
     put_seconds(j, "deadline_s", c->deadline);
     put_timeouts(j, c);
@@ -152,7 +164,16 @@ void explain_json(const hardy_guard_config *c, const hardy_explain_options *o, s
         put_breaker(j, c);
     }
     if (c->rate != NULL) {
-        put_rate(j, c->rate);
+        put_rate(j, "rate", "requests", c->rate);
+    }
+    if (more != NULL && more->tokens != NULL) {
+        put_rate(j, "token_rate", "tokens", more->tokens);
+    }
+    if (more != NULL && more->retry_on != NULL) {
+        json_out_member_string(j, "retry_on", more->retry_on);
+    }
+    if (more != NULL && more->connect > 0) {
+        put_seconds(j, "connect_s", more->connect);
     }
     if (c->bulkhead != NULL) {
         put_bulkhead(j, c->bulkhead);

@@ -45,8 +45,8 @@ static void warn_of_times(const struct telling *t, const hardy_guard_config *c) 
     const struct {
         const char *name;
         int64_t value;
-    } inner[] = {{"timeout_first_content", c->timeout_first_content},
-                 {"timeout_idle", c->timeout_idle}};
+    } inner[] = {{"timeout.first_content", c->timeout_first_content},
+                 {"timeout.idle", c->timeout_idle}};
     if (c->timeout != HARDY_NEVER && c->timeout >= c->deadline) {
         warn(t, "timeout %s is not shorter than the deadline %s: it never ends an attempt",
              SPAN(c->timeout), SPAN(c->deadline));
@@ -85,7 +85,22 @@ static void warn_of_retries(const struct telling *t, const hardy_guard_config *c
     if (r == NULL || r->max_retries == 0) {
         return;
     }
-    uint32_t attempts = r->max_retries + 1;
+    struct explain_fit fit = explain_fit(r);
+    uint32_t attempts = fit.possibly + 1;
+    if (fit.possibly == 0) {
+        warn(t, "max_total_wait %s is shorter than the first wait, %s at least: nothing is retried",
+             SPAN(r->max_total_wait), SPAN(fit.shortest));
+        return;
+    }
+    if (fit.possibly < r->max_retries) {
+        warn(
+            t,
+            "max_total_wait %s has no room for retry %u of %u: the waits up to it take %s at least",
+            SPAN(r->max_total_wait), attempts, r->max_retries, SPAN(fit.shortest));
+    } else if (fit.surely < r->max_retries) {
+        note(t, "max_total_wait %s can end it before retry %u of %u", SPAN(r->max_total_wait),
+             fit.surely + 1, r->max_retries);
+    }
     int64_t calls = time_scale(c->timeout, attempts);
     int64_t waits = hardy_backoff_worst_case(r);
     if (c->deadline != HARDY_NEVER && c->timeout != HARDY_NEVER && c->timeout < c->deadline &&
@@ -171,8 +186,8 @@ static void warn_of_waiting(const struct telling *t, const hardy_guard_config *c
 static void warn_of_fleet(const struct telling *t, const hardy_guard_config *c,
                           const hardy_explain_options *o) {
     const hardy_retry_config *r = c->retry;
-    bool retries = r != NULL && r->max_retries > 0;
-    uint32_t attempts = retries ? r->max_retries + 1 : 1;
+    uint32_t attempts = r != NULL ? explain_fit(r).possibly + 1 : 1;
+    bool retries = attempts > 1;
     double utilisation = o->load / o->capacity;
     if (!(o->capacity > 0)) {
         return;
@@ -213,14 +228,12 @@ static void warn_of_fleet(const struct telling *t, const hardy_guard_config *c,
 static void warn_of_effects(const struct telling *t, const hardy_guard_config *c,
                             const hardy_explain_options *o) {
     const hardy_retry_config *r = c->retry;
-    if (r == NULL || r->max_retries == 0 || !r->repeatable) {
-        return;
-    }
-    if (o->effects_without_key) {
+    uint32_t retries = r != NULL && r->repeatable ? explain_fit(r).possibly : 0;
+    if (retries > 0 && o->effects_without_key) {
         warn(t,
-             "repeatable is yes, for what has side effects and carries no idempotency key: after "
-             "a timeout the same effect can happen up to %u times",
-             r->max_retries + 1);
+             "repeatable is yes: what has side effects and carries no idempotency key can have "
+             "them up to %u times, when an attempt times out or breaks off",
+             retries + 1);
     }
 }
 

@@ -75,11 +75,16 @@ int64_t hardy_backoff(const hardy_retry_config *config, uint32_t retry, int64_t 
 }
 
 int64_t hardy_backoff_worst_case(const hardy_retry_config *config) {
-    int64_t sum = 0, previous = 0;
+    int64_t total = config->max_total_wait > 0 ? config->max_total_wait : 0;
+    int64_t shortest = 0, sum = 0, previous = 0;
     for (uint32_t retry = 0; retry < config->max_retries && retry < MOST_RETRIES; retry++) {
         int64_t low;
         range(config, retry, previous, &low, &previous);
+        shortest = time_add(shortest, low);
+        if (shortest > total) { /* however it is drawn, this wait is not begun */
+            break;
+        }
         sum = time_add(sum, previous);
     }
-    return config->max_total_wait > 0 ? lesser(sum, config->max_total_wait) : 0;
+    return lesser(sum, total);
 }

@@ -18,6 +18,7 @@
 
 struct raw_timeout {
     int64_t attempt, connect, first_content, idle;
+    bool given_first_content, given_idle;
 };
 struct raw_budget {
     double ratio;
@@ -87,9 +88,11 @@ static const struct schema_key timeout_keys[] = {
     {"connect", SCHEMA_DURATION, offsetof(struct raw_timeout, connect), .def = "never",
      .min = "1ms", .never = true, .help = "until the connection stands"},
     {"first_content", SCHEMA_DURATION, offsetof(struct raw_timeout, first_content), .def = "never",
-     .min = "1ms", .never = true, .help = "until the first content of an answer"},
+     .min = "1ms", .never = true, .given_offset = offsetof(struct raw_timeout, given_first_content),
+     .help = "until the first content of an answer"},
     {"idle", SCHEMA_DURATION, offsetof(struct raw_timeout, idle), .def = "never", .min = "1ms",
-     .never = true, .help = "between two pieces of an answer"},
+     .never = true, .given_offset = offsetof(struct raw_timeout, given_idle),
+     .help = "between two pieces of an answer"},
 };
 static const struct schema_section timeout_section = {"timeout", timeout_keys, COUNT(timeout_keys),
                                                       sizeof(struct raw_timeout)};
@@ -734,6 +737,11 @@ static hardy_status take_bulkhead(const struct guard_source *source, const struc
     return HARDY_OK;
 }
 
+/* A default that the user's own limit of an attempt never lets come true is none. */
+static int64_t within(const struct raw_timeout *t, int64_t span, bool given) {
+    return given || span < t->attempt ? span : HARDY_NEVER;
+}
+
 static hardy_status take_all(const struct guard_source *source, const struct raw *raw,
                              struct guard_settings *out, hardy_error *error) {
     hardy_guard_config_init(&out->config, sizeof out->config);
@@ -747,8 +755,9 @@ static hardy_status take_all(const struct guard_source *source, const struct raw
     out->config.name = out->name ? out->name : "unnamed";
     out->config.deadline = raw->deadline;
     out->config.timeout = raw->timeout.attempt;
-    out->config.timeout_first_content = raw->timeout.first_content;
-    out->config.timeout_idle = raw->timeout.idle;
+    out->config.timeout_first_content =
+        within(&raw->timeout, raw->timeout.first_content, raw->timeout.given_first_content);
+    out->config.timeout_idle = within(&raw->timeout, raw->timeout.idle, raw->timeout.given_idle);
     out->timeout_connect = raw->timeout.connect;
     hardy_status status = take_retry(source, raw, out, error);
     if (status == HARDY_OK) {
@@ -808,10 +817,20 @@ hardy_status guard_settings_find(const struct config *config, const char *name,
              count++) {
             names[count] = guards->keys[count]->text;
         }
-        const char *near = str_nearest(name, names, count);
-        return fail(error, HARDY_E_NOT_FOUND, config && config->path ? config->path : NULL,
-                    "no guard is called \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
-                    near ? near : "", near ? "\"?" : "");
+        const char *near = str_nearest(name, names, count), *path = config ? config->path : NULL;
+        if (near) {
+            return fail(error, HARDY_E_NOT_FOUND, path,
+                        "no guard is called \"%s\"; did you mean \"%s\"?", name, near);
+        }
+        struct buf list;
+        buf_init(&list, sizeof error->message);
+        for (size_t i = 0; i < count; i++) {
+            buf_printf(&list, "%s%s", i > 0 ? ", " : "; there are ", names[i]);
+        }
+        fail(error, HARDY_E_NOT_FOUND, path, "no guard is called \"%s\"%s", name,
+             list.data ? list.data : "");
+        buf_free(&list);
+        return HARDY_E_NOT_FOUND;
     }
     struct guard_source source = {.base = base, .name = name, .node = node};
     return guard_settings_read(&source, out, error);

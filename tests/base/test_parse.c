@@ -152,6 +152,14 @@ static void rates(void **state) {
     assert_true(rate.events == 400000 && rate.period == HARDY_MINUTE);
     assert_int_equal(parse_rate("0.5/h", &rate, error()), HARDY_OK);
     assert_true(rate.events == 0.5 && rate.period == HARDY_HOUR);
+    double each_second;
+    assert_int_equal(parse_per_second("20", &each_second, error()), HARDY_OK);
+    assert_true(each_second == 20);
+    assert_int_equal(parse_per_second("600/m", &each_second, error()), HARDY_OK);
+    assert_true(each_second == 10);
+    assert_int_equal(parse_per_second("0", &each_second, error()), HARDY_E_SYNTAX);
+    assert_int_equal(parse_per_second("", &each_second, error()), HARDY_E_SYNTAX);
+    assert_int_equal(parse_per_second("20x", &each_second, error()), HARDY_E_SYNTAX);
     assert_int_equal(parse_rate("100/d", &rate, error()), HARDY_OK);
     assert_true(rate.period == HARDY_DAY);
     static const char *const refused[] = {"10",   "10/",  "/s",   "10/sec", "10/ms",  "0/s",

@@ -63,6 +63,8 @@ code 'reset' 0 "$HARDY" guards reset search
 code 'forgets the name' 1 "$HARDY" guards explain search
 is 'only that one' "$(json '[g["name"] for g in d["guards"]]')" "['beta']"
 code '--for with reset makes no sense' 2 "$HARDY" guards reset beta --for 10m
+code 'no time at all is no duration' 2 "$HARDY" guards force-open beta --for 0s
+like 'it has to be above 0' "$err" '\-\-for: expected a duration above 0 such as 10m, not "0s"'
 code 'a wrong duration' 2 "$HARDY" guards disable beta --for 10
 like 'what is right' "$err" '\-\-for: .*250ms'
 
@@ -85,9 +87,47 @@ e = json.load(sys.stdin)["explained"]
 print(e["deadline_s"], e["retry"]["worst_wait_s"], e["retry"]["waits"][4]["to_s"], e["breaker"]["failure_threshold"], e["longest_s"], len(e["warnings"]))')" \
     '30 31 16 5 30 2'
 code 'a fleet is for explain' 2 "$HARDY" guards list --load 5/s
-code 'a load is a rate' 2 "$HARDY" guards explain gamma --load 5
+is 'a bare number is of one second' "$("$HARDY" guards explain gamma --load 5 --capacity 600/m)" \
+    "$("$HARDY" guards explain gamma --load 5/s --capacity 10)"
+code 'a load is a rate' 2 "$HARDY" guards explain gamma --load 5x
 like 'says what is right' "$err" '\-\-load: .*10/s'
+unlike 'nobody said that it has effects' "$out" 'side effects'
 like 'validate warns of the same' "$("$HARDY" validate hardy.yaml 2>&1)" 'guard `gamma`: 6 attempts of 10s make 1m, more than the deadline 30s'
+cat >hardy.yaml <<'END'
+guards:
+  wrong: {retry: {base_delay: 2s, max_delay: 1s}}
+  pay: {timeout: 2s, retry: {max_retries: 3, base_delay: 10ms, repeatable: true}}
+  read: {timeout: 2s, retry: {max_retries: 3, base_delay: 10ms, repeatable: true}}
+  embed: {rate: {tokens: 1000/m}, timeout: {attempt: 9s, connect: 3s}, retry: {retry_on: [75, 500-599]}}
+upstreams:
+  shop: {url: "https://example.com", guard: pay}
+END
+code 'a guard that is wrong' 2 "$HARDY" guards explain wrong
+is 'in the words of validate' "$err" "hardy guards: $("$HARDY" validate hardy.yaml | grep max_delay)"
+code 'a name that the file has not' 1 "$HARDY" guards explain zebra
+like 'names those that it has' "$err" 'hardy\.yaml: no guard is called "zebra"; there are wrong, pay, read, embed$'
+code 'one that is nearly there' 1 "$HARDY" guards explain embde
+like 'names that' "$err" 'no guard is called "embde"; did you mean "embed"\?'
+code 'an upstream of http is sent anything' 0 "$HARDY" guards explain pay
+effects='warning: repeatable is yes: what has side effects and carries no idempotency key can have them up to 4 times'
+like 'a POST is repeated too' "$out" "^$effects"
+unlike 'its defaults are not what the user wrote' "$out" 'is not shorter'
+code 'a guard of nobody knows' 0 "$HARDY" guards explain read
+unlike 'is not suspected' "$out" 'side effects'
+like 'but can be told' "$("$HARDY" guards explain read --effects)" "^$effects"
+like 'validate warns of the upstream' "$("$HARDY" validate hardy.yaml)" "^hardy\\.yaml:3:3: warning: guard \`pay\`: repeatable is yes"
+unlike 'not of the other' "$("$HARDY" validate hardy.yaml)" 'guard `read`'
+code 'explain is of all settings' 0 "$HARDY" guards explain embed
+like 'tokens' "$out" '^  tokens     1000 in 1m, burst 16\.6667, when limited: wait$'
+like 'the connection' "$out" '^  timeout    attempt 9s, .*, connect 3s$'
+like 'what is retried' "$out" 'only after               75, 500-599$'
+is 'also as JSON' "$("$HARDY" guards explain embed --json | python3 -c 'import json,sys
+e = json.load(sys.stdin)["explained"]
+print(e["token_rate"]["tokens"], e["token_rate"]["per_s"], e["connect_s"], e["retry_on"])')" '1000 60 3 75, 500-599'
+rm hardy.yaml
+code 'calls of a model need no file' 0 "$HARDY" guards explain llm
+like 'it is what sim runs' "$out" '^  deadline   4m40s$'
+
 printf 'guards: {share: {retry: off, breaker: {failure_mode: rate, failure_rate: 0.5, minimum_calls: 4}}}\n' >hardy.yaml
 for command in true true false; do "$HARDY" exec --name share -- $command; done
 like 'a share, and of how many calls' "$("$HARDY" guards list)" '^share +closed +1 of 3 '

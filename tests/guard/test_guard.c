@@ -275,7 +275,27 @@ static void warns_of_what_cannot_hold(void **state) {
     setup(NULL);
     config.timeout = HARDY_SECOND;
     config.timeout_idle = HARDY_SECOND;
-    assert_non_null(strstr(explain(), "warning: timeout_idle 1s is not shorter than the timeout"));
+    assert_non_null(strstr(explain(), "warning: timeout.idle 1s is not shorter than the timeout"));
+
+    setup(NULL);
+    config.deadline = HARDY_MINUTE;
+    config.retry = &retry;
+    retry.jitter = HARDY_JITTER_NONE;
+    retry.base_delay = 2 * HARDY_SECOND;
+    retry.max_total_wait = HARDY_SECOND;
+    assert_non_null(strstr(explain(), "warning: max_total_wait 1s is shorter than the first wait, "
+                                      "2s at least: nothing is retried\n"));
+    assert_non_null(strstr(text, "attempt 2                never made, by max_total_wait\n"));
+    assert_non_null(strstr(text, "worst case of all waits  0s (0.000 s)\n"));
+    assert_null(strstr(text, "wait before"));
+    retry.max_total_wait = 6 * HARDY_SECOND;
+    assert_non_null(strstr(explain(), "warning: max_total_wait 6s has no room for retry 3 of 5: "
+                                      "the waits up to it take 14s at least\n"));
+    assert_non_null(strstr(text, "wait before attempt 3    4s\n"
+                                 "    attempt 4                never made, by max_total_wait\n"));
+    retry.jitter = HARDY_JITTER_FULL;
+    assert_non_null(strstr(explain(), "note: max_total_wait 6s can end it before retry 3 of 5\n"));
+    assert_non_null(strstr(text, "wait before attempt 6    0s to 32s\n"));
 
     setup(NULL);
     assert_non_null(strstr(explain(), "warning: no timeout and no deadline"));
@@ -349,7 +369,7 @@ static void warns_of_a_fleet(void **state) {
     assert_non_null(strstr(explain_to((hardy_explain_options){.clients = 101, .capacity = 10}),
                            "warning: max_delay 20s is below 2N/C = 2 * 101 / 10/s = 20.2s"));
     assert_non_null(strstr(explain_to((hardy_explain_options){.effects_without_key = true}),
-                           "the same effect can happen up to 6 times"));
+                           "can have them up to 6 times"));
     retry.repeatable = false;
     assert_null(
         strstr(explain_to((hardy_explain_options){.effects_without_key = true}), "warning"));

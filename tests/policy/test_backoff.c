@@ -197,6 +197,15 @@ static void worst_case(void **state) {
     c.max_retries = 0;
     assert_true(hardy_backoff_worst_case(&c) == 0);
     c = settings(HARDY_JITTER_NONE);
+    c.max_total_wait = 20 * S;
+    assert_true(hardy_backoff_worst_case(&c) == 15 * S); /* 16 more do not fit */
+    c.max_total_wait = S - 1;
+    assert_true(hardy_backoff_worst_case(&c) == 0); /* not one is begun */
+    c.jitter = HARDY_JITTER_EQUAL;
+    assert_true(hardy_backoff_worst_case(&c) == S - 1);
+    c.max_total_wait = S / 2 - 1;
+    assert_true(hardy_backoff_worst_case(&c) == 0);
+    c = settings(HARDY_JITTER_NONE);
     c.max_retries = 1000;
     c.max_delay = HARDY_DAY;
     assert_true(hardy_backoff_worst_case(&c) > 980 * HARDY_DAY);

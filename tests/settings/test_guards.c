@@ -402,6 +402,25 @@ static void derived_values(void **state) {
     guard_settings_free(&s);
 }
 
+/* The user's limit of an attempt makes the defaults inside of it void; what he wrote stays, and is
+ * warned of. */
+static void defaults_give_way(void **state) {
+    (void)state;
+    struct guard_settings s;
+    read_good(GUARD_HTTP, "search", "timeout: 5s", NULL, &s);
+    assert_int_equal(s.config.timeout, 5 * S);
+    assert_int_equal(s.config.timeout_first_content, HARDY_NEVER);
+    assert_int_equal(s.config.timeout_idle, HARDY_NEVER);
+    guard_settings_free(&s);
+    read_good(GUARD_HTTP, "search", "timeout: 45s", NULL, &s);
+    assert_int_equal(s.config.timeout_first_content, 30 * S);
+    assert_int_equal(s.config.timeout_idle, HARDY_NEVER);
+    guard_settings_free(&s);
+    read_good(GUARD_HTTP, "search", "timeout: {attempt: 5s, first_content: 30s}", NULL, &s);
+    assert_int_equal(s.config.timeout_first_content, 30 * S);
+    guard_settings_free(&s);
+}
+
 static void llm(void **state) {
     (void)state;
     struct guard_settings s;
@@ -675,7 +694,7 @@ static void found_by_name(void **state) {
     guard_settings_free(&s);
     assert_int_equal(guard_settings_find(config, "zzz", GUARD_DEFAULTS, &s, &error),
                      HARDY_E_NOT_FOUND);
-    assert_string_equal(error.message, "no guard is called \"zzz\"");
+    assert_string_equal(error.message, "no guard is called \"zzz\"; there are search, broken");
     assert_int_equal(guard_settings_find(config, "broken", GUARD_DEFAULTS, &s, &error),
                      HARDY_E_SYNTAX);
     assert_string_equal(error.where, "f.yaml:3:19");
@@ -693,6 +712,7 @@ int main(void) {
         cmocka_unit_test(presets),
         cmocka_unit_test(what_wins),
         cmocka_unit_test(derived_values),
+        cmocka_unit_test(defaults_give_way),
         cmocka_unit_test(llm),
         cmocka_unit_test(empty_base),
         cmocka_unit_test(refused_flags),
