@@ -167,11 +167,41 @@ static void about_checkpoints(struct advice *a) {
 
 /* --- the rest of what stands around it -------------------------------------------------------- */
 
+bool advise_gathers(const struct answers *a) {
+    return a->effects == EFFECTS_NONE && advise_step(a) <= ADVISE_GATHERING / 2;
+}
+
+/* Where the fallback is whoever calls it. */
+static void about_fallback_of_caller(struct advice *a) {
+    const struct answers *q = &a->answers;
+    const enum pattern p = PATTERN_FALLBACK;
+    bool stale = q->if_down == IF_DOWN_STALE;
+    if (q->effects != EFFECTS_NONE) {
+        advise_say(a, p, NEEDED,
+                   "The rest is worth having without it, but not by a gathering, which would do it "
+                   "again with every question. Whoever calls it goes on when it fails, says that "
+                   "it is missing, and does it later%s.",
+                   q->effects == EFFECTS_UNKNOWN ? ", once a person knows that it did not happen"
+                   : q->effects == EFFECTS_SAME  ? ""
+                                                 : ", under the same key");
+    } else {
+        advise_say(a, p, NEEDED,
+                   "%s, but it takes longer than a gathering may wait (5m). Whoever calls it %s.",
+                   stale ? "An old answer is better than none here"
+                         : "The rest is worth having without it",
+                   stale ? "keeps the last good answer, and tells its age"
+                         : "goes on when it fails, and says that it is missing");
+    }
+    advise_cost(a, p, 0, "a line in what calls it; whoever reads the result has to look at it.");
+}
+
 static void about_fallback(struct advice *a) {
     const struct answers *q = &a->answers;
     const enum pattern p = PATTERN_FALLBACK;
     if (q->depends == DEPENDS_NOTHING) {
         advise_say(a, p, NOT_NEEDED, "It depends on nothing that could stay away.");
+    } else if (q->if_down != IF_DOWN_FAIL && !advise_gathers(q)) {
+        about_fallback_of_caller(a);
     } else if (q->if_down == IF_DOWN_STALE) {
         advise_say(a, p, NEEDED,
                    "An old answer is better than none here: fresh, else the last good one with its "
@@ -218,6 +248,8 @@ static void about_hedging(struct advice *a) {
     if (q->effects == EFFECTS_PROBE || q->effects == EFFECTS_UNKNOWN) {
         advise_say(a, p, NOT_NEEDED,
                    "A second call while the first still runs is a second side effect.");
+    } else if (!a->guard.retry) {
+        advise_say(a, p, NOT_NEEDED, "A second call is one of the retries, and there are none.");
     } else if (!advise_far(q)) {
         advise_say(a, p, NOT_NEEDED, "There is no second server that could be faster.");
     } else if (q->depends == DEPENDS_LLM) {
@@ -233,17 +265,47 @@ static void about_hedging(struct advice *a) {
     } else {
         advise_say(a, p, USEFUL,
                    "Somebody waits, and it may be sent twice: a second call after the time that "
-                   "nearly all need cuts the slowest off. Begin without it, and measure.");
+                   "nearly all need cuts the slowest off. Of the library only, on an event loop "
+                   "(hedge of hardy_guard_config, docs/guard.md): it has no key below, and the "
+                   "commands do not hedge. Begin without it, and measure.");
         advise_cost(a, p, 0,
                     "a few more calls in a hundred; none while the far side is in trouble, "
                     "for each is a retry to the budget.");
     }
 }
 
-/* Where what is often said would lead elsewhere. */
+/* What it would need is told in the unit in which it is a number above 1. */
+static void note_of_crowd(struct advice *a) {
+    const struct answers *q = &a->answers;
+    char all[48], capacity[48], wait[48], enough[96];
+    int64_t crowd = advise_crowd(q);
+    bool own = q->deadline == HARDY_NEVER && q->depends != DEPENDS_LLM; /* made for the crowd */
+    int64_t most = own ? HARDY_HOUR : a->guard.deadline;
+    if (crowd <= most) {
+        return;
+    }
+    double second = (double)q->clients * (double)HARDY_SECOND / (double)most;
+    format_rate(ceil(second < 1 ? second * 3600 : second), second < 1 ? HARDY_HOUR : HARDY_SECOND,
+                enough);
+    format_duration_short(crowd, all);
+    format_duration_short(most, wait);
+    answers_text(q, ASK_CAPACITY, capacity, sizeof capacity);
+    note(a,
+         "No setting makes this capacity do: at %s it takes %s until each of %lld callers has been "
+         "answered once, and %s %s. Calls beyond it are refused, or end at their deadline. A "
+         "capacity of %s would do, or fewer callers.",
+         capacity, crowd == HARDY_NEVER ? "longer than can be told" : all, (long long)q->clients,
+         own            ? "no call should wait longer than"
+         : q->steps > 1 ? "the deadline of a step is"
+                        : "the deadline is",
+         wait, enough);
+}
+
+/* Where what is often said would lead elsewhere, and what no setting can mend. */
 static void add_notes(struct advice *a) {
     const struct answers *q = &a->answers;
     bool quick = q->takes < 10 * HARDY_SECOND;
+    note_of_crowd(a);
     if (quick && q->effects != EFFECTS_NONE) {
         note(a,
              "A common decision tree asks how long it takes before it asks for side effects, and "

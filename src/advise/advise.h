@@ -40,7 +40,7 @@ struct pattern_advice {
     char cost[320];   /* what it costs besides; empty when it is not needed */
 };
 
-#define ADVICE_NOTES 4
+#define ADVICE_NOTES 6
 struct advice { /* must not be moved: `guard` points into it */
     struct answers answers;
     struct pattern_advice patterns[PATTERNS];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "advise/answers.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
 #include <stdio.h>
@@ -279,6 +280,34 @@ bool answers_matter(const struct answers *a, enum question_id id) {
     }
 }
 
+/* Each step is guarded with its share of the deadline, and a guard ends nothing in less than 1ms.
+ */
+static hardy_status check_deadline(const struct answers *a, hardy_error *error) {
+    char deadline[48], other[48], share[48], least[48];
+    if (a->deadline == HARDY_NEVER) {
+        return HARDY_OK;
+    }
+    format_duration(a->deadline, deadline);
+    if (a->takes >= a->deadline) {
+        format_duration(a->takes, other);
+        format_duration(time_scale(a->takes, 2), least);
+        return fail(error, HARDY_E_INVALID, "--deadline",
+                    "%s: all of it takes %s (--takes) when all goes well, so the deadline would "
+                    "end it each time; expected more than that, %s leaves room for a slow one",
+                    deadline, other, least);
+    }
+    if (a->deadline / a->steps < HARDY_MILLISECOND) {
+        format_duration_short(a->deadline / a->steps, share);
+        format_duration(a->steps * HARDY_MILLISECOND, least);
+        return fail(error, HARDY_E_INVALID, "--deadline",
+                    "%s: leaves %s for each of %lld steps (--steps), and no step is guarded for "
+                    "less than 1ms; expected at least %s, or at most %lld steps",
+                    deadline, share, (long long)a->steps, least,
+                    (long long)(a->deadline / HARDY_MILLISECOND));
+    }
+    return HARDY_OK;
+}
+
 hardy_status answers_check(const struct answers *a, hardy_error *error) {
     if (a->effects != EFFECTS_NONE && a->if_down == IF_DOWN_STALE) {
         return fail(error, HARDY_E_INVALID, "--if-down",
@@ -290,7 +319,7 @@ hardy_status answers_check(const struct answers *a, hardy_error *error) {
                     "nothing: what has side effects depends on where they are: files, a database, "
                     "an api");
     }
-    return HARDY_OK;
+    return check_deadline(a, error);
 }
 
 void answers_default(struct answers *a) {

@@ -94,14 +94,29 @@ static void choose_retry(const struct answers *q, hardy_retry_config *r) {
     }
 }
 
-/* N clients that come back within the last delay make 2N/(max_delay * C) times the capacity. */
-static int64_t spread_for(const struct answers *q) {
-    if (q->clients == 1 || q->capacity.events <= 0) {
+int64_t advise_crowd(const struct answers *a) {
+    if (!advise_far(a) || a->clients == 1 || a->capacity.events <= 0) {
         return 0;
     }
-    int64_t spread =
-        rounded_up(time_scale(q->capacity.period, 2 * (double)q->clients / q->capacity.events));
-    return spread < HARDY_DAY ? spread : HARDY_DAY;
+    return time_scale(a->capacity.period, (double)a->clients / a->capacity.events);
+}
+
+/* N clients that come back within the last delay make 2N/(max_delay * C) times the capacity. Nobody
+ * is to be kept waiting longer than an hour: then no setting helps. */
+static int64_t spread_for(const struct answers *q) {
+    int64_t crowd = advise_crowd(q);
+    return crowd <= HARDY_HOUR ? rounded_up(2 * crowd) : 0;
+}
+
+/* No wait is longer than the deadline leaves room for beside one attempt. */
+static void fit_waits(const struct answers *q, int64_t deadline, hardy_retry_config *r) {
+    int64_t room = rounded_down(deadline - advise_step(q));
+    if (room == 0) {
+        r->max_retries = 0;
+        return;
+    }
+    r->max_delay = r->max_delay < room ? r->max_delay : room;
+    r->base_delay = r->base_delay < r->max_delay ? r->base_delay : r->max_delay;
 }
 
 /* As many attempts as the deadline has room for; a time-out below twice the usual time would cut
@@ -128,24 +143,45 @@ static void fit_deadline(struct advice *a) {
     }
 }
 
+/* What a step may take of the deadline of all: a round span if that bears one twice as slow as
+ * usual. */
+static int64_t share_of_deadline(const struct answers *q) {
+    if (q->deadline == HARDY_NEVER || q->steps == 1) {
+        return q->deadline;
+    }
+    int64_t share = q->deadline / q->steps;
+    int64_t rounded = rounded_down(share);
+    return rounded >= time_scale(advise_step(q), 2) ? rounded : share;
+}
+
+/* A stream has no time-out of an attempt: what shows life may go on. */
+static void choose_times_of_stream(struct advice *a) {
+    hardy_guard_config *g = &a->guard;
+    int64_t usual = advise_step(&a->answers), twice = time_scale(usual, 2);
+    if (g->deadline == HARDY_NEVER) {
+        g->deadline = twice <= 280 * HARDY_SECOND ? 280 * HARDY_SECOND : rounded_up(twice);
+    }
+    int64_t silence = rounded_up(time_scale(usual, 4));
+    int64_t most = rounded_down(g->deadline / 2);
+    silence = silence < 10 * HARDY_SECOND ? 10 * HARDY_SECOND : silence;
+    silence = silence > 2 * HARDY_MINUTE ? 2 * HARDY_MINUTE : silence;
+    silence = silence < most ? silence : most;
+    if (silence < usual && silence < 2 * HARDY_MINUTE) {
+        silence = g->deadline; /* half of it would end what usually succeeds */
+    }
+    g->timeout_first_content = g->timeout_idle = silence;
+    fit_waits(&a->answers, g->deadline, &a->retry);
+    a->retry.max_total_wait = g->deadline;
+}
+
 static void choose_times(struct advice *a) {
     const struct answers *q = &a->answers;
     hardy_guard_config *g = &a->guard;
     int64_t usual = advise_step(q);
-    g->deadline = q->deadline;
-    if (q->deadline != HARDY_NEVER && q->steps > 1) {
-        g->deadline = rounded_down(q->deadline / q->steps);
-    }
+    g->deadline = share_of_deadline(q);
     choose_retry(q, &a->retry);
     if (q->depends == DEPENDS_LLM) {
-        /* A stream has no time-out of an attempt: what shows life may go on. */
-        int64_t silence = rounded_up(time_scale(usual, 4));
-        g->deadline = g->deadline == HARDY_NEVER ? 280 * HARDY_SECOND : g->deadline;
-        int64_t most = rounded_down(g->deadline / 2);
-        silence = silence < 10 * HARDY_SECOND ? 10 * HARDY_SECOND : silence;
-        silence = silence > 2 * HARDY_MINUTE ? 2 * HARDY_MINUTE : silence;
-        g->timeout_first_content = g->timeout_idle = silence < most ? silence : most;
-        a->retry.max_total_wait = g->deadline;
+        choose_times_of_stream(a);
         return;
     }
     if (advise_far(q) && !advise_somebody_waits(q) && spread_for(q) > a->retry.max_delay) {
@@ -154,12 +190,21 @@ static void choose_times(struct advice *a) {
     g->timeout =
         rounded_up(time_scale(usual, 3) > HARDY_SECOND ? time_scale(usual, 3) : HARDY_SECOND);
     if (g->deadline != HARDY_NEVER) {
+        int64_t tenth = rounded_down(g->deadline / 10);
+        if (tenth > 0 && tenth < a->retry.base_delay) {
+            a->retry.base_delay = tenth;
+        }
+        fit_waits(q, g->deadline, &a->retry);
         fit_deadline(a);
-    } else {
-        int64_t all = time_add(time_scale(g->timeout, a->retry.max_retries + 1.0),
-                               hardy_backoff_worst_case(&a->retry));
-        g->deadline = rounded_up(time_scale(all, 1.1)); /* for a wait before the first, too */
+        return;
     }
+    int64_t all = time_add(time_scale(g->timeout, a->retry.max_retries + 1.0),
+                           hardy_backoff_worst_case(&a->retry));
+    all = time_scale(all, 1.1); /* for a wait before the first, too */
+    /* The last of a crowd has to have its turn, or all that wait behind it do so for nothing. */
+    int64_t turn = time_add(spread_for(q), g->timeout);
+    g->deadline = rounded_up(all > turn ? all : turn);
+    fit_waits(q, g->deadline, &a->retry);
 }
 
 /* All attempts up to their time-out and all waits at their longest. */

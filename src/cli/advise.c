@@ -231,6 +231,18 @@ static int wrong_scenario(const struct options *o, const char *name) {
                          name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
+/* Whether `name` is one of those between spaces. */
+static bool has_name(const char *names, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = names; *at; at += strspn(at, " ")) {
+        if (strcspn(at, " ") == len && memcmp(at, name, len) == 0) {
+            return true;
+        }
+        at += strcspn(at, " ");
+    }
+    return false;
+}
+
 static int run(struct options *o) {
     const struct scenario *scenario = NULL;
     const char *given[QUESTIONS] = {0};
@@ -256,6 +268,12 @@ static int run(struct options *o) {
                 return options_wrong(o,
                                      "--name: \"%s\" cannot be a guard's name: letters, digits, "
                                      "\".\", \"_\", \"-\", at most 63, first a letter or digit",
+                                     o->value);
+            }
+            if (has_name(names, o->value)) {
+                return options_wrong(o,
+                                     "--name: \"%s\" is given twice; each guard needs a name "
+                                     "of its own",
                                      o->value);
             }
             if (len + strlen(o->value) + 2 > sizeof names) {
@@ -314,7 +332,8 @@ const struct command command_advise = {
         "question, Enter takes what stands in brackets. With flags it asks nothing:\n"
         "--side-effects and --depends-on are needed, the rest has defaults.\n\n"
         "It never advises to repeat a side effect that nobody could recognise, and no retry\n"
-        "without a budget. What it prints as a configuration is accepted by hardy validate.",
+        "without a budget. What it prints as a configuration is accepted by hardy validate,\n"
+        "and its first line makes it again. Answers that cannot hold together are refused.",
     .examples = "hardy advise --scenario pod-remediation\n"
                 "hardy advise --side-effects key --depends-on api --takes 1s --deadline 10s\n"
                 "hardy advise --side-effects none --depends-on llm --clients 200 --json\n"
