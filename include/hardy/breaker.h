@@ -83,9 +83,10 @@ typedef struct hardy_breaker_config {
 
     /* Each failed trial, and each opening soon after a closing, makes the next recovery_timeout
      * `recovery_factor` times as long, up to `recovery_max`; each failure_window that passes closed
-     * takes one step back (Envoy's outlier ejection). */
+     * takes one step back (Envoy's outlier ejection), also from the maximum, however long it was
+     * kept there. */
     double recovery_factor; /* 1 = always the same; up to 100 */
-    int64_t recovery_max;   /* ns; 10m; 1ms to 24h; below recovery_timeout it has no effect */
+    int64_t recovery_max; /* ns; 10m; 1ms to 24h; less than recovery_timeout is the same as that */
     double recovery_jitter; /* 0; up to 1: drawn evenly from [t, t * (1 + jitter)], cap included */
 } hardy_breaker_config;
 
@@ -127,7 +128,7 @@ typedef struct hardy_breaker_stats {
     uint64_t times_opened;
 
     uint64_t total_slow;
-    uint64_t recent_calls;    /* that ended in the window; 0 where no share is looked at */
+    uint64_t recent_calls;    /* that ended in the window or hang; 0 where no share is looked at */
     double failure_rate;      /* of those; -1 when there are none */
     double slow_call_rate;    /* the same; -1 unless slow_call_rate is set */
     uint32_t hung_calls;      /* watched calls under way for longer than slow_call */

@@ -34,10 +34,13 @@ static void note(struct breaker_change *change, uint64_t from, uint64_t to) {
 
 /* --- opening ------------------------------------------------------------------------------- */
 
+static int64_t longest_recovery(const hardy_breaker_config *c) {
+    return c->recovery_max > c->recovery_timeout ? c->recovery_max : c->recovery_timeout;
+}
+
 /* The recovery timeout of a level, before jitter. */
 static int64_t recovery_of(const hardy_breaker_config *c, unsigned level) {
-    int64_t span = c->recovery_timeout;
-    int64_t most = c->recovery_max > span ? c->recovery_max : span;
+    int64_t span = c->recovery_timeout, most = longest_recovery(c);
     for (; level > 0 && c->recovery_factor > 1 && span < most; level--) {
         span = time_scale(span, c->recovery_factor);
     }
@@ -57,9 +60,11 @@ static int64_t spread(const hardy_breaker_config *c, int64_t span, uint64_t rand
 }
 
 /* Each failed trial goes one level up, and so does an opening after a closing; each window that it
- * stayed closed goes one down. */
+ * stayed closed goes one down. Not up where that would make nothing longer: after a long outage
+ * there would be as many windows to go down for nothing. */
 static unsigned next_level(const hardy_breaker_config *c, uint64_t decision, int64_t now) {
-    int64_t level = (int64_t)level_of(decision) + 1;
+    int64_t level = level_of(decision);
+    level += recovery_of(c, level_of(decision)) < longest_recovery(c);
     if (state_of(decision) == HARDY_CLOSED) {
         if (until_of(decision) == 0) {
             return 0;
@@ -525,7 +530,7 @@ static double share(uint64_t part, uint64_t whole) {
 
 void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                    hardy_breaker_stats *stats) {
-    uint64_t decision = settled(w, c, word_load(&w->decision), now);
+    uint64_t before = word_load(&w->decision), decision = settled(w, c, before, now);
     int64_t retry_at = now;
     *stats = (hardy_breaker_stats){.size = sizeof *stats, .state = state_of(decision)};
     add_totals(w, decision, stats);
@@ -542,4 +547,6 @@ void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c,
         stats->time_until_retry = retry_at == HARDY_NEVER ? HARDY_NEVER : retry_at - now;
     }
     stats->times_opened = word_load(&w->opened);
+    /* Told as open, though the first to call is yet to make it so. */
+    stats->times_opened += state_of(before) == HARDY_CLOSED && state_of(decision) == HARDY_OPEN;
 }
