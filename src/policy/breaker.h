@@ -34,6 +34,7 @@ struct breaker_shard {
 struct breaker_words {
     _Alignas(64)
         atomic_word decision; /* on its own line: admission of a closed breaker reads it only */
+    atomic_word turned;       /* ns, when the newest step of a time window was first counted in */
     _Alignas(64) atomic_word ramp; /* admitted since closing, while paced, with the generation */
     atomic_word consecutive;       /* failures in a row, with their generation */
     atomic_word opened;            /* how often */

@@ -105,10 +105,57 @@ static bool ahead(uint64_t bucket, uint64_t tag) {
            distance <= BREAKER_BUCKETS;
 }
 
+/* Empties the places of steps `first` to `last`. False: another thread has turned since. */
+static bool empty_places(struct breaker_words *w, atomic_word *buckets, atomic_word *total,
+                         uint64_t first, uint64_t last, uint64_t turned) {
+    for (uint64_t epoch = first; epoch <= last; epoch++) {
+        atomic_word *bucket = &buckets[epoch % BREAKER_BUCKETS];
+        uint64_t before = word_load(bucket);
+        if (before == 0) {
+            continue;
+        }
+        /* Nobody counts in a step before it has been turned to, so what was read is old. */
+        if (word_load(&w->turned) != turned) {
+            return false;
+        }
+        if (word_cas(bucket, &before, 0) && total && (before & BUCKET_MASK) != 0) {
+            word_add(total, before & BUCKET_MASK);
+        }
+    }
+    return true;
+}
+
 /*
- * Adds one to the bucket of `now`, whatever its place held before: so a window that nobody has used
- * for an hour is empty. What is thrown out of it comes back in *displaced; there is none of it
- * where the count is late, or the bucket full, and false is returned.
+ * Before a step is counted in, it and those that nobody has counted in since the last are emptied:
+ * at most all places there are. Without that, what was left alone until the number of the step has
+ * come round would count again, which with a window of a millisecond is every nine minutes.
+ */
+static void turn_to(struct breaker_words *w, const hardy_breaker_config *c, int64_t now) {
+    unsigned shift = bucket_shift(c);
+    uint64_t epoch = (uint64_t)now >> shift, turned = word_load(&w->turned);
+    while (turned >> shift < epoch) {
+        uint64_t first = (turned >> shift) + 1;
+        if (epoch - first >= BREAKER_BUCKETS) {
+            first = epoch - BREAKER_BUCKETS + 1;
+        }
+        bool emptied = empty_places(w, w->failed_buckets, NULL, first, epoch, turned) &&
+                       empty_places(w, w->slow_buckets, NULL, first, epoch, turned);
+        for (int i = 0; emptied && i < BREAKER_SHARDS; i++) {
+            struct breaker_shard *shard = &w->shards[i];
+            emptied = empty_places(w, shard->buckets, &shard->successes, first, epoch, turned);
+        }
+        if (!emptied) {
+            turned = word_load(&w->turned);
+        } else if (word_cas(&w->turned, &turned, (uint64_t)now)) {
+            break;
+        }
+    }
+}
+
+/*
+ * Adds one to the bucket of `now`, whatever its place held before. What is thrown out of it comes
+ * back in *displaced; there is none of it where the count is late, or the bucket full, and false is
+ * returned.
  */
 static bool count_in_bucket(struct breaker_words *w, const hardy_breaker_config *c,
                             atomic_word *buckets, uint64_t generation, int64_t now,
@@ -140,12 +187,12 @@ uint64_t window_bucket_count(const atomic_word *bucket) {
     return word_load(bucket) & BUCKET_MASK;
 }
 
-static uint64_t sum_buckets(const hardy_breaker_config *c, const atomic_word *buckets,
-                            uint64_t generation, int64_t now) {
+static uint64_t sum_buckets(const struct breaker_words *w, const hardy_breaker_config *c,
+                            const atomic_word *buckets, uint64_t generation, int64_t now) {
     unsigned shift = bucket_shift(c);
-    uint64_t epoch = (uint64_t)now >> shift, sum = 0;
+    uint64_t epoch = (uint64_t)now >> shift, last = word_load(&w->turned) >> shift, sum = 0;
     uint64_t many = ((uint64_t)c->failure_window + (UINT64_C(1) << shift) - 1) >> shift;
-    for (uint64_t back = 0; back < many && back <= epoch; back++) {
+    for (uint64_t back = last < epoch ? epoch - last : 0; back < many && back <= epoch; back++) {
         uint64_t bucket = word_load(&buckets[(epoch - back) % BREAKER_BUCKETS]);
         if (bucket >> BUCKET_BITS == bucket_tag(generation, epoch - back)) {
             sum += bucket & BUCKET_MASK;
@@ -172,10 +219,10 @@ static uint64_t bits_tag(uint64_t generation, uint64_t lap) {
     return generation << LAP_BITS | (lap & LAP_MASK);
 }
 
-/* Marks call `n`, from 0. A word that has not been written in this round has no bit set, so those
- * that went well need not touch it. */
-static void set_bit(struct breaker_words *w, atomic_word *words, uint64_t generation, uint64_t n) {
-    uint64_t lap = n / BITS, tag = bits_tag(generation, lap), bit = UINT64_C(1) << n % BITS;
+/* Marks call `n`, from 0, or only takes its word over from the round before. */
+static void set_bit(struct breaker_words *w, atomic_word *words, uint64_t generation, uint64_t n,
+                    bool marked) {
+    uint64_t lap = n / BITS, tag = bits_tag(generation, lap), bit = (uint64_t)marked << n % BITS;
     atomic_word *word = &words[lap % BREAKER_BITS];
     uint64_t before = word_load(word), next;
     do {
@@ -204,13 +251,16 @@ static uint64_t sum_bits(const atomic_word *words, uint64_t generation, uint64_t
     return sum;
 }
 
-static void count_in_calls(struct breaker_words *w, uint64_t generation, bool failed, bool slow) {
-    uint64_t count = count_up(w, &w->ended, generation);
-    if (count != 0 && failed) {
-        set_bit(w, w->failed_bits, generation, count - 1);
+/* A call that went well has no bit to set, but the first of each word takes it over: a word that
+ * was left alone for millions of calls would look like one of a later round. */
+static void count_in_calls(struct breaker_words *w, const hardy_breaker_config *c,
+                           uint64_t generation, bool failed, bool slow) {
+    uint64_t count = count_up(w, &w->ended, generation), n = count - 1;
+    if (count != 0 && (failed || n % BITS == 0)) {
+        set_bit(w, w->failed_bits, generation, n, failed);
     }
-    if (count != 0 && slow) {
-        set_bit(w, w->slow_bits, generation, count - 1);
+    if (count != 0 && c->slow_call_rate > 0 && (slow || n % BITS == 0)) {
+        set_bit(w, w->slow_bits, generation, n, slow);
     }
 }
 
@@ -284,13 +334,13 @@ struct window_tally window_tally(const struct breaker_words *w, const hardy_brea
         return t;
     }
     if (window_has_buckets(c)) {
-        t.failures = sum_buckets(c, w->failed_buckets, generation, now);
+        t.failures = sum_buckets(w, c, w->failed_buckets, generation, now);
         t.calls = t.failures;
         for (int i = 0; i < BREAKER_SHARDS; i++) {
-            t.calls += sum_buckets(c, w->shards[i].buckets, generation, now);
+            t.calls += sum_buckets(w, c, w->shards[i].buckets, generation, now);
         }
         if (c->slow_call_rate > 0) {
-            t.slow = sum_buckets(c, w->slow_buckets, generation, now);
+            t.slow = sum_buckets(w, c, w->slow_buckets, generation, now);
         }
     } else if (c->failure_mode == HARDY_FAILURE_RATE) {
         uint64_t end = counted(&w->ended, generation);
@@ -299,8 +349,10 @@ struct window_tally window_tally(const struct breaker_words *w, const hardy_brea
         t.failures = sum_bits(w->failed_bits, generation, from, end);
         t.slow = sum_bits(w->slow_bits, generation, from, end);
     }
-    t.calls += t.hung;
-    *(c->slow_call_rate > 0 ? &t.slow : &t.failures) += t.hung;
+    if (c->failure_mode == HARDY_FAILURE_RATE || window_has_buckets(c)) {
+        t.calls += t.hung;
+        *(c->slow_call_rate > 0 ? &t.slow : &t.failures) += t.hung;
+    }
     t.recent = c->failure_mode == HARDY_WINDOW ? failures_in_ring(w, c, generation, now) + t.hung
                                                : (uint32_t)t.failures;
     return t;
@@ -333,6 +385,9 @@ bool window_record(struct breaker_words *w, const hardy_breaker_config *c,
                    int64_t now) {
     uint64_t decision = word_load(&w->decision), displaced;
     bool counts = state_of(decision) == HARDY_CLOSED && generation_of(decision) == generation;
+    if (counts && window_has_buckets(c)) {
+        turn_to(w, c, now);
+    }
     if (failed) {
         word_count(&shard->failures);
     } else if (counts && window_has_buckets(c)) {
@@ -363,7 +418,7 @@ bool window_record(struct breaker_words *w, const hardy_breaker_config *c,
     case HARDY_FAILURE_RATE:
     default:
         if (c->window_calls > 0) {
-            count_in_calls(w, generation, failed, slow);
+            count_in_calls(w, c, generation, failed, slow);
             break;
         }
         if (failed) {
