@@ -8,8 +8,8 @@
  * to the sum of the parts they are made of.
  *
  * Each figure is the best of many short pieces, so that other work on the machine disturbs it
- * little; with two threads it is the 5th percentile, for the best piece may have run while the
- * other thread did not.
+ * little; with two threads it is the 5th percentile of the pieces that both were in at the same
+ * time, "-" where the machine was too busy for that.
  */
 #include "base/atomic.h"
 #include "base/clock.h"
@@ -18,7 +18,9 @@
 #include "policy/bulkhead.h"
 #include "policy/gcra.h"
 #include <hardy/hardy.h>
+#include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,7 +67,7 @@ struct own_line {
 };
 static _Thread_local struct own_line own;
 static struct own_line shared;
-static volatile int64_t sink;
+static _Thread_local volatile int64_t sink; /* the time, of who asks no clock */
 
 static void coarse_and_add(void *ctx) {
     (void)ctx;
@@ -286,9 +288,10 @@ struct row {
     const char *name;
     void (*fn)(void *ctx);
     void *ctx;
-    const struct row *compared; /* the ratio's */
-    double one[ROUNDS * PIECES], two[2][ROUNDS * PIECES];
-    double asked; /* for memory, each call */
+    const struct row *compared;                        /* the ratio's */
+    double one[ROUNDS * PIECES], two[ROUNDS * PIECES]; /* by the slower of both threads */
+    size_t together;                                   /* pieces in `two` */
+    double asked;                                      /* for memory, each call */
 };
 static struct row rows[ROWS];
 static size_t row_count;
@@ -303,48 +306,73 @@ static struct row *add(const char *name, void (*fn)(void *), void *ctx,
     return row;
 }
 
+struct piece {
+    int64_t began, ended;
+};
 struct piece_work {
     const struct row *row;
-    pthread_barrier_t *start;
-    double *nanoseconds;
+    atomic_word *ready; /* NULL: alone */
+    struct piece pieces[PIECES];
 };
 
+/* A thread that sleeps until it is woken begins when the other has ended already. */
+static void begin_together(atomic_word *ready, uint64_t all) {
+    word_add(ready, 1);
+    while (word_load(ready) < all) {
+        sched_yield();
+    }
+}
+
 static void *work(void *arg) {
-    const struct piece_work *w = arg;
-    for (int piece = 0; piece < PIECES; piece++) {
-        if (w->start != NULL) {
-            pthread_barrier_wait(w->start);
+    struct piece_work *w = arg;
+    sink = clock_now_coarse();
+    for (uint64_t i = 0; i < PIECES; i++) {
+        if (w->ready != NULL) {
+            begin_together(w->ready, 2 * (i + 1));
         }
-        int64_t began = clock_now();
-        for (int i = 0; i < CALLS; i++) {
+        w->pieces[i].began = clock_now();
+        for (int call = 0; call < CALLS; call++) {
             w->row->fn(w->row->ctx);
         }
-        w->nanoseconds[piece] = (double)(clock_now() - began) / CALLS;
+        w->pieces[i].ended = clock_now();
     }
     return NULL;
 }
 
-static void alone(struct row *row, int round) {
-    uint64_t before = word_load(&requests);
-    work(&(struct piece_work){.row = row, .nanoseconds = row->one + PIECES * round});
-    row->asked += (double)(word_load(&requests) - before) / (ROUNDS * PIECES * CALLS);
+static int64_t span(const struct piece *p) {
+    return p->ended - p->began;
 }
 
-static void two_threads(struct row *row, int round) {
-    struct piece_work w[2];
-    pthread_barrier_t start;
-    pthread_t other;
-    pthread_barrier_init(&start, NULL, 2);
-    for (int i = 0; i < 2; i++) {
-        w[i] = (struct piece_work){
-            .row = row, .start = &start, .nanoseconds = row->two[i] + PIECES * round};
+static void alone(struct row *row, int round) {
+    struct piece_work w = {.row = row};
+    uint64_t before = word_load(&requests);
+    work(&w);
+    row->asked += (double)(word_load(&requests) - before) / (ROUNDS * PIECES * CALLS);
+    for (int i = 0; i < PIECES; i++) {
+        row->one[PIECES * round + i] = (double)span(&w.pieces[i]) / CALLS;
     }
+}
+
+/* Only pieces count of which four fifths were at the same time. */
+static void two_threads(struct row *row) {
+    atomic_word ready;
+    word_init(&ready, 0);
+    struct piece_work w[2] = {{.row = row, .ready = &ready}, {.row = row, .ready = &ready}};
+    pthread_t other;
     if (pthread_create(&other, NULL, work, &w[1]) != 0) {
         abort();
     }
     work(&w[0]);
     pthread_join(other, NULL);
-    pthread_barrier_destroy(&start);
+    for (int i = 0; i < PIECES; i++) {
+        const struct piece *a = &w[0].pieces[i], *b = &w[1].pieces[i];
+        const struct piece *longer = span(a) > span(b) ? a : b;
+        struct piece both = {a->began > b->began ? a->began : b->began,
+                             a->ended < b->ended ? a->ended : b->ended};
+        if (span(&both) * 5 >= span(longer) * 4) {
+            row->two[row->together++] = (double)span(longer) / CALLS;
+        }
+    }
 }
 
 static int by_value(const void *a, const void *b) {
@@ -352,9 +380,10 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double percentile(double *values, int percent) {
-    qsort(values, ROUNDS * PIECES, sizeof *values, by_value);
-    return values[ROUNDS * PIECES * percent / 100];
+/* NAN: too few to say anything. */
+static double percentile(double *values, size_t count, size_t percent) {
+    qsort(values, count, sizeof *values, by_value);
+    return count >= PIECES ? values[count * percent / 100] : NAN;
 }
 
 static void measure(void) {
@@ -364,7 +393,7 @@ static void measure(void) {
                 alone(&rows[i], round);
             }
             if (rows[i].fn != NULL && rows[i].fn != record_failure) {
-                two_threads(&rows[i], round);
+                two_threads(&rows[i]);
             }
         }
     }
@@ -382,33 +411,42 @@ static void add_up(const struct sum *sum, double *one, double *two) {
     *one = *two = 0;
     for (size_t i = 0; i < 8 && sum->parts[i] != NULL; i++) {
         *one += sum->factors[i] * sum->parts[i]->one[0];
-        *two += sum->factors[i] * sum->parts[i]->two[0][0];
+        *two += sum->factors[i] * sum->parts[i]->two[0];
     }
 }
 
-/* From now on one[0] and two[0][0] are the row's figures. */
+static void print_two(const struct row *r) {
+    if (isnan(r->two[0])) {
+        printf(" %8s %8s", "-", "");
+    } else if (r->compared != NULL && !isnan(r->compared->two[0])) {
+        printf(" %8.1f %7.2fx", r->two[0], r->two[0] / r->compared->two[0]);
+    } else {
+        printf(" %8.1f %8s", r->two[0], "");
+    }
+}
+
+/* From now on one[0] and two[0] are the row's figures. */
 static void print(void) {
     printf("%-44s %8s %8s %8s %8s %8s\n", "ns per call; ratio to the floor or sum", "1 thread",
            "ratio", "2", "ratio", "allocs");
     for (size_t i = 0; i < row_count; i++) {
         struct row *r = &rows[i];
         if (r->fn == NULL) {
-            add_up(r->ctx, &r->one[0], &r->two[0][0]);
-            printf("%-44s %8.1f %8s %8.1f\n", r->name, r->one[0], "", r->two[0][0]);
+            add_up(r->ctx, &r->one[0], &r->two[0]);
+            printf("%-44s %8.1f %8s", r->name, r->one[0], "");
+            print_two(r);
+            printf("\n");
             continue;
         }
-        double a = percentile(r->two[0], 5), b = percentile(r->two[1], 5);
-        r->one[0] = percentile(r->one, 0);
-        r->two[0][0] = a > b ? a : b;
+        r->one[0] = percentile(r->one, ROUNDS * PIECES, 0);
+        r->two[0] = percentile(r->two, r->together, 5);
         printf("%-44s %8.1f", r->name, r->one[0]);
-        if (r->fn == record_failure) {
-            printf(" %7.2fx %8s %8s", r->one[0] / r->compared->one[0], "", "");
-        } else if (r->compared != NULL) {
-            printf(" %7.2fx %8.1f %7.2fx", r->one[0] / r->compared->one[0], r->two[0][0],
-                   r->two[0][0] / r->compared->two[0][0]);
+        if (r->compared != NULL) {
+            printf(" %7.2fx", r->one[0] / r->compared->one[0]);
         } else {
-            printf(" %8s %8.1f %8s", "", r->two[0][0], "");
+            printf(" %8s", "");
         }
+        print_two(r);
         printf(" %8.3f\n", r->asked);
     }
 }

@@ -65,4 +65,5 @@ printf '%-44s %8s   %s\n' 'ns per call, one thread' hardy 'the peers, and how ma
 line 'breaker closed: admit, call, record' 'breaker, closed: admit + record' 'opossum=opossum closed' 'cockatiel=cockatiel closed'
 line 'breaker open: refuse' 'breaker, open: refuse' 'opossum=opossum open' 'cockatiel=cockatiel open'
 line 'rate limit: grant' 'limiter: grant' 'x/time/rate=x/time/rate grant'
+line 'rate limit: refuse' 'limiter: refuse' 'x/time/rate=x/time/rate deny'
 line 'guard with retry, budget and breaker' 'guarded no-op: retry, budget, breaker' 'cockatiel=cockatiel retry and breaker' 'tenacity (retry only)=tenacity retry'
