@@ -418,6 +418,17 @@ static void who_began_together_looks_apart(void **state) {
         apart += until_a != until_b;
     }
     assert_int_equal(apart, 8);
+    /* What the jitter goes by is remembered, too: the wait before. */
+    hardy_poll_config c = plain_poll(S, HARDY_HOUR);
+    c.jitter = HARDY_JITTER_DECORRELATED;
+    struct polled p = poll_through(&c, HARDY_NEVER, 0, "nnnnnnnnnnnnnnny", 0);
+    int64_t longest = 0;
+    for (size_t i = 1; i < 16; i++) {
+        int64_t wait = p.looks[i] - p.looks[i - 1];
+        longest = wait > longest ? wait : longest;
+        assert_true(wait >= S && (i == 1 || wait <= 3 * (p.looks[i - 1] - p.looks[i - 2])));
+    }
+    assert_true(longest > 3 * S);
 }
 
 static void the_last_look_comes_before_the_deadline(void **state) {
@@ -435,6 +446,10 @@ static void the_last_look_comes_before_the_deadline(void **state) {
     p = poll_through(&c, 10 * S, 0, "ny", 0);
     assert_int_equal(p.end.status, HARDY_OK);
     assert_true(p.looks[1] == 10 * S - MS);
+    world.now = 0;
+    p = poll_through(&c, 10 * S, 0, "n", 0);
+    assert_int_equal(p.end.status, HARDY_E_DEADLINE);
+    assert_int_equal(p.end.looks, 2);
     /* A look that outlasts it is not waited for, but what it finds in time counts. */
     hardy_poll poll;
     assert_int_equal(hardy_poll_begin(&poll, sizeof poll, &c, 5 * S, 0, 0, NULL), HARDY_OK);
@@ -579,6 +594,15 @@ static void looks_are_guarded_and_not_yet_is_no_failure(void **state) {
     assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, &options, &outcome, &error),
                      HARDY_E_DEADLINE);
     assert_non_null(strstr(error.message, "the last brought no answer: "));
+
+    /* No time for any. */
+    options.deadline = clock;
+    job = (struct job){.found = "y"};
+    outcome.kind = HARDY_SUCCESS;
+    assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, &options, &outcome, &error),
+                     HARDY_E_DEADLINE);
+    assert_int_equal(outcome.kind, HARDY_IGNORED);
+    assert_string_equal(error.message, "it does not hold in time: after 0 looks none was possible");
 
     /* What will not change ends it. */
     options.deadline = HARDY_NEVER;

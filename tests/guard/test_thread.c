@@ -433,6 +433,31 @@ static void a_run_is_cancelled_by_its_token(void **state) {
     hardy_guard_free(guard);
 }
 
+static bool it_holds(void *ctx, const hardy_call *call, hardy_outcome *outcome) {
+    (void)call;
+    (void)outcome;
+    word_add(ctx, 1);
+    return true;
+}
+
+/* While hardy itself refuses, it is asked again when it would let through, and not before. */
+static void a_poll_waits_as_long_as_it_is_refused(void **state) {
+    (void)state;
+    atomic_word looks = 0;
+    hardy_poll_config c;
+    hardy_guard_stats stats = {.size = sizeof stats};
+    config.breaker = &breaker;
+    hardy_guard *guard = make();
+    hardy_poll_config_init(&c, sizeof c);
+    c.base_delay = c.max_delay = MS;
+    assert_int_equal(hardy_guard_force(guard, HARDY_FORCED_OPEN, clock_now() + 50 * MS), HARDY_OK);
+    assert_int_equal(hardy_poll_run(guard, it_holds, &looks, &c, NULL, NULL, NULL), HARDY_OK);
+    assert_int_equal(word_load(&looks), 1);
+    hardy_guard_get_stats(guard, &stats);
+    assert_true(stats.breaker.total_rejected <= 1);
+    hardy_guard_free(guard);
+}
+
 static void a_forked_child_draws_another_jitter(void **state) {
     (void)state;
     retry.base_delay = MS;
@@ -494,6 +519,7 @@ int main(void) {
         cmocka_unit_test_setup(no_wake_outlives_the_wait, setup),
         cmocka_unit_test_setup(a_long_function_is_told_to_stop, setup),
         cmocka_unit_test_setup(a_run_is_cancelled_by_its_token, setup),
+        cmocka_unit_test_setup(a_poll_waits_as_long_as_it_is_refused, setup),
         cmocka_unit_test_setup(a_forked_child_draws_another_jitter, setup),
         cmocka_unit_test_setup(words_elsewhere_are_shared, setup),
     };

@@ -159,6 +159,9 @@ static void settings_that_cannot_hold(void **state) {
         }
     }
     hardy_retry_config c = settings(HARDY_JITTER_NONE);
+    c.exponential_base = NAN;
+    assert_true(hardy_backoff(&c, 9, 0, 0) == c.base_delay);
+    c = settings(HARDY_JITTER_NONE);
     c.max_retries = UINT32_MAX;
     c.max_delay = INT64_MAX;
     assert_true(hardy_backoff_worst_case(&c) == INT64_MAX);
@@ -368,7 +371,7 @@ static void outcomes(void **state) {
         {"500", HARDY_LLM_FAILED},     {"502", HARDY_LLM_FAILED},    {"503", HARDY_LLM_OVERLOADED},
         {"529", HARDY_LLM_OVERLOADED}, {"200", HARDY_LLM_UNKNOWN},   {"600", HARDY_LLM_UNKNOWN},
         {"42", HARDY_LLM_UNKNOWN},     {"4290", HARDY_LLM_UNKNOWN},  {"4x9", HARDY_LLM_UNKNOWN},
-        {"-429", HARDY_LLM_UNKNOWN}};
+        {"429x", HARDY_LLM_UNKNOWN},   {"-429", HARDY_LLM_UNKNOWN}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (hardy_llm_error_of("", numbers[i].code) != numbers[i].means) {
             fail_msg("code %s", numbers[i].code);
