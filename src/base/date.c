@@ -141,3 +141,15 @@ bool date_read_rfc3339(const char *at, int64_t *seconds, int64_t *nanoseconds) {
     *seconds = midnight + clock.tm_hour * 3600 + clock.tm_min * 60 + clock.tm_sec - zone;
     return true;
 }
+
+bool date_read_wall(const char *text, int64_t *wall) {
+    static const int64_t second = 1000000000;
+    int64_t seconds, fraction;
+    if (!date_read_rfc3339(text, &seconds, &fraction)) {
+        return false;
+    }
+    *wall = seconds >= INT64_MAX / second      ? INT64_MAX - 1
+            : seconds <= -(INT64_MAX / second) ? -INT64_MAX
+                                               : seconds * second + fraction;
+    return true;
+}

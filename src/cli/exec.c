@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hardy exec`: runs one command under a guard. */
 #include "cli/exec.h"
+#include "base/date.h"
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/str.h"
@@ -244,8 +245,35 @@ static hardy_status read_settings(struct exec_plan *plan, const struct flags *fl
     return HARDY_OK;
 }
 
+/* What runs around this command, another hardy exec or a step, has told its end. */
+static hardy_status read_deadline_around(struct exec_plan *plan, hardy_error *error) {
+    const char *text = getenv("HARDY_DEADLINE");
+    plan->not_after = HARDY_NEVER;
+    if (!text || !*text || date_read_wall(text, &plan->not_after)) {
+        return HARDY_OK;
+    }
+    return fail(error, HARDY_E_INVALID, "HARDY_DEADLINE",
+                "\"%.40s\" is not a time such as 2026-11-28T16:04:05Z; the command around this one "
+                "sets it, unset it where there is none",
+                text);
+}
+
+int64_t exec_deadline(const struct exec_plan *plan, struct loop *loop) {
+    int64_t now = loop_now(loop), around = HARDY_NEVER;
+    if (plan->not_after != HARDY_NEVER) {
+        int64_t left = plan->not_after - loop_wall(loop);
+        around = left > 0 ? hardy_time_add(now, left) : now;
+    }
+    int64_t own = hardy_time_add(now, plan->settings.config.deadline);
+    return around < own ? around : own;
+}
+
 static hardy_status prepare(struct exec_plan *plan, const struct flags *flags, hardy_error *error) {
     const struct options *o = plan->o;
+    hardy_status around = read_deadline_around(plan, error);
+    if (around != HARDY_OK) {
+        return around;
+    }
     /* Without a name nothing is shared and nothing is looked up: neither file is touched. */
     if (!plan->name && !o->globals.config) {
         return read_settings(plan, flags, NULL, error);
@@ -354,7 +382,9 @@ const struct command command_exec = {
         "125 hardy refuses, 126 cannot run, 127 not found.\n\n"
         "What runs past its time gets TERM, and after --kill-after everything below it gets KILL.\n"
         "What a command leaves in its process group is ended with it; setsid makes a session that\n"
-        "stays. The command finds HARDY_ATTEMPT and HARDY_DEADLINE in its environment.",
+        "stays. The command finds HARDY_ATTEMPT and HARDY_DEADLINE in its environment. A\n"
+        "HARDY_DEADLINE that hardy exec finds itself, inside of another one or of a step, ends it\n"
+        "too: --deadline can only shorten it.",
     .examples =
         "hardy exec --timeout 5s -- make check\n"
         "hardy exec --retries 3 --base-delay 200ms --deadline 10s --name search -- curl -fsS "

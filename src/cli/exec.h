@@ -8,6 +8,7 @@
  */
 #include "base/buf.h"
 #include "cli/options.h"
+#include "io/loop.h"
 #include "settings/guards.h"
 #include "shared/host.h"
 #include <hardy/op.h>
@@ -24,6 +25,7 @@ struct exec_plan {
     struct host *host;  /* NULL: nothing is shared */
     struct host_slot slot;
     uint32_t max_concurrent; /* 0 = no limit */
+    int64_t not_after; /* wall: HARDY_DEADLINE, of the operation around this one; HARDY_NEVER */
 };
 
 struct exec_attempt {       /* how one ended */
@@ -44,6 +46,8 @@ struct exec_result {
     hardy_breaker_stats breaker;
 };
 
+/* When all of it ends: its own deadline, or the one around it if that is sooner. */
+int64_t exec_deadline(const struct exec_plan *plan, struct loop *loop);
 /* Runs it; standard output of the attempt that counts has been written. The caller frees
  * result->attempts. */
 void exec_run(const struct exec_plan *plan, const hardy_guard_config *config,

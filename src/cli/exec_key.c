@@ -334,7 +334,7 @@ static hardy_status start(struct keyed *k, const hardy_guard_config *config, har
         status = make_guard(k, config, error);
     }
     if (status == HARDY_OK) {
-        k->spec.deadline = hardy_time_add(loop_now(k->session.loop), config->deadline);
+        k->spec.deadline = exec_deadline(k->plan, k->session.loop);
         session_on_interrupt(&k->session, on_interrupt, k);
         slot_wait_start(&k->slot, k->plan, k->session.loop, k->spec.deadline, on_slot, k);
     }

@@ -321,7 +321,7 @@ static hardy_status prepare(struct run *r) {
     }
     r->interactive = terminal_in_foreground();
     r->holds = retries > 0 && !plan->stream;
-    r->deadline = hardy_time_add(loop_now(r->loop), r->config->deadline);
+    r->deadline = exec_deadline(plan, r->loop);
     return status;
 }
 

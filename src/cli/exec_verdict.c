@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the end of a guarded command means: the exit code, what the person hears, the report. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/parse.h"
@@ -120,15 +121,29 @@ static void say_gave_up(const struct exec_plan *plan, const struct exec_result *
         r->count == 1 ? "" : "s", how, a ? "; " : "", why, again);
 }
 
+/* " of 30s", or the one that was around it; `out` holds 80 bytes. */
+static void deadline_text(const struct exec_plan *plan, const struct exec_result *r, char *out) {
+    char text[48];
+    if (hardy_time_add(r->started, plan->settings.config.deadline) > plan->not_after) {
+        clock_format_wall(plan->not_after, text);
+        snprintf(out, 80, " around it (HARDY_DEADLINE %s)", text);
+    } else {
+        span_of(plan->settings.config.deadline, text);
+        snprintf(out, 80, " of %s", text);
+    }
+}
+
 static void say_deadline(const struct exec_plan *plan, const struct exec_result *r) {
-    char deadline[48];
+    char deadline[80];
     const struct exec_attempt *a = last(r);
-    span_of(plan->settings.config.deadline, deadline);
-    if (!a) {
-        say(plan->o, HARDY_LOG_ERROR, "the deadline of %s passed while waiting: %s", deadline,
+    deadline_text(plan, r, deadline);
+    if (!a && plan->not_after <= r->started) {
+        say(plan->o, HARDY_LOG_ERROR, "the deadline%s had passed: nothing was run", deadline);
+    } else if (!a) {
+        say(plan->o, HARDY_LOG_ERROR, "the deadline%s passed while waiting: %s", deadline,
             hardy_reason_text(r->step.reason));
     } else if (a->timed_out) {
-        say(plan->o, HARDY_LOG_ERROR, "stopped at the deadline of %s", deadline);
+        say(plan->o, HARDY_LOG_ERROR, "stopped at the deadline%s", deadline);
     } else {
         say_gave_up(plan, r, "the deadline leaves no time for another");
     }

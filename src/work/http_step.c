@@ -250,12 +250,11 @@ static bool set_deadline(struct http_step *s, const char *deadline) {
         s->options.first_limit = s->options.idle_limit = silence;
         return true;
     }
-    int64_t seconds, fraction;
-    if (!date_read_rfc3339(deadline, &seconds, &fraction)) {
+    int64_t at;
+    if (!date_read_wall(deadline, &at)) {
         return refuse(s, "HARDY_DEADLINE \"%.40s\" is not a time such as 2026-11-28T16:04:05Z",
                       deadline);
     }
-    int64_t at = time_add(time_scale(HARDY_SECOND, (double)seconds), fraction);
     int64_t left = at - loop_wall(s->loop);
     left -= left / 5 < margin ? left / 5 : margin;
     if (left <= 0) {

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/error.h"
 #include "base/heap.h"
 #include "base/json.h"
@@ -323,6 +324,12 @@ static void clocks(void **state) {
     assert_true(env.wall(env.ctx) > INT64_C(1700000000) * HARDY_SECOND);
     clock_format_wall(INT64_C(1795395723456) * HARDY_MILLISECOND, text);
     assert_string_equal(text, "2026-11-23T01:02:03.456Z");
+    int64_t wall;
+    assert_true(date_read_wall(text, &wall)); /* and back */
+    assert_int_equal(wall, INT64_C(1795395723456) * HARDY_MILLISECOND);
+    assert_true(date_read_wall("9999-12-31T23:59:59Z", &wall) && wall == INT64_MAX - 1);
+    assert_true(date_read_wall("1969-12-31T23:59:59.75Z", &wall) && wall == -HARDY_SECOND / 4);
+    assert_false(date_read_wall("soon", &wall));
     clock_format_wall(-1, text);
     assert_string_equal(text, "1969-12-31T23:59:59.999Z");
     clock_format_wall(0, text);

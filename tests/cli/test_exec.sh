@@ -96,6 +96,21 @@ code 'a wait that would pass the deadline' 124 "$HARDY" exec --deadline 2s --ret
 like 'is not begun' "$err" 'gave up after 1 attempt: exit code 1; the deadline leaves no time'
 code 'HARDY_DEADLINE is given' 0 "$HARDY" exec --deadline 1h -- sh -c 'echo "$HARDY_DEADLINE"'
 like 'as a time' "$out" '^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$'
+code 'and holds for a hardy exec inside' 0 "$HARDY" exec --deadline 1h -- sh -c \
+    'echo "$HARDY_DEADLINE"; "$0" exec -- printenv HARDY_DEADLINE; "$0" exec --deadline 2h -- printenv HARDY_DEADLINE
+     "$0" exec --deadline 30m -- printenv HARDY_DEADLINE' "$HARDY"
+{ read -r around; read -r none; read -r longer; read -r shorter; } <<<"$out"
+not_ok 'which has no longer one' test "$longer" '>' "$around" -o "$none" '>' "$around"
+is 'but the same' "${longer%:*} ${none%:*}" "${around%:*} ${around%:*}"
+ok 'or a shorter one' test "$shorter" '<' "$around"
+code 'one that has passed' 124 env HARDY_DEADLINE=2026-01-02T03:04:05Z "$HARDY" exec --deadline 5s -- echo ran
+is 'runs nothing' "$out" ''
+like 'and says whose it was' "$err" 'the deadline around it \(HARDY_DEADLINE 2026-01-02T03:04:05\.000Z\) had passed: nothing was run'
+code 'with a key too' 124 env HARDY_DEADLINE=2026-01-02T03:04:05Z "$HARDY" exec --key passed -- echo ran
+is 'nothing is run' "$out" ''
+code 'an attempt is stopped at it' 124 "$HARDY" exec --deadline 300ms --kill-after 5s -- "$HARDY" exec --timeout 1h -- sleep "71.$$"
+code 'what is no time' 125 env HARDY_DEADLINE=soon "$HARDY" exec -- true
+like 'is refused' "$err" 'HARDY_DEADLINE: "soon" is not a time such as 2026-11-28T16:04:05Z'
 start=$(milliseconds)
 code 'who ignores TERM gets KILL' 124 "$HARDY" exec --timeout 50ms --kill-after 50ms -- sh -c "trap '' TERM; while :; do sleep 0.01; done"
 took=$(($(milliseconds) - start))
