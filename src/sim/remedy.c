@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVENTS_MAX UINT64_C(30000000) /* of all that is tried: about ten seconds */
+#define EVENTS_MAX UINT64_C(30000000) /* of all that is tried: some seconds */
 #define SLOW 30.0                     /* seconds to recover that need no better */
 #define CLEARLY 0.8                   /* of what it was: less could be luck */
 #define UNSERVED 0.02                 /* share of operations */
@@ -103,6 +103,17 @@ static bool count_attempts(const struct situation *s, struct copy *c) {
     }
     c->breaker.counts_attempts = true;
     snprintf(s->setting, s->size, "breaker.counts: attempt");
+    return true;
+}
+
+/* Five failures in two minutes are nothing among thousands of calls. */
+static bool count_share(const struct situation *s, struct copy *c) {
+    if (!c->config.breaker || c->breaker.failure_mode != HARDY_WINDOW ||
+        c->breaker.failure_rate > 0) {
+        return false;
+    }
+    c->breaker.failure_rate = 0.5;
+    snprintf(s->setting, s->size, "breaker.failure_rate: 0.5");
     return true;
 }
 
@@ -284,7 +295,7 @@ static bool no_rate(const struct situation *s, struct copy *c) {
 static bool (*const changes[])(const struct situation *s, struct copy *c) = {
     add_budget,     add_breaker, pace_close,  spread_retries, longer_waits, wait_when_open,
     recover_sooner, add_timeout, limit_slots, longer_queue,   more_slots,   fewer_retries,
-    count_attempts, add_retries, no_rate,     pace_calls,     outlast,
+    count_attempts, add_retries, no_rate,     pace_calls,     outlast,      count_share,
 };
 _Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room for each change");
 

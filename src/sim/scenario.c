@@ -226,20 +226,26 @@ static hardy_status unknown(const char *name, hardy_error *error) {
     return status;
 }
 
-hardy_status scenario_load(const char *name, struct scenario *out, hardy_error *error) {
+hardy_status scenario_parse(const char *name, const char *text, size_t len, struct scenario *out,
+                            hardy_error *error) {
     memset(out, 0, sizeof *out);
-    hardy_status status;
+    hardy_status status = yaml_parse(name, text, len, &out->file, error);
+    return status == HARDY_OK ? take_file(out, error) : status;
+}
+
+hardy_status scenario_load(const char *name, struct scenario *out, hardy_error *error) {
     const struct scenario_builtin *b = scenario_builtins;
     while (b->name && !str_eq(b->name, name)) {
         b++;
     }
     if (b->name) {
-        status = yaml_parse(name, b->text, strlen(b->text), &out->file, error);
-    } else if (looks_like_name(name)) {
-        return unknown(name, error);
-    } else {
-        status = yaml_load(name, &out->file, error);
+        return scenario_parse(name, b->text, strlen(b->text), out, error);
     }
+    memset(out, 0, sizeof *out);
+    if (looks_like_name(name)) {
+        return unknown(name, error);
+    }
+    hardy_status status = yaml_load(name, &out->file, error);
     return status == HARDY_OK ? take_file(out, error) : status;
 }
 

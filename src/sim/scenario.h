@@ -65,6 +65,9 @@ extern const struct schema_section scenario_section;
 /* A built-in one by its name; what has a "." or "/" in it is a file. E_NOT_FOUND names the built-in
  * ones. scenario_free() always. */
 hardy_status scenario_load(const char *name, struct scenario *out, hardy_error *error);
+/* From a text; `name` is how errors call it. scenario_free() always. */
+hardy_status scenario_parse(const char *name, const char *text, size_t len, struct scenario *out,
+                            hardy_error *error);
 void scenario_free(struct scenario *s);
 /* What is wrong in a file beyond the table; returns how many. */
 size_t scenario_check(const struct yaml_node *root, schema_report report, void *ctx);

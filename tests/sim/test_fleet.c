@@ -2,6 +2,7 @@
 /* The built-in scenarios, and what guards with and without their parts make of them. */
 #include "../cmocka_all.h"
 
+#include "random_scenarios.h"
 #include "settings/guards.h"
 #include "sim/remedy.h"
 #include <stdio.h>
@@ -102,16 +103,18 @@ static void every_scenario_is_recovered_from(void **state) {
     }
 }
 
+/* As metastable, for less of a machine's time. */
+static const char *a_fifth[][2] = {
+    {"clients.count", "20"}, {"server.capacity", "20/s"}, {"duration", "20m"}, {NULL, NULL}};
 #define BARE "deadline: 2m\ntimeout: 10s\nretry: {max_retries: 3, max_delay: 5s, repeatable: true"
 
 static void metastable_needs_a_budget(void **state) {
     (void)state;
-    static const char *changes[][2] = {{"duration", "16m"}, {NULL, NULL}};
-    struct measures bare = run_yaml("metastable", BARE ", budget: off}\nbreaker: off\n", changes);
+    struct measures bare = run_yaml("metastable", BARE ", budget: off}\nbreaker: off\n", a_fifth);
     assert_true(bare.recovered_after_s < 0);
     assert_true(bare.goodput_last_minute < 0.05);
     assert_true(bare.calls_per_operation > 3);
-    struct measures both = run_yaml("metastable", BARE "}\n", changes);
+    struct measures both = run_yaml("metastable", BARE "}\n", a_fifth);
     assert_true(both.recovered_after_s >= 0 && both.recovered_after_s < 300);
     assert_true(both.goodput_last_minute > 0.9);
     assert_true(both.calls_per_operation < 1.5);
@@ -123,13 +126,12 @@ struct helped {
     struct remedies remedies;
 };
 
-static void look_for_help(const char *name, int64_t duration, const char *yaml,
-                          const char *changes[][2], struct helped *out) {
+static void look_for_help(const char *name, const char *yaml, const char *changes[][2],
+                          struct helped *out) {
     struct scenario s;
     struct yaml_file *file;
     struct guard_settings guard;
     load(name, changes, &s);
-    s.duration = duration > 0 ? duration : s.duration;
     read_guard(yaml, &file, &guard);
     out->now = run(&s, &guard, false);
     assert_true(remedy_needed(&out->now));
@@ -156,7 +158,7 @@ static const struct measures *with(const struct helped *h, const char *setting) 
 static void what_would_help_is_found(void **state) {
     (void)state;
     static struct helped h;
-    look_for_help("metastable", 14 * HARDY_MINUTE, BARE ", budget: off}\nbreaker: off\n", NULL, &h);
+    look_for_help("metastable", BARE ", budget: off}\nbreaker: off\n", a_fifth, &h);
     for (size_t i = 0; i < h.remedies.count; i++) {
         assert_true(remedy_recovers(&h.now, &h.remedies.found[i].then) ||
                     remedy_flattens(&h.now, &h.remedies.found[i].then) ||
@@ -170,7 +172,7 @@ static void what_would_help_is_found(void **state) {
 static void patience_outlasts_the_night(void **state) {
     (void)state;
     static struct helped h;
-    look_for_help("3am", 0, "deadline: 2m\nretry: {max_retries: 3}\n", NULL, &h);
+    look_for_help("3am", "deadline: 2m\nretry: {max_retries: 3}\n", NULL, &h);
     assert_true(h.now.not_good > 400);
     assert_int_equal(with(&h, "deadline: 9m, retry.max_retries: ")->not_good, 0);
     assert_string_equal(h.remedies.found[0].setting,
@@ -185,7 +187,7 @@ static void patience_outlasts_the_night(void **state) {
 static void herd_needs_a_paced_close(void **state) {
     (void)state;
     static const char *changes[][2] = {
-        {"clients.count", "1000"}, {"server.capacity", "100/s"}, {NULL, NULL}};
+        {"clients.count", "300"}, {"server.capacity", "30/s"}, {NULL, NULL}};
     char yaml[256];
     snprintf(yaml, sizeof yaml, GUARD, "0s");
     struct measures herd = run_yaml("herd", yaml, changes);
@@ -197,18 +199,18 @@ static void herd_needs_a_paced_close(void **state) {
     assert_true(paced.peak_1s < 0.5 * herd.peak_1s);
 }
 
-/* A ramp knows no capacity. What does is found: with four fifths of it as the guard's rate nobody
- * comes back faster than that, and the breaker does not open again. */
+/* A ramp doubles each second and knows no capacity. What does is found: with four fifths of it as
+ * the guard's rate nobody comes back faster than that, and the breaker does not open again. */
 static void herd_is_held_by_a_rate(void **state) {
     (void)state;
     static const char *changes[][2] = {
-        {"clients.count", "1000"}, {"server.capacity", "100/s"}, {NULL, NULL}};
+        {"clients.count", "300"}, {"server.capacity", "30/s"}, {NULL, NULL}};
     static struct helped h;
     char yaml[256];
     snprintf(yaml, sizeof yaml, GUARD, "10s");
-    look_for_help("herd", 0, yaml, changes, &h);
+    look_for_help("herd", yaml, changes, &h);
     assert_true(h.now.peak_1s > 1.2);
-    assert_true(with(&h, "rate: {requests: 80/s, burst: 8}")->peak_1s <= 0.85);
+    assert_true(with(&h, "rate: {requests: 24/s, burst: 2}")->peak_1s <= 0.85);
     assert_true(with(&h, "rate: ")->recovered_after_s <= 10);
 }
 
@@ -271,6 +273,55 @@ static void events_come_in_their_order(void **state) {
     world_free(&w);
 }
 
+/* A service that fails for a part, and serves the rest. */
+static void a_share_keeps_a_breaker_from_opening_for_few(void **state) {
+    (void)state;
+    static const char text[] =
+        "duration: 8m\n"
+        "clients: {count: 300, rate: 6/m}\n"
+        "server: {capacity: 60/s}\n"
+        "phases: [{fail: status, status: 503, share: 0.6, from: 2m, for: 3m}]\n";
+    struct scenario s;
+    struct yaml_file *file;
+    struct guard_settings guard;
+    static struct helped h;
+    assert_int_equal(scenario_parse("test", text, strlen(text), &s, NULL), HARDY_OK);
+    read_guard("deadline: 2m\nretry: {max_retries: 3, repeatable: true}\n", &file, &guard);
+    h.now = run(&s, &guard, false);
+    assert_true(h.now.opened > 0);
+    assert_int_equal(
+        remedies_find(current(&s, &guard, false), &h.now, result.events, &h.remedies, NULL),
+        HARDY_OK);
+    const struct measures *then = with(&h, "breaker.failure_rate: 0.5");
+    assert_int_equal(then->opened, 0);
+    assert_true(then->not_good < h.now.not_good / 2);
+    guard_settings_free(&guard);
+    yaml_close(file);
+    scenario_free(&s);
+}
+
+/* --- files ---------------------------------------------------------------------------------- */
+
+static void files_are_refused_with_their_place_or_run(void **state) {
+    (void)state;
+    struct yaml_file *file;
+    struct guard_settings guard;
+    char why[RANDOM_WHY];
+    unsigned right = 0, all = 300;
+    read_guard("deadline: 30s\ntimeout: 5s\nbreaker: {when_open: wait}\nbulkhead: 5\n", &file,
+               &guard);
+    for (uint64_t seed = 1; seed <= all; seed++) {
+        bool accepted;
+        if (!random_scenario(seed, &guard.config, &accepted, why)) {
+            fail_msg("seed %llu: %s", (unsigned long long)seed, why);
+        }
+        right += accepted;
+    }
+    assert_in_range(right, all / 5, all * 4 / 5); /* enough of either */
+    guard_settings_free(&guard);
+    yaml_close(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_in_the_morning),
@@ -280,7 +331,9 @@ int main(void) {
         cmocka_unit_test(patience_outlasts_the_night),
         cmocka_unit_test(herd_needs_a_paced_close),
         cmocka_unit_test(herd_is_held_by_a_rate),
+        cmocka_unit_test(a_share_keeps_a_breaker_from_opening_for_few),
         cmocka_unit_test(events_come_in_their_order),
+        cmocka_unit_test(files_are_refused_with_their_place_or_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
