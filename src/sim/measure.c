@@ -56,13 +56,13 @@ void measure(const struct scenario *s, const struct fleet_result *r, struct meas
         m->refused += p->refused;
         calls += p->calls;
         longest = p->longest > longest ? p->longest : longest;
-        m->not_good += i == FLEET_BEFORE ? 0 : p->operations - p->good;
+        if (i != FLEET_BEFORE && p->operations > 0) {
+            m->since += p->operations;
+            m->not_good += p->operations - p->good;
+            m->unserved += (double)(p->operations - p->good) / (double)p->operations;
+        }
     }
-    const struct fleet_figures *during = &r->parts[FLEET_DURING];
-    m->in_trouble = during->operations;
     m->calls_per_operation = m->operations > 0 ? (double)calls / (double)m->operations : -1;
-    m->calls_in_trouble =
-        during->operations > 0 ? (double)during->calls / (double)during->operations : -1;
     m->longest_s = seconds(longest);
     m->good_before = good_before(s, r);
     m->good_during = rate_of(&r->good, r->trouble_from, r->trouble_until);

@@ -8,9 +8,9 @@
 /* What does not happen, or cannot be told, is below 0. */
 struct measures {
     uint64_t operations, good, failed, refused; /* of all parts, and those unfinished not counted */
-    uint64_t in_trouble, not_good; /* begun while there was trouble or after it; not ended well */
+    uint64_t since, not_good; /* begun in the trouble or after it; those that did not end well */
+    double unserved;          /* their share of those begun in it, and of those after it: up to 2 */
     double calls_per_operation;
-    double calls_in_trouble;         /* for each operation that began in it */
     double good_before, good_during; /* good ends a second */
     double peak_1s, peak_100ms;      /* calls over capacity, after the trouble */
     double usual_peak_1s;            /* the same before the trouble */

@@ -100,7 +100,8 @@ static void rule_rate(const struct plan *p, struct rule *r) {
     snprintf(r->safe, sizeof r->safe, "-");
     snprintf(r->why, sizeof r->why, "r*%s + b <= %g", window == HARDY_SECOND ? "1s" : "1m", limit);
     if (known) {
-        format_rate(safe.events, safe.period, text);
+        /* As a person would write it: 9.6, not 9.600000000000001. */
+        format_rate(floor(safe.events * 1000 + 1e-6) / 1000, safe.period, text);
         snprintf(r->safe, sizeof r->safe, "%s, burst %g", text, safe.burst);
     }
     if (p->limited) {

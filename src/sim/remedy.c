@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVENTS_MAX UINT64_C(30000000) /* of all that is tried: some seconds */
+#define EVENTS_MAX UINT64_C(50000000) /* of all that is tried: about ten seconds */
 #define SLOW 30.0                     /* seconds to recover that need no better */
 #define CLEARLY 0.8                   /* of what it was: less could be luck */
 #define UNSERVED 0.02                 /* share of operations */
@@ -305,7 +305,7 @@ _Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room 
 static double trouble(const struct measures *m) {
     double sum = m->recovered_after_s < 0 ? 1000 : m->recovered_after_s / SLOW * 10;
     sum += measures_peak(m) ? (m->peak_1s - 1) * 20 : 0;
-    sum += m->operations > 0 ? (double)m->not_good / (double)m->operations * 100 : 0;
+    sum += m->unserved * 50;
     return sum;
 }
 
@@ -325,7 +325,7 @@ bool remedy_flattens(const struct measures *now, const struct measures *then) {
 }
 
 bool remedy_serves(const struct measures *now, const struct measures *then) {
-    return (double)then->not_good < (double)now->not_good * CLEARLY;
+    return now->unserved > UNSERVED && then->unserved < now->unserved * CLEARLY;
 }
 
 static bool is_better(const struct measures *now, const struct measures *then) {

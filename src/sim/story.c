@@ -161,8 +161,8 @@ static void put_then(const struct measures *now, const struct measures *then, st
         comma = ", ";
     }
     if (remedy_serves(now, then)) {
-        buf_printf(out, "%s%llu operations do not end well instead of %llu", comma,
-                   ull(then->not_good), ull(now->not_good));
+        buf_printf(out, "%s%llu of %llu operations do not end well instead of %llu of %llu", comma,
+                   ull(then->not_good), ull(then->since), ull(now->not_good), ull(now->since));
     }
     buf_putc(out, '\n');
 }

@@ -294,7 +294,7 @@ static void a_share_keeps_a_breaker_from_opening_for_few(void **state) {
         HARDY_OK);
     const struct measures *then = with(&h, "breaker.failure_rate: 0.5");
     assert_int_equal(then->opened, 0);
-    assert_true(then->not_good < h.now.not_good / 2);
+    assert_true(then->unserved < h.now.unserved / 2);
     guard_settings_free(&guard);
     yaml_close(file);
     scenario_free(&s);
