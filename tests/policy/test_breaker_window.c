@@ -641,6 +641,7 @@ static void late_results_count_in_the_totals_only(void **unused) {
         c.slow_call = watched ? HARDY_HOUR : 0;
         if (kind % 3 == 2) {
             c.failure_mode = HARDY_CONSECUTIVE;
+            c.failure_rate = 0;
         }
         begin(30);
         calls(5, HARDY_FAILURE);
