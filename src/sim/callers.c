@@ -18,6 +18,8 @@
  * on. Without it what is not refused is done just too late, all of it, and nothing recovers. */
 #define ANSWERS_WAY (40 * HARDY_MILLISECOND)
 #define CHUNK 1024
+/* Of a caller who is refused by its own throttle, and would come again at once, for ever. */
+#define THROTTLED_TAKES HARDY_MILLISECOND
 
 struct operation {
     struct event event;
@@ -106,7 +108,7 @@ static void end(struct callers *c, struct operation *op) {
 /* --- the way of a call ---------------------------------------------------------------------- */
 
 static void begin(struct callers *c, struct operation *op);
-static void try_again(struct callers *c, struct operation *op);
+static void try_again(struct callers *c, struct operation *op, int64_t least);
 
 static void on_heard(struct world *w, struct event *e) {
     struct callers *c = callers_of(w);
@@ -117,7 +119,7 @@ static void on_heard(struct world *w, struct event *e) {
         world_set(w, &c->wake, w->now);
     }
     if (!op->success) {
-        try_again(c, op);
+        try_again(c, op, 0);
         return;
     }
     world_count(&c->world, &c->result->successes_over_time, c->world.now);
@@ -143,7 +145,8 @@ static void on_begin(struct world *w, struct event *e) {
     begin(callers_of(w), (struct operation *)e);
 }
 
-static void try_again(struct callers *c, struct operation *op) {
+/* Not before `least` has passed. */
+static void try_again(struct callers *c, struct operation *op, int64_t least) {
     const struct sim_settings *s = c->settings;
     if (s->attempts != 0 && op->retries + 1 >= s->attempts) {
         end(c, op);
@@ -152,7 +155,6 @@ static void try_again(struct callers *c, struct operation *op) {
     int64_t wait;
     if (control_retry(&c->control, op->client)) {
         wait = strategy_wait(&s->strategy, &c->retry, op->retries, op->previous, &c->world.callers);
-        op->retries++;
         op->previous = wait;
     } else if (c->model->rate > 0) {
         end(c, op);
@@ -160,8 +162,9 @@ static void try_again(struct callers *c, struct operation *op) {
     } else {
         wait = chance_between(&c->world.callers, s->strategy.cap / 2, s->strategy.cap);
     }
+    op->retries++;
     op->event.fn = on_begin;
-    world_set(&c->world, &op->event, time_add(c->world.now, wait));
+    world_set(&c->world, &op->event, time_add(c->world.now, wait > least ? wait : least));
 }
 
 /* --- those who wait for the breaker ---------------------------------------------------------- */
@@ -211,7 +214,7 @@ static void leave(struct callers *c, struct operation *op) {
         if (c->model->rate > 0) {
             end(c, op);
         } else {
-            try_again(c, op);
+            try_again(c, op, THROTTLED_TAKES);
         }
         return;
     case CONTROL_GO:

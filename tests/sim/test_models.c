@@ -378,6 +378,59 @@ static void utilisation_times_attempts_decides(void **state) {
     }
 }
 
+/* --- any settings ---------------------------------------------------------------------------- */
+
+#define RANDOM_RUNS 300
+
+/* Some of them once were runs without an end, or with more calls than allowed. */
+static struct sim_settings random_settings(struct prng *p) {
+    struct sim_settings s;
+    do {
+        sim_settings_init(&s, (enum sim_model)prng_below(p, SIM_MODELS),
+                          1 + (uint32_t)prng_below(p, 60));
+        s.seed = prng_next(p);
+        s.capacity *= prng_unit(p) * 3;
+        s.outage = (int64_t)prng_below(p, 30) * HARDY_SECOND / 2;
+        s.controls = (unsigned)(prng_next(p) & prng_next(p)) % (1u << SIM_CONTROLS);
+        if (s.model != SIM_S || prng_below(p, 2)) { /* without a limit O and M may take long */
+            s.attempts = 1 + (uint32_t)prng_below(p, 8);
+        }
+        s.strategy.kind = (enum strategy_kind)prng_below(p, STRATEGY_KINDS);
+        s.strategy.base = (int64_t)prng_below(p, 4) * HARDY_SECOND / 4 + HARDY_MILLISECOND;
+        s.strategy.cap = s.strategy.base * (1 + (int64_t)prng_below(p, 50));
+    } while (sim_settings_check(&s, NULL) != HARDY_OK);
+    return s;
+}
+
+/* What holds of every run; and the same settings have the same result. */
+static void any_settings_make_sense(void **state) {
+    struct prng chance;
+    (void)state;
+    prng_seed(&chance, 1);
+    for (int i = 0; i < RANDOM_RUNS; i++) {
+        struct sim_settings s = random_settings(&chance);
+        struct sim_result r = run(&s), again = run(&s);
+        uint64_t good = series_sum(&r.successes_over_time, 0, r.end + HARDY_MINUTE);
+        uint64_t arrived = series_sum(&r.calls_over_time, 0, r.end + HARDY_MINUTE);
+        assert_true(good <= r.operations && good <= r.calls && arrived <= r.calls);
+        assert_true(s.attempts == 0 || r.calls <= r.operations * s.attempts);
+        if (s.model == SIM_S && s.attempts == 0) {
+            assert_int_equal(good, s.clients);
+        }
+        if (s.controls & SIM_PACE) { /* burst 1, so one more in a span; and a tenth bin's edges */
+            assert_true(r.peak_over_capacity_1s * s.capacity <= SIM_PACE_SHARE * s.capacity + 3);
+        }
+        assert_int_equal(r.events, again.events);
+        assert_int_equal(r.calls, again.calls);
+        assert_int_equal(r.end, again.end);
+        assert_true(r.calls_over_time.count == again.calls_over_time.count);
+        assert_memory_equal(r.calls_over_time.bins, again.calls_over_time.bins,
+                            r.calls_over_time.count * sizeof *r.calls_over_time.bins);
+        sim_result_free(&r);
+        sim_result_free(&again);
+    }
+}
+
 /* Nothing of the tests' own is printed, only whether one of them failed. */
 static int must_find(const char *mistake, int failed) {
     printf("TAP version 13\n1..1\n%sok 1 - it is noticed: %s\n", failed ? "" : "not ", mistake);
@@ -394,6 +447,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(seven_backoffs_never_recover),
         cmocka_unit_test(what_stops_retries_recovers),
         cmocka_unit_test(utilisation_times_attempts_decides),
+        cmocka_unit_test(any_settings_make_sense),
     };
     if (argc == 4) { /* --must-find MISTAKE TESTS */
         int console = dup(STDOUT_FILENO);
