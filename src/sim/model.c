@@ -116,6 +116,9 @@ static double recovered_after(const struct sim_result *r) {
     const int64_t span = 10 * S;
     double before = (double)series_sum(&r->successes_over_time, span, r->trouble_from) /
                     (double)(r->trouble_from - span);
+    if (before <= 0) {
+        return SIM_NEVER; /* there was nothing to come back to */
+    }
     for (int64_t at = r->trouble_until; at + span <= r->end; at += SERIES_WIDTH) {
         if ((double)series_sum(&r->successes_over_time, at, at + span) >=
             0.95 * before * (double)span) {

@@ -89,26 +89,31 @@ static void rule_attempts(const struct plan *p, struct rule *r) {
     r->fit = budgeted || (p->attempts > 0 && p->attempts <= most) ? FITS : DOES_NOT_FIT;
 }
 
+/* "80/s, burst 20", to six digits. */
+static void put_rate(double events, int64_t period, double burst, char out[160]) {
+    char span[48] = "s";
+    if (period != HARDY_SECOND) {
+        format_duration(period, span);
+    }
+    snprintf(out, 160, "%g/%s, burst %g", events, strcmp(span, "1m") == 0 ? "m" : span, burst);
+}
+
 static void rule_rate(const struct plan *p, struct rule *r) {
     hardy_rate_config safe;
     int64_t window = HARDY_SECOND;
     bool known = capacity_rate(p->capacity, &safe, &window) == HARDY_OK;
     double limit = p->capacity * ((double)window / (double)HARDY_SECOND);
-    char text[96];
     r->setting = "rate";
     snprintf(r->here, sizeof r->here, "none");
     snprintf(r->safe, sizeof r->safe, "-");
     snprintf(r->why, sizeof r->why, "r*%s + b <= %g", window == HARDY_SECOND ? "1s" : "1m", limit);
     if (known) {
-        /* As a person would write it: 9.6, not 9.600000000000001. */
-        format_rate(floor(safe.events * 1000 + 1e-6) / 1000, safe.period, text);
-        snprintf(r->safe, sizeof r->safe, "%s, burst %g", text, safe.burst);
+        put_rate(safe.events, safe.period, safe.burst, r->safe);
     }
     if (p->limited) {
         const hardy_rate_config here = {
             .size = sizeof here, .events = p->rate, .period = p->period, .burst = p->burst};
-        format_rate(p->rate, p->period, text);
-        snprintf(r->here, sizeof r->here, "%s, burst %g", text, p->burst);
+        put_rate(p->rate, p->period, p->burst, r->here);
         r->fit = hardy_rate_most(&here, window) <= limit * (1 + 1e-9) ? FITS : DOES_NOT_FIT;
     }
 }

@@ -33,6 +33,9 @@ unlike 'M has no end' "$out" 'all done'
 code 'and as JSON' 0 "$HARDY" sim --model M --clients 60 --json
 is 'null' "$(json '(d["recovered_after_s"], d["done_after_s"], d["goodput_last_minute"])')" '(None, None, 0)'
 calls=$(json 'd["calls"]')
+code 'a service that is too slow for its callers' 0 "$HARDY" sim --model M --clients 1
+like 'has nothing to come back to' "$out" '^recovered after +never$'
+like 'and a rate of calls a minute' "$out" '^rate .* 48/m, burst 12 +r\*1m \+ b <= 60$'
 code 'another seed' 0 "$HARDY" sim --model M --clients 60 --seed 7 --json
 not_ok 'is another run' test "$(json 'd["calls"]')" = "$calls"
 
