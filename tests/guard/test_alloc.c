@@ -3,18 +3,23 @@
  * sends every request for memory of the library through here (--wrap). */
 #include "guard/guard.h"
 #include "virtual.h"
+#include <hardy/gather.h>
 #include <hardy/keyed.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-static size_t requests, fails_at; /* fails_at: this one gets nothing; 0: none */
+/* Counted by the threads of a gathering too. */
+static atomic_size_t requests;
+static size_t fails_at; /* this one gets nothing; 0: none */
 
 static bool may(void) {
-    return ++requests != fails_at;
+    return atomic_fetch_add(&requests, 1) + 1 != fails_at;
 }
 
 void *__real_malloc(size_t size);
@@ -170,9 +175,188 @@ static void a_table_of_limits(void **state) {
     hardy_keyed_limiter_free(limiter);
 }
 
+/* --- each request refused in turn --------------------------------------------------------------
+ */
+
+#define MOST_REQUESTS 100 /* of one making: none comes near it */
+
+/* Makes one of a kind and ends it again; *made: there was one. */
+typedef hardy_status make_fn(bool *made, hardy_error *error);
+
+static hardy_status make_breaker(bool *made, hardy_error *error) {
+    hardy_breaker *breaker = NULL;
+    hardy_breaker_config config;
+    hardy_breaker_config_init(&config, sizeof config);
+    hardy_status status = hardy_breaker_new(&config, &breaker, error);
+    *made = breaker != NULL;
+    hardy_breaker_free(breaker);
+    return status;
+}
+
+static hardy_status make_limiter(bool *made, hardy_error *error) {
+    hardy_limiter *limiter = NULL;
+    hardy_rate_config config;
+    hardy_rate_config_init(&config, sizeof config);
+    hardy_status status = hardy_limiter_new(&config, &limiter, error);
+    *made = limiter != NULL;
+    hardy_limiter_free(limiter);
+    return status;
+}
+
+static hardy_status make_keyed(bool *made, hardy_error *error) {
+    hardy_keyed_limiter *limiter = NULL;
+    hardy_rate_config config;
+    hardy_rate_config_init(&config, sizeof config);
+    hardy_status status = hardy_keyed_limiter_new(&config, 10, NULL, &limiter, error);
+    *made = limiter != NULL;
+    hardy_keyed_limiter_free(limiter);
+    return status;
+}
+
+static hardy_status make_lru(bool *made, hardy_error *error) {
+    hardy_lru *lru = NULL;
+    hardy_status status = hardy_lru_new(10, 1000, NULL, &lru, error);
+    *made = lru != NULL;
+    hardy_lru_free(lru);
+    return status;
+}
+
+/* There is all of it, or nothing and E_NOMEM with its reason. */
+static void whatever_is_made(void **state) {
+    (void)state;
+    make_fn *const makers[] = {make_breaker, make_limiter, make_keyed, make_lru};
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
+        hardy_status status = HARDY_E_NOMEM;
+        for (size_t n = 1; status != HARDY_OK; n++) {
+            bool made;
+            hardy_error error;
+            hardy_error_init(&error, sizeof error);
+            assert_true(n < MOST_REQUESTS);
+            requests = 0;
+            fails_at = n;
+            status = makers[i](&made, &error);
+            fails_at = 0;
+            assert_true(status == HARDY_OK ? made && n > 1 : status == HARDY_E_NOMEM && !made);
+            assert_int_equal(error.status, status);
+            assert_true(status == HARDY_OK || error.message[0] != '\0');
+        }
+    }
+}
+
+static void memory_that_a_cache_is_refused(void **state) {
+    (void)state;
+    hardy_lru *lru = NULL;
+    size_t len;
+    int64_t age;
+    assert_int_equal(hardy_lru_new(10, 1000, NULL, &lru, NULL), HARDY_OK);
+    hardy_cache cache = hardy_lru_cache(lru);
+    cache.put(cache.ctx, "key", "old", 3);
+    requests = 0;
+    fails_at = 1;
+    assert_null(cache.get(cache.ctx, "key", &len, &age)); /* no answer rather than half of one */
+    char *kept = cache.get(cache.ctx, "key", &len, &age);
+    assert_string_equal(kept, "old");
+    free(kept);
+    requests = 0;
+    cache.put(cache.ctx, "key", "new", 3); /* refused: what was there is out of date */
+    fails_at = 0;
+    assert_null(cache.get(cache.ctx, "key", &len, &age));
+    cache.put(cache.ctx, "key", "newer", 5);
+    kept = cache.get(cache.ctx, "key", &len, &age);
+    assert_string_equal(kept, "newer");
+    free(kept);
+    hardy_lru_free(lru);
+}
+
+static void answer(void *ctx, const hardy_call *call, hardy_answer *to, hardy_outcome *outcome) {
+    (void)ctx;
+    (void)call;
+    if (hardy_answer_set(to, "fresh", 5) != HARDY_OK) {
+        hardy_answer_say(to, "out of memory");
+        *outcome = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE};
+    }
+}
+
+static void answer_nothing(void *ctx, const hardy_call *call, hardy_answer *to,
+                           hardy_outcome *outcome) {
+    (void)ctx;
+    (void)call;
+    hardy_answer_say(to, "no answer");
+    *outcome = (hardy_outcome){.kind = HARDY_FAILURE, .effect = HARDY_EFFECT_NONE};
+}
+
+/* A component has what its state says, or it is missing and says why. */
+static void check_component(const hardy_component *c) {
+    static const char *const data[] = {NULL, "fresh", "cached", "static", NULL};
+    if (data[c->state] == NULL) {
+        assert_null(c->data);
+    } else {
+        assert_string_equal(c->data, data[c->state]);
+        assert_int_equal(c->len, strlen(c->data));
+    }
+    assert_true(c->state == HARDY_COMPONENT_FRESH || c->error[0] != '\0');
+}
+
+static void a_gathering_that_is_refused_memory(void **state) {
+    (void)state;
+    hardy_lru *lru = NULL;
+    assert_int_equal(hardy_lru_new(10, 1000, NULL, &lru, NULL), HARDY_OK);
+    hardy_cache cache = hardy_lru_cache(lru);
+    const hardy_source good = {.fetch = answer}, bad = {.fetch = answer_nothing};
+    hardy_component_config components[3];
+    hardy_gather_config config;
+    hardy_gather_config_init(&config, sizeof config);
+    for (size_t i = 0; i < 3; i++) {
+        hardy_component_config_init(&components[i], sizeof components[i]);
+        components[i].sources = i == 0 ? &good : &bad;
+        components[i].source_count = 1;
+    }
+    components[0].name = "fresh";
+    components[1].name = "cached";
+    components[2].name = "static";
+    components[2].fixed = "static";
+    components[2].fixed_len = 6;
+    components[2].ttl = 0;
+    config.components = components;
+    config.count = 3;
+    config.cache = &cache;
+    config.max_degradation = HARDY_LEVEL_FAILED;
+    bool refused = true;
+    for (size_t n = 1; refused; n++) {
+        hardy_gathered *gathered = NULL;
+        hardy_error error;
+        size_t count;
+        hardy_error_init(&error, sizeof error);
+        cache.put(cache.ctx, "cached", "cached", 6);
+        assert_true(n < MOST_REQUESTS);
+        requests = 0;
+        fails_at = n;
+        hardy_status status = hardy_gather(&config, NULL, &gathered, &error);
+        refused = requests >= n;
+        fails_at = 0;
+        if (status == HARDY_E_NOMEM) {
+            assert_null(gathered);
+            assert_true(refused && error.message[0] != '\0');
+            continue;
+        }
+        assert_int_equal(status, HARDY_OK);
+        const hardy_component *got = hardy_gathered_components(gathered, &count);
+        assert_int_equal(count, 3);
+        for (size_t i = 0; i < count; i++) {
+            check_component(&got[i]);
+            assert_true(refused || got[i].state == HARDY_COMPONENT_FRESH + i);
+        }
+        hardy_gathered_free(gathered);
+    }
+    hardy_lru_free(lru);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_allocates),
                                        cmocka_unit_test(memory_that_is_refused),
-                                       cmocka_unit_test(a_table_of_limits)};
+                                       cmocka_unit_test(a_table_of_limits),
+                                       cmocka_unit_test(whatever_is_made),
+                                       cmocka_unit_test(memory_that_a_cache_is_refused),
+                                       cmocka_unit_test(a_gathering_that_is_refused_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
