@@ -306,16 +306,16 @@ static void on_let_through(struct loop_timer *timer) {
 
 /* The guard's `rate.tokens`, as learned limits are: whoever comes goes when anything is left, and
  * what it costs beyond that is a debt. */
-static bool pay_tokens(struct call *c, int64_t *at) {
+static bool pay_tokens(struct call *c, int64_t latest, int64_t *at) {
     const struct upstream_guard *guard = c->up->guard;
     double cost = c->cost.of[LEARNED_TOKENS];
-    int64_t latest = guard->tokens_reject ? now(c) : c->deadline;
+    hardy_priority priority = c->low ? HARDY_PRIORITY_LOW : HARDY_PRIORITY_HIGH;
     *at = now(c);
     if (!guard->limits_tokens || cost <= 0 || c->paid) {
         return true;
     }
-    if (gcra_reserve(guard->token_words, &guard->tokens, 1, HARDY_PRIORITY_HIGH, now(c), latest, at,
-                     NULL) != HARDY_OK) {
+    if (gcra_reserve(guard->token_words, &guard->tokens, 1, priority, now(c), latest, at, NULL) !=
+        HARDY_OK) {
         return false;
     }
     gcra_settle(guard->token_words, &guard->tokens, 1, cost, now(c));
@@ -326,14 +326,16 @@ static bool pay_tokens(struct call *c, int64_t *at) {
 static void queue_for_limits(struct call *c) {
     int64_t at, learned_at;
     struct learned *l = upstream_learned(c->up, c->credential);
-    bool goes = pay_tokens(c, &at);
+    int64_t latest = c->up->guard->tokens_reject ? now(c) : c->deadline;
+    bool goes = pay_tokens(c, latest, &at);
     const char *whose = goes ? "that it told" : "set for it";
     if (goes) {
-        goes = learned_reserve(l, &c->cost, c->low, now(c), c->deadline, &learned_at);
+        latest = c->deadline;
+        goes = learned_reserve(l, &c->cost, c->low, now(c), latest, &learned_at);
         at = goes && at > learned_at ? at : learned_at;
     }
     /* Low priority reserves nothing ahead, and looks again. */
-    bool again = !goes && c->low && at > now(c) && at <= c->deadline;
+    bool again = !goes && c->low && at > now(c) && at <= latest;
     if (!goes && !again) {
         char text[200];
         snprintf(text, sizeof text,

@@ -228,6 +228,46 @@ static void tokens_are_paid_and_settled(void **state) {
     free_all(a, 2);
 }
 
+/* Who can wait takes tokens while half of them are left, and nobody in a hurry waits behind. */
+static void tokens_of_low_priority(void **state) {
+    (void)state;
+    const char *dear = json_answer(
+        200, "", "{\"type\":\"message\",\"usage\":{\"input_tokens\":400,\"output_tokens\":200}}");
+    struct bench b;
+    struct asked first, can_wait, cannot, refused;
+    bench_begin(&b, &(struct bench_options){.answers = many(dear),
+                                            .count = PLENTY,
+                                            .sections = "guards: {up: {rate: {tokens: 60/s}}}\n"});
+    ask(&b, &first, "POST", MESSAGES, BODY, NULL);
+    ask_begin(&b, &can_wait, "POST", MESSAGES, BODY, "x-hardy-priority", "low", NULL);
+    ask_begin(&b, &cannot, "POST", MESSAGES, BODY, NULL);
+    world_wait(&b.w, 15 * HARDY_SECOND);
+    assert_int_equal(cannot.log.status, 200);
+    expect_between(took(&cannot), 8 * HARDY_SECOND, 10 * HARDY_SECOND);
+    assert_int_equal(b.upstream.next, 2);
+    world_wait(&b.w, 15 * HARDY_SECOND);
+    assert_int_equal(can_wait.log.status, 200);
+    expect_between(took(&can_wait), 18 * HARDY_SECOND, 21 * HARDY_SECOND);
+    bench_end(&b);
+    asked_free(&first);
+    asked_free(&can_wait);
+    asked_free(&cannot);
+    /* And whoever is not to wait is told so, whatever the priority. */
+    bench_begin(&b,
+                &(struct bench_options){
+                    .answers = many(dear),
+                    .count = PLENTY,
+                    .sections = "guards: {up: {rate: {tokens: 60/s, when_limited: reject}}}\n"});
+    ask(&b, &first, "POST", MESSAGES, BODY, "x-hardy-priority", "low", NULL);
+    ask(&b, &refused, "POST", MESSAGES, BODY, "x-hardy-priority", "low", NULL);
+    assert_int_equal(refused.log.status, 529);
+    assert_true(took(&refused) < 100 * HARDY_MILLISECOND);
+    expect_between(header_number(&refused, "retry-after"), 9, 11);
+    bench_end(&b);
+    asked_free(&first);
+    asked_free(&refused);
+}
+
 /* --- breaker and queue ------------------------------------------------------------------------ */
 
 /* The breaker of a model's upstream is waited for: callers are parked, and served when it closes.
@@ -614,6 +654,7 @@ int main(void) {
         cmocka_unit_test(a_refusal_holds_the_others),
         cmocka_unit_test(the_pace_after_a_refusal_grows),
         cmocka_unit_test(tokens_are_paid_and_settled),
+        cmocka_unit_test(tokens_of_low_priority),
         cmocka_unit_test(an_open_breaker_parks),
         cmocka_unit_test(a_breaker_that_rejects_is_told),
         cmocka_unit_test(the_queue_is_bounded),
