@@ -476,6 +476,7 @@ hardy_status fleet_run(const struct fleet_options *options, struct fleet_result 
         status = run_fleet(&f, error);
         out->stats.size = sizeof out->stats;
         hardy_guard_get_stats(f.guard, &out->stats);
+        out->for_nobody = f.service.for_nobody;
         out->unfinished = f.at_once;
         out->events = f.world.handled;
     }

@@ -34,6 +34,7 @@ struct fleet_figures {   /* of the operations that began in one part, however la
 struct fleet_result {
     int64_t duration, trouble_from, trouble_until;
     struct fleet_figures parts[FLEET_PARTS];
+    uint64_t for_nobody; /* of the calls that were taken on, those whose caller had gone */
     uint64_t unfinished; /* operations that had not ended when the time was over */
     uint64_t reasons[HARDY_REASON_CANCELLED + 1]; /* of operations that did not end well */
     bool breaker;                                 /* the guard has one */

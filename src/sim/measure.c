@@ -64,6 +64,8 @@ void measure(const struct scenario *s, const struct fleet_result *r, struct meas
     }
     m->calls_per_operation = m->operations > 0 ? (double)calls / (double)m->operations : -1;
     m->longest_s = seconds(longest);
+    uint64_t turns = series_sum(&r->turns, 0, time_add(r->duration, HARDY_SECOND));
+    m->for_nobody = turns > 0 ? (double)r->for_nobody / (double)turns : 0;
     m->good_before = good_before(s, r);
     m->good_during = rate_of(&r->good, r->trouble_from, r->trouble_until);
     bool ends = r->trouble_until < r->duration;

@@ -17,6 +17,7 @@ struct measures {
     double recovered_after_s;        /* 10 s with 95 % of before, and it stays so */
     double goodput_last_minute;      /* good ends, over those before the trouble */
     double longest_s;                /* operation */
+    double for_nobody;               /* share of the server's work */
     uint64_t opened;                 /* how often the breaker did */
     double utilisation;              /* offered over capacity when all is well */
 };

@@ -140,6 +140,7 @@ static void on_turn(struct world *w, struct event *e) {
         }
         if (costs) {
             take_turn(s);
+            s->for_nobody++;
         }
         s->gone(s->ctx, v);
     }
@@ -179,6 +180,7 @@ void service_enter(struct service *s, struct visit *v) {
 
 bool service_leave(struct service *s, struct visit *v) {
     if (!v->queued) {
+        s->for_nobody += v->outcome.kind == HARDY_SUCCESS;
         world_clear(s->world, &v->answer);
         return true;
     }

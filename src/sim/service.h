@@ -29,6 +29,7 @@ struct service {
     struct visit *first, **last;
     uint64_t waiting;     /* those in the queue that cost a turn */
     struct series *turns; /* the caller's: one for each turn, also of who has left */
+    uint64_t for_nobody;  /* turns of those, and of who left while it was served */
     /* A visit whose caller has left is given back here when its turn has passed. */
     void (*gone)(void *ctx, struct visit *visit);
     void *ctx;

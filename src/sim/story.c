@@ -139,6 +139,18 @@ static void put_callers(const struct story *s, struct buf *out) {
     }
 }
 
+/* Retries make it worse, for each of them is such work again. */
+static void put_waste(const struct story *s, struct buf *out) {
+    const struct fleet_result *r = s->result;
+    double share = s->measures->for_nobody;
+    if (share >= 0.05) {
+        buf_printf(out,
+                   "Of what the server took on, %.0f %% was for callers that had gone by then "
+                   "(%llu calls).\n",
+                   share * 100, ull(r->for_nobody));
+    }
+}
+
 static void put_peak(const struct story *s, struct buf *out) {
     const struct measures *m = s->measures;
     if (measures_peak(m)) {
@@ -191,6 +203,7 @@ static void put_remedies(const struct story *s, struct buf *out) {
 void story_verdict(const struct story *s, struct buf *out) {
     put_recovery(s, out);
     put_callers(s, out);
+    put_waste(s, out);
     put_peak(s, out);
     put_remedies(s, out);
     for (const char *const *w = s->warnings; w && *w; w++) {

@@ -24,6 +24,7 @@ static void put_measures(struct json_out *j, const struct measures *m) {
     put_number(j, "good_per_second_before", m->good_before);
     put_number(j, "good_per_second_in_trouble", m->good_during);
     put_number(j, "longest_s", m->longest_s);
+    put_number(j, "work_for_nobody", m->for_nobody);
     json_out_member_count(j, "operations", m->operations);
     json_out_member_count(j, "good", m->good);
     json_out_member_count(j, "failed", m->failed);

@@ -114,10 +114,12 @@ static void metastable_needs_a_budget(void **state) {
     assert_true(bare.recovered_after_s < 0);
     assert_true(bare.goodput_last_minute < 0.05);
     assert_true(bare.calls_per_operation > 3);
+    assert_true(bare.for_nobody > 0.7); /* the server works, but nobody waits for it */
     struct measures both = run_yaml("metastable", BARE "}\n", a_fifth);
     assert_true(both.recovered_after_s >= 0 && both.recovered_after_s < 300);
     assert_true(both.goodput_last_minute > 0.9);
     assert_true(both.calls_per_operation < 1.5);
+    assert_true(both.for_nobody < 0.2);
 }
 
 /* What the same scenario is with each change that was found. */

@@ -35,6 +35,7 @@ like 'there are blocks' "$out" '█'
 is 'no line is longer than 80' "$(PYTHONUTF8=1 python3 -c 'import sys; [print(l) for l in sys.stdin.read().splitlines() if "│" in l and len(l) > 80]' <<<"$out")" ''
 code 'JSON has what models have, too' 0 "$HARDY" sim --scenario outage --json
 is 'all of it' "$(json 'sorted(set("model clients strategy control seed calls_per_operation done_after_s peak_over_capacity_1s peak_over_capacity_100ms goodput_last_minute recovered_after_s".split()) - set(d))')" '[]'
+is 'and the same bytes again' "$("$HARDY" sim --scenario outage --json)" "$out"
 other=$("$HARDY" sim --scenario outage --json --seed 7)
 not_ok 'another seed, another run' test "$out" = "$other"
 
