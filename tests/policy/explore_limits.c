@@ -96,6 +96,46 @@ static void reserve_one(void) {
     take(NOW, HARDY_NEVER, false);
 }
 
+/* A burst of two, of which high priority leaves one to the floor, an event in two seconds. */
+static void burst_with_a_floor(void) {
+    hardy_rate_config settings;
+    fresh(1);
+    hardy_rate_config_init(&settings, sizeof settings);
+    settings.burst = 2;
+    settings.low_floor = 0.5;
+    gcra_init(&rate, &settings);
+}
+static void burst_in_use_and_a_floor(void) {
+    burst_with_a_floor();
+    gcra_settle(&rate_words, &rate, 0, 2, NOW);
+}
+static bool low_at(int64_t now) {
+    int64_t at;
+    tries++;
+    bool goes = gcra_reserve(&rate_words, &rate, 1, HARDY_PRIORITY_LOW, now, HARDY_NEVER, &at,
+                             NULL) == HARDY_OK;
+    explore_expect(goes ? at == now : at > now, "a time that is not its own");
+    granted += goes;
+    return goes;
+}
+static void low_now(void) {
+    low_at(NOW);
+}
+static void high_now(void) {
+    int64_t at;
+    granted +=
+        gcra_reserve(&rate_words, &rate, 1, HARDY_PRIORITY_HIGH, NOW, NOW, &at, NULL) == HARDY_OK;
+}
+static void one_and_the_floor(void) {
+    explore_expect(granted == 2, "the burst of two was not granted, or more than that");
+    explore_expect((int64_t)word_load(&rate_words.low_arrival) == NOW + 2 * S,
+                   "not exactly one was let through by the floor");
+}
+static void the_floor_was_returned(void) {
+    explore_expect(granted == 0, "more than the burst was granted");
+    explore_expect(low_at(NOW + S), "the floor is gone, and nobody has had it");
+}
+
 static void two_tokens_left(void) {
     fresh(1);
     for (int i = 0; i < 8; i++) {
@@ -227,6 +267,16 @@ const struct scenario limit_scenarios[] = {
      burst_of_one,
      {reserve_and_return, reserve_one, reserve_one},
      check_windows},
+    {"gcra: a floor of one",
+     EXPLORE_ALL,
+     burst_with_a_floor,
+     {low_now, high_now, low_now},
+     one_and_the_floor},
+    {"gcra: a floor that has no room",
+     EXPLORE_ALL,
+     burst_in_use_and_a_floor,
+     {low_now, low_now, low_now},
+     the_floor_was_returned},
     {"budget: retries after nobody has called for its ttl",
      EXPLORE_ALL,
      used_up_long_ago,
