@@ -26,6 +26,11 @@ enum bug {
     BUG_ALL_TRIALS,    /* half open, everybody is let through */
     BUG_NO_PACE,       /* closed again, everybody is let through */
     BUG_NO_WINDOW,     /* failures are never too old */
+    BUG_NO_SHARE,      /* a few failures are enough, whatever share they are */
+    BUG_BLIND_TO_HANG, /* a call that has not ended does not exist */
+    BUG_SAME_PAUSE,    /* each time it is open equally long */
+    BUG_ONE_TRIAL,     /* one failed trial decides, where a share should */
+    BUG_SHADOW_BITES,  /* in shadow calls are refused */
     BUG_DEAF_TO_CANCEL /* a cancel is not heard before the wait is over */
 };
 static enum bug bug;
@@ -61,6 +66,17 @@ static hardy_breaker_config mistaken(const hardy_breaker_config *c) {
         copy.close_ramp = 0;
     } else if (bug == BUG_NO_WINDOW) {
         copy.failure_window = HARDY_DAY;
+    } else if (bug == BUG_NO_SHARE) {
+        copy.minimum_calls = 3;
+        copy.failure_rate = 0.001;
+    } else if (bug == BUG_BLIND_TO_HANG) {
+        copy.slow_call = 0;
+    } else if (bug == BUG_SAME_PAUSE) {
+        copy.recovery_factor = 1;
+    } else if (bug == BUG_ONE_TRIAL) {
+        copy.trial_decision = HARDY_TRIALS_CONSECUTIVE;
+    } else if (bug == BUG_SHADOW_BITES) {
+        copy.shadow = false;
     }
     return copy;
 }
@@ -164,6 +180,16 @@ static int64_t number(struct scenario *s, const char *text) {
     return value;
 }
 
+static double decimal(struct scenario *s, const char *text) {
+    double value = 0;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    if (parse_number(text, 0, INT32_MAX, &value, &error) != HARDY_OK) {
+        failed(s, "%s", error.message);
+    }
+    return value;
+}
+
 /* The value when `word` is "KEY=VALUE", else NULL. */
 static const char *value_of(const char *word, const char *key) {
     size_t length = strlen(key);
@@ -183,7 +209,8 @@ static int place(struct scenario *s, const char *word, const char *const *list) 
 
 static const char *const jitters[] = {"none",         "full",         "equal",
                                       "decorrelated", "proportional", NULL};
-static const char *const modes[] = {"window", "consecutive", NULL};
+static const char *const modes[] = {"window", "consecutive", "rate", NULL};
+static const char *const decisions[] = {"consecutive", "ratio", NULL};
 static const char *const truths[] = {"false", "true", NULL};
 static const char *const outcomes[] = {"success", "failure", "slow", "ignored", "throttled", NULL};
 static const char *const effects[] = {"none", "unknown", "done", NULL};
@@ -215,6 +242,8 @@ static void set(struct scenario *s, const char *word) {
                  {"breaker.recovery_timeout", &s->breaker.recovery_timeout},
                  {"breaker.trial_lease", &s->breaker.trial_lease},
                  {"breaker.close_ramp", &s->breaker.close_ramp},
+                 {"breaker.slow_call", &s->breaker.slow_call},
+                 {"breaker.recovery_max", &s->breaker.recovery_max},
                  {"rate.period", &s->rate.period}};
     const struct {
         const char *key;
@@ -223,12 +252,18 @@ static void set(struct scenario *s, const char *word) {
                   {"breaker.failure_threshold", &s->breaker.failure_threshold},
                   {"breaker.success_threshold", &s->breaker.success_threshold},
                   {"breaker.half_open_max_calls", &s->breaker.half_open_max_calls},
+                  {"breaker.minimum_calls", &s->breaker.minimum_calls},
+                  {"breaker.window_calls", &s->breaker.window_calls},
                   {"bulkhead.max_concurrent", &s->bulkhead.max_concurrent},
                   {"bulkhead.max_queue", &s->bulkhead.max_queue}};
     const struct {
         const char *key;
         double *at;
     } numbers[] = {{"retry.exponential_base", &s->retry.exponential_base},
+                   {"breaker.failure_rate", &s->breaker.failure_rate},
+                   {"breaker.slow_call_rate", &s->breaker.slow_call_rate},
+                   {"breaker.recovery_factor", &s->breaker.recovery_factor},
+                   {"breaker.close_rate", &s->breaker.close_rate},
                    {"rate.events", &s->rate.events},
                    {"rate.burst", &s->rate.burst}};
     const struct {
@@ -237,6 +272,7 @@ static void set(struct scenario *s, const char *word) {
     } flags[] = {{"wait_when_open", &s->config.wait_when_open},
                  {"retry.repeatable", &s->retry.repeatable},
                  {"breaker.counts_attempts", &s->breaker.counts_attempts},
+                 {"breaker.shadow", &s->breaker.shadow},
                  {"rate.reject", &s->rate.reject}};
     for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
         if ((v = value_of(word, spans[i].key)) != NULL) {
@@ -252,7 +288,7 @@ static void set(struct scenario *s, const char *word) {
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if ((v = value_of(word, numbers[i].key)) != NULL) {
-            *numbers[i].at = (double)number(s, v);
+            *numbers[i].at = decimal(s, v);
             return;
         }
     }
@@ -266,6 +302,8 @@ static void set(struct scenario *s, const char *word) {
         s->retry.jitter = (hardy_jitter)place(s, v, jitters);
     } else if ((v = value_of(word, "breaker.failure_mode")) != NULL) {
         s->breaker.failure_mode = (hardy_failure_mode)place(s, v, modes);
+    } else if ((v = value_of(word, "breaker.trial_decision")) != NULL) {
+        s->breaker.trial_decision = (hardy_trial_decision)place(s, v, decisions);
     } else {
         failed(s, "%s is not a setting", word);
     }
@@ -632,6 +670,11 @@ int main(int argc, char **argv) {
         {"half_open_crowd", "half open, everybody is let through", BUG_ALL_TRIALS},
         {"half_open_crowd", "closed again, everybody is let through", BUG_NO_PACE},
         {"idle_window", "failures are never too old", BUG_NO_WINDOW},
+        {"share_of_many", "a few failures are enough, whatever share they are", BUG_NO_SHARE},
+        {"hanging_calls", "a call that has not ended does not exist", BUG_BLIND_TO_HANG},
+        {"growing_pause", "each time it is open equally long", BUG_SAME_PAUSE},
+        {"share_of_trials", "one failed trial decides", BUG_ONE_TRIAL},
+        {"shadow", "in shadow calls are refused", BUG_SHADOW_BITES},
         {"cancel_in_backoff", "a cancel is not heard", BUG_DEAF_TO_CANCEL},
     };
     int bad = 0;
