@@ -88,6 +88,12 @@ typedef struct hardy_breaker_config {
     double recovery_factor; /* 1 = always the same; up to 100 */
     int64_t recovery_max; /* ns; 10m; 1ms to 24h; less than recovery_timeout is the same as that */
     double recovery_jitter; /* 0; up to 1: drawn evenly from [t, t * (1 + jitter)], cap included */
+
+    /* Calls a second that are let through during close_ramp, one after another; 0.001 to 1000000.
+     * 0: a growing number, success_threshold in the first second and twice as many in each further
+     * one, which needs no figure but passes any capacity at some moment. Where thousands wait, give
+     * less than the capacity, and a close_ramp of callers / close_rate or more. */
+    double close_rate;
 } hardy_breaker_config;
 
 HARDY_API void hardy_breaker_config_init(hardy_breaker_config *config, size_t size);
@@ -157,6 +163,27 @@ HARDY_API void hardy_breaker_force(hardy_breaker *breaker, hardy_breaker_state s
 /* As it is at `now`; `stats->size` is set by the caller. */
 HARDY_API void hardy_breaker_get_stats(const hardy_breaker *breaker, int64_t now,
                                        hardy_breaker_stats *stats);
+/*
+ * A breaker as bytes, to outlive its process: state, how long still, counts, totals. All times in
+ * it are spans, so it means the same to another process, boot or machine. Returns how many bytes a
+ * snapshot has, the same number always; writes none if `size` is less, so (breaker, now, NULL, 0)
+ * asks. Any thread, while others use the breaker.
+ */
+HARDY_API size_t hardy_breaker_snapshot(const hardy_breaker *breaker, int64_t now, void *bytes,
+                                        size_t size);
+/*
+ * Makes the breaker what it was when the snapshot was taken, `elapsed` ns ago (of the wall clock,
+ * for no other outlives a process; 0 if nobody knows: then it is open a little longer). What it was
+ * before is gone, permits that are out count for nothing, and trials that were under way in the
+ * snapshot are free to be tried again. Counts are left out where failure_mode or window are others
+ * now; state and totals come back all the same. Best before anybody uses the breaker; while others
+ * do, a few calls may be missing in the counts. E_INVALID: not a snapshot, of another version,
+ * damaged; then nothing is changed.
+ */
+HARDY_API HARDY_MUST_USE hardy_status hardy_breaker_restore(hardy_breaker *breaker,
+                                                            const void *bytes, size_t length,
+                                                            int64_t elapsed, int64_t now,
+                                                            hardy_error *error);
 /* "closed" "half_open" "open" "forced_open" "disabled". */
 HARDY_API const char *hardy_breaker_state_name(hardy_breaker_state state);
 

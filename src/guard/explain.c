@@ -132,9 +132,13 @@ static void put_breaker(struct buf *b, const hardy_guard_config *c) {
     if (k->trial_decision == HARDY_TRIALS_RATIO) {
         buf_printf(b, " unless %g %% of them fail", 100 * k->failure_rate);
     }
-    buf_printf(b, ", %u at once, trial_lease %s, close_ramp %s, when open: %s%s\n",
-               k->half_open_max_calls, SPAN(k->trial_lease), SPAN(k->close_ramp),
-               c->wait_when_open ? "wait" : "reject", k->shadow ? "; shadow: refuses nothing" : "");
+    buf_printf(b, ", %u at once, trial_lease %s, close_ramp %s", k->half_open_max_calls,
+               SPAN(k->trial_lease), SPAN(k->close_ramp));
+    if (k->close_rate > 0 && k->close_ramp > 0) {
+        buf_printf(b, " at %g/s", k->close_rate);
+    }
+    buf_printf(b, ", when open: %s%s\n", c->wait_when_open ? "wait" : "reject",
+               k->shadow ? "; shadow: refuses nothing" : "");
 }
 
 static void put_rate(struct buf *b, const char *name, const hardy_rate_config *r) {

@@ -90,6 +90,7 @@ static void put_breaker(struct json_out *j, const hardy_guard_config *c) {
                            b->trial_decision == HARDY_TRIALS_RATIO ? "ratio" : "consecutive");
     put_seconds(j, "trial_lease_s", b->trial_lease);
     put_seconds(j, "close_ramp_s", b->close_ramp);
+    put_number(j, "close_rate", b->close_rate);
     put_bool(j, "shadow", b->shadow);
     json_out_member_string(j, "counts", b->counts_attempts ? "attempt" : "operation");
     json_out_member_string(j, "when_open", c->wait_when_open ? "wait" : "reject");

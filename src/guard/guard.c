@@ -318,6 +318,40 @@ hardy_status hardy_guard_force(hardy_guard *guard, hardy_breaker_state state, in
     return HARDY_OK;
 }
 
+size_t hardy_guard_snapshot(hardy_guard *guard, void *bytes, size_t size) {
+    int64_t now = guard->env.now(guard->env.ctx);
+    mutex_lock(&guard->changing);
+    const struct edition *e = edition_current(&guard->editions);
+    bool has_breaker = e->words.breaker != NULL;
+    if (has_breaker && size >= BREAKER_SNAPSHOT) {
+        breaker_save(e->words.breaker, &e->breaker, now, bytes);
+    }
+    mutex_unlock(&guard->changing);
+    return has_breaker ? BREAKER_SNAPSHOT : 0;
+}
+
+hardy_status hardy_guard_restore(hardy_guard *guard, const void *bytes, size_t length,
+                                 int64_t elapsed, hardy_error *error) {
+    int64_t now = guard->env.now(guard->env.ctx);
+    hardy_breaker_stats before = {.size = sizeof before}, after = {.size = sizeof after};
+    hardy_status status = HARDY_OK;
+    mutex_lock(&guard->changing);
+    const struct edition *e = edition_current(&guard->editions);
+    if (e->words.breaker == NULL) {
+        status = fail(error, HARDY_E_INVALID, NULL, "guard %s has no breaker", e->config.name);
+    } else {
+        breaker_stats(e->words.breaker, &e->breaker, now, &before);
+        status = breaker_restore(e->words.breaker, &e->breaker, bytes, length, elapsed, now, error);
+        breaker_stats(e->words.breaker, &e->breaker, now, &after);
+    }
+    mutex_unlock(&guard->changing);
+    if (status == HARDY_OK) {
+        struct breaker_change change = {.from = before.state, .to = after.state};
+        guard_note_change(guard, &change, now);
+    }
+    return status;
+}
+
 /* What all operations did, whichever settings they went by. */
 static void add_up(const hardy_guard *g, hardy_guard_stats *stats) {
     uint64_t unstarted = 0;

@@ -150,15 +150,32 @@ static int64_t ramp_reaches(const hardy_breaker_config *c, uint64_t count) {
     return elapsed + (int64_t)(((count - base) * HARDY_SECOND + base - 1) / base);
 }
 
-/* Whether one more is allowed after `admitted`; if not, *retry_at. */
-static bool ramp_admits(const hardy_breaker_config *c, uint64_t decision, uint64_t admitted,
-                        int64_t now, int64_t *retry_at) {
-    int64_t closed = ms_to_time(until_of(decision));
-    if (admitted < ramp_allows(c, now - closed)) {
-        return true;
+/* The pace that the user gives is kept as the time from closing at which the next is due, for what
+ * was not used must not come later all at once. */
+static uint64_t ramp_next(const hardy_breaker_config *c, uint64_t ramp, int64_t elapsed) {
+    if (c->close_rate <= 0) {
+        return ramp + 1;
     }
-    int64_t at = time_add(closed, ramp_reaches(c, admitted + 1));
-    int64_t end = time_add(closed, c->close_ramp);
+    uint64_t from = elapsed > 0 && (uint64_t)elapsed > ramp ? (uint64_t)elapsed : ramp;
+    return from + (uint64_t)((double)HARDY_SECOND / c->close_rate);
+}
+
+/* Whether one more is allowed after what `ramp` says; if not, *retry_at. */
+static bool ramp_admits(const hardy_breaker_config *c, uint64_t decision, uint64_t ramp,
+                        int64_t now, int64_t *retry_at) {
+    int64_t closed = ms_to_time(until_of(decision)), elapsed = now - closed, due;
+    if (c->close_rate > 0) {
+        due = (int64_t)ramp;
+        if (elapsed >= due || ramp == 0) {
+            return true;
+        }
+    } else {
+        if (ramp < ramp_allows(c, elapsed)) {
+            return true;
+        }
+        due = ramp_reaches(c, ramp + 1);
+    }
+    int64_t at = time_add(closed, due), end = time_add(closed, c->close_ramp);
     *retry_at = at < end ? at : end;
     return false;
 }
@@ -170,16 +187,17 @@ static enum answer take_ramp(struct breaker_words *w, const hardy_breaker_config
     uint64_t generation = generation_of(decision);
     uint64_t ramp = word_load(&w->ramp);
     for (;;) {
-        uint64_t admitted = 0;
+        uint64_t before = 0;
         if (tag_of(ramp) == generation) {
-            admitted = count_of(ramp);
+            before = count_of(ramp);
         } else if (word_load(&w->decision) != decision) {
             return MOVED;
         }
-        if (!ramp_admits(c, decision, admitted, now, retry_at)) {
+        if (!ramp_admits(c, decision, before, now, retry_at)) {
             return REFUSED;
         }
-        if (word_cas(&w->ramp, &ramp, tagged(generation, admitted + 1))) {
+        uint64_t next = ramp_next(c, before, now - ms_to_time(until_of(decision)));
+        if (word_cas(&w->ramp, &ramp, tagged(generation, next & COUNT_MASK))) {
             return ADMITTED;
         }
     }
@@ -489,8 +507,7 @@ void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t u
     }
 }
 
-void breaker_reset(struct breaker_words *w, int64_t now) {
-    breaker_force(w, HARDY_CLOSED, HARDY_NEVER, now);
+void breaker_clear_totals(struct breaker_words *w) {
     word_store(&w->opened, 0);
     for (int i = 0; i < BREAKER_SHARDS; i++) {
         struct breaker_shard *s = &w->shards[i];
@@ -503,6 +520,11 @@ void breaker_reset(struct breaker_words *w, int64_t now) {
             word_store(&s->buckets[k], 0);
         }
     }
+}
+
+void breaker_reset(struct breaker_words *w, int64_t now) {
+    breaker_force(w, HARDY_CLOSED, HARDY_NEVER, now);
+    breaker_clear_totals(w);
 }
 
 static void add_totals(const struct breaker_words *w, uint64_t decision,

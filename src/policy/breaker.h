@@ -35,7 +35,7 @@ struct breaker_words {
     _Alignas(64)
         atomic_word decision; /* on its own line: admission of a closed breaker reads it only */
     atomic_word turned;       /* ns, when the newest step of a time window was first counted in */
-    _Alignas(64) atomic_word ramp; /* admitted since closing, while paced, with the generation */
+    _Alignas(64) atomic_word ramp; /* since closing, while paced: admitted, or when one is due */
     atomic_word consecutive;       /* failures in a row, with their generation */
     atomic_word opened;            /* how often */
     atomic_word ring_next;         /* failures so far, with their generation */
@@ -78,6 +78,14 @@ void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t u
 /* Closed, with all statistics at zero; what is on its way from before counts for nothing. While
  * others use it. */
 void breaker_reset(struct breaker_words *w, int64_t now);
+void breaker_clear_totals(struct breaker_words *w); /* only these */
+/* As hardy_breaker_snapshot() and hardy_breaker_restore(); `out` has BREAKER_SNAPSHOT bytes. */
+#define BREAKER_SNAPSHOT 1056
+void breaker_save(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
+                  unsigned char *out);
+hardy_status breaker_restore(struct breaker_words *w, const hardy_breaker_config *c,
+                             const void *bytes, size_t length, int64_t elapsed, int64_t now,
+                             hardy_error *error);
 void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                    hardy_breaker_stats *stats);
 /* "window" "consecutive" "rate" */

@@ -434,3 +434,116 @@ bool window_record(struct breaker_words *w, const hardy_breaker_config *c,
     struct window_tally t = window_tally(w, c, generation, now);
     return enough(c, &t);
 }
+
+/* --- out and in ------------------------------------------------------------------------------ */
+
+/* The bits of word `i` of a window of calls that begins at call `from`. */
+static uint32_t bits_from(const atomic_word *words, uint64_t generation, uint64_t from,
+                          unsigned i) {
+    uint64_t at = from + (uint64_t)i * BITS, pair = 0;
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t lap = at / BITS + half, word = word_load(&words[lap % BREAKER_BITS]);
+        if (word >> BITS == bits_tag(generation, lap)) {
+            pair |= (word & UINT32_MAX) << BITS * half;
+        }
+    }
+    return (uint32_t)(pair >> at % BITS);
+}
+
+static uint32_t in_bucket(const atomic_word *bucket, uint64_t tag) {
+    uint64_t word = word_load(bucket);
+    return word >> BUCKET_BITS == tag ? (uint32_t)(word & BUCKET_MASK) : 0;
+}
+
+void window_take(const struct breaker_words *w, const hardy_breaker_config *c, uint64_t generation,
+                 int64_t now, struct window_counts *out) {
+    *out = (struct window_counts){.in_a_row = (uint32_t)counted(&w->consecutive, generation)};
+    uint64_t oldest = counted(&w->ring_next, generation);
+    for (uint32_t i = 0; c->failure_mode == HARDY_WINDOW && i < c->failure_threshold; i++) {
+        uint64_t entry = word_load(&w->ring[(oldest + i) % c->failure_threshold]);
+        if (entry & WRITTEN && generation_of(entry) == generation) {
+            int64_t age = now - ms_to_time(until_of(entry));
+            out->ages[out->recent++] = age > 0 ? age : 0;
+        }
+    }
+    uint64_t epoch = (uint64_t)now >> bucket_shift(c);
+    uint64_t last = word_load(&w->turned) >> bucket_shift(c);
+    for (uint64_t back = last < epoch ? epoch - last : 0;
+         window_has_buckets(c) && back < BREAKER_BUCKETS && back <= epoch; back++) {
+        uint64_t tag = bucket_tag(generation, epoch - back);
+        size_t place = (epoch - back) % BREAKER_BUCKETS;
+        struct window_bucket *bucket = &out->buckets[back];
+        bucket->failures = in_bucket(&w->failed_buckets[place], tag);
+        bucket->slow = in_bucket(&w->slow_buckets[place], tag);
+        for (int i = 0; i < BREAKER_SHARDS; i++) {
+            bucket->successes += in_bucket(&w->shards[i].buckets[place], tag);
+        }
+    }
+    if (c->failure_mode == HARDY_FAILURE_RATE && c->window_calls > 0) {
+        uint64_t end = counted(&w->ended, generation);
+        uint64_t from = end > c->window_calls ? end - c->window_calls : 0;
+        out->calls = (uint32_t)(end - from);
+        for (unsigned i = 0; i * BITS < out->calls; i++) {
+            out->failed_bits[i] = bits_from(w->failed_bits, generation, from, i);
+            out->slow_bits[i] = bits_from(w->slow_bits, generation, from, i);
+        }
+    }
+}
+
+/* A word that is of this generation already has been counted in since. */
+static void put_word(atomic_word *word, uint64_t own, unsigned shift, uint64_t value) {
+    uint64_t before = word_load(word);
+    while ((before >> shift & GENERATION_MASK) != own && !word_cas(word, &before, value)) {
+    }
+}
+
+static void put_bucket(atomic_word *bucket, uint64_t generation, uint64_t epoch, uint64_t count) {
+    if (count > 0) {
+        put_word(bucket, generation, BUCKET_BITS + EPOCH_BITS,
+                 bucket_tag(generation, epoch) << BUCKET_BITS |
+                     (count < BUCKET_MASK ? count : BUCKET_MASK));
+    }
+}
+
+static void put_bits(atomic_word *words, uint64_t generation, const uint32_t *bits,
+                     uint32_t calls) {
+    for (unsigned i = 0; i * BITS < calls; i++) {
+        put_word(&words[i], generation, BITS + LAP_BITS, bits_tag(generation, i) << BITS | bits[i]);
+    }
+}
+
+void window_put(struct breaker_words *w, const hardy_breaker_config *c, uint64_t generation,
+                const struct window_counts *counts, int64_t elapsed, int64_t now) {
+    if (c->failure_mode == HARDY_CONSECUTIVE) {
+        put_word(&w->consecutive, generation, COUNT_BITS, tagged(generation, counts->in_a_row));
+    }
+    uint32_t places = 0;
+    for (uint32_t i = 0; c->failure_mode == HARDY_WINDOW && i < counts->recent; i++) {
+        int64_t at = now - time_add(counts->ages[i], elapsed);
+        if (at > 0 && places < c->failure_threshold) {
+            put_word(&w->ring[places++], generation, GENERATION_SHIFT,
+                     WRITTEN | generation << GENERATION_SHIFT | ms_up(at) << UNTIL_SHIFT);
+        }
+    }
+    if (places > 0) {
+        put_word(&w->ring_next, generation, COUNT_BITS, tagged(generation, places));
+    }
+    if (window_has_buckets(c)) {
+        turn_to(w, c, now);
+    }
+    uint64_t epoch = (uint64_t)now >> bucket_shift(c), gone = (uint64_t)elapsed >> bucket_shift(c);
+    for (uint64_t back = 0;
+         window_has_buckets(c) && back + gone < BREAKER_BUCKETS && back + gone <= epoch; back++) {
+        const struct window_bucket *bucket = &counts->buckets[back];
+        uint64_t then = epoch - back - gone;
+        put_bucket(&w->failed_buckets[then % BREAKER_BUCKETS], generation, then, bucket->failures);
+        put_bucket(&w->slow_buckets[then % BREAKER_BUCKETS], generation, then, bucket->slow);
+        put_bucket(&w->shards[0].buckets[then % BREAKER_BUCKETS], generation, then,
+                   bucket->successes);
+    }
+    if (c->failure_mode == HARDY_FAILURE_RATE && c->window_calls > 0 && counts->calls > 0) {
+        put_bits(w->failed_bits, generation, counts->failed_bits, counts->calls);
+        put_bits(w->slow_bits, generation, counts->slow_bits, counts->calls);
+        put_word(&w->ended, generation, COUNT_BITS, tagged(generation, counts->calls));
+    }
+}

@@ -30,6 +30,24 @@ struct window_tally {
 struct window_tally window_tally(const struct breaker_words *w, const hardy_breaker_config *c,
                                  uint64_t generation, int64_t now);
 
+/* What a closed breaker has counted, apart from any clock: ages instead of times. */
+struct window_counts {
+    uint32_t in_a_row;
+    uint32_t recent; /* of `ages`, the oldest first */
+    int64_t ages[BREAKER_RING];
+    struct window_bucket {
+        uint32_t successes, failures, slow;
+    } buckets[BREAKER_BUCKETS]; /* by age, in buckets: 0 is that of now */
+    uint32_t calls;             /* of a window of calls; bit 0 is the oldest of them */
+    uint32_t failed_bits[BREAKER_CALLS / 32], slow_bits[BREAKER_CALLS / 32];
+};
+void window_take(const struct breaker_words *w, const hardy_breaker_config *c, uint64_t generation,
+                 int64_t now, struct window_counts *out);
+/* Puts what was taken `elapsed` ago into a generation that has counted nothing yet; what others
+ * have counted in it meanwhile stays instead. */
+void window_put(struct breaker_words *w, const hardy_breaker_config *c, uint64_t generation,
+                const struct window_counts *counts, int64_t elapsed, int64_t now);
+
 /* While slow_call is set, calls under way are watched. Does nothing when all places are taken: then
  * the permit stays what it is. */
 void watch_begin(struct breaker_words *w, const hardy_breaker_config *c, int64_t now,

@@ -76,6 +76,18 @@ void hardy_breaker_force(hardy_breaker *breaker, hardy_breaker_state state, int6
     breaker_force(&breaker->words, state, until, now);
 }
 
+size_t hardy_breaker_snapshot(const hardy_breaker *breaker, int64_t now, void *bytes, size_t size) {
+    if (size >= BREAKER_SNAPSHOT) {
+        breaker_save(&breaker->words, &breaker->config, now, bytes);
+    }
+    return BREAKER_SNAPSHOT;
+}
+
+hardy_status hardy_breaker_restore(hardy_breaker *breaker, const void *bytes, size_t length,
+                                   int64_t elapsed, int64_t now, hardy_error *error) {
+    return breaker_restore(&breaker->words, &breaker->config, bytes, length, elapsed, now, error);
+}
+
 void hardy_breaker_get_stats(const hardy_breaker *breaker, int64_t now,
                              hardy_breaker_stats *stats) {
     hardy_breaker_stats full;

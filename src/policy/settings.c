@@ -201,6 +201,14 @@ hardy_status breaker_check(const hardy_breaker_config *c, hardy_error *error) {
     if (status == HARDY_OK) {
         status = check_span(c->close_ramp, "close_ramp", 0, LONGEST_PAUSE, error);
     }
+    if (status == HARDY_OK) {
+        status = check_number(c->close_rate, "close_rate", 0, 1000000, error);
+    }
+    if (status == HARDY_OK && c->close_rate > 0 && c->close_rate < 0.001) {
+        status =
+            fail(error, HARDY_E_INVALID, NULL,
+                 "close_rate is %g a second, which should be 0 or at least 0.001", c->close_rate);
+    }
     return status;
 }
 

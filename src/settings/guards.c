@@ -42,6 +42,7 @@ struct raw_breaker {
     uint32_t minimum_calls, window_calls;
     int64_t failure_window, recovery_timeout, recovery_max, trial_lease, close_ramp, slow_call;
     double failure_rate, slow_call_rate, recovery_factor, recovery_jitter;
+    struct rate close_rate;
     bool shadow;
     bool given_failure_threshold, given_half_open_max_calls, given_minimum_calls;
     bool given_setting; /* any other key but when_open, which is each call's own */
@@ -209,6 +210,9 @@ static const struct schema_key breaker_keys[] = {
     {"close_ramp", SCHEMA_DURATION, offsetof(struct raw_breaker, close_ramp), .def = "10s",
      .min = "0s", .max = "24h", .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "calls are let through at a growing pace after closing"},
+    {"close_rate", SCHEMA_RATE, offsetof(struct raw_breaker, close_rate),
+     .given_offset = offsetof(struct raw_breaker, given_setting),
+     .help = "the pace during close_ramp, instead of a growing one; not given: growing"},
     {"counts", SCHEMA_ENUM, offsetof(struct raw_breaker, counts), .def = "operation",
      .words = counted, .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "what is one failure: an operation with its retries, or an attempt"},
@@ -569,6 +573,10 @@ static hardy_status take_retry(const struct guard_source *source, const struct r
     return take_codes(source, &r->retry_on, out, error);
 }
 
+static double per_second(const struct rate *r) {
+    return r->period > 0 ? r->events * (double)HARDY_SECOND / (double)r->period : 0;
+}
+
 /* Keys that would do nothing in this failure_mode, and values that do not go together. */
 static hardy_status check_breaker(const struct guard_source *source, const struct raw_breaker *b,
                                   const struct guard_settings *out, hardy_error *error) {
@@ -654,13 +662,10 @@ static hardy_status take_breaker(const struct guard_source *source, const struct
     out->breaker.recovery_factor = b->recovery_factor;
     out->breaker.recovery_max = b->recovery_max;
     out->breaker.recovery_jitter = b->recovery_jitter;
+    out->breaker.close_rate = per_second(&b->close_rate);
     out->config.breaker = &out->breaker;
     out->config.wait_when_open = b->when_open == 0;
     return check_breaker(source, b, out, error);
-}
-
-static double per_second(const struct rate *r) {
-    return r->period > 0 ? r->events * (double)HARDY_SECOND / (double)r->period : 0;
 }
 
 static hardy_status take_rate(const struct guard_source *source, const struct raw *raw,

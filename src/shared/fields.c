@@ -37,6 +37,7 @@ static const struct field breaker_fields[] = {
     {"recovery_factor", NUMBER, offsetof(hardy_breaker_config, recovery_factor)},
     {"recovery_max", SPAN, offsetof(hardy_breaker_config, recovery_max)},
     {"recovery_jitter", NUMBER, offsetof(hardy_breaker_config, recovery_jitter)},
+    {"close_rate", NUMBER, offsetof(hardy_breaker_config, close_rate)},
     {0}};
 static const struct field rate_fields[] = {
     {"requests", NUMBER, offsetof(hardy_rate_config, events)},

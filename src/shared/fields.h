@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum policy { POLICY_BREAKER, POLICY_RATE, POLICY_BUDGET, POLICY_SLOTS, POLICIES };
-#define FIELDS_MAX 19 /* of the policy that has most */
+#define FIELDS_MAX 20 /* of the policy that has most */
 
 struct fields {
     uint32_t has[POLICIES];              /* 1: there are settings of that policy */

@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define MAGIC "HrdyGrds"
-#define LAYOUT 2
+#define LAYOUT 3
 #define HEADER_SIZE 4096
 #define LOCK_BYTE 0
 #define ATTACHED (INT64_C(1) << 32)

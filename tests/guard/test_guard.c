@@ -240,10 +240,11 @@ static void explains_a_breaker_of_shares(void **state) {
     breaker.slow_call_rate = 0;
     breaker.trial_decision = HARDY_TRIALS_RATIO;
     breaker.recovery_jitter = 0.1;
+    breaker.close_rate = 80;
     assert_non_null(strstr(explain(), "opens after 5 failures in 2m, if they are 50 % of the calls "
                                       "(counting"));
     assert_non_null(strstr(text, ", up to 10 % longer, closes after 2 trials unless 50 % of them "
-                                 "fail, 2 at once"));
+                                 "fail, 2 at once, trial_lease 1m, close_ramp 10s at 80/s, when"));
 }
 
 static void warns_of_what_cannot_hold(void **state) {

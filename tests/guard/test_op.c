@@ -925,6 +925,31 @@ static void forced_by_hand(void **state) {
     assert_int_equal(world_call(&b.world, b.guard, 0, (hardy_outcome)SUCCEEDS).status, HARDY_OK);
 }
 
+static void its_breaker_outlives_it(void **state) {
+    (void)state;
+    unsigned char bytes[2048];
+    make();
+    assert_int_equal(hardy_guard_snapshot(b.guard, bytes, sizeof bytes), 0);
+    assert_int_equal(hardy_guard_restore(b.guard, bytes, sizeof bytes, 0, NULL), HARDY_E_INVALID);
+    hardy_guard_free(b.guard);
+    b.config.breaker = &b.breaker;
+    make();
+    assert_int_equal(hardy_guard_force(b.guard, HARDY_FORCED_OPEN, HARDY_NEVER), HARDY_OK);
+    size_t length = hardy_guard_snapshot(b.guard, bytes, sizeof bytes);
+    assert_true(length > 0 && length <= sizeof bytes);
+    hardy_guard_free(b.guard);
+    make();
+    assert_int_equal(hardy_guard_restore(b.guard, bytes, length - 1, 0, NULL), HARDY_E_INVALID);
+    hardy_event e;
+    assert_int_equal(hardy_guard_take_events(b.guard, &e, 1), 0);
+    assert_int_equal(hardy_guard_restore(b.guard, bytes, length, HARDY_HOUR, NULL), HARDY_OK);
+    assert_int_equal(hardy_guard_take_events(b.guard, &e, 1), 1);
+    assert_int_equal(e.from, HARDY_CLOSED);
+    assert_int_equal(e.to, HARDY_FORCED_OPEN);
+    assert_int_equal(world_call(&b.world, b.guard, 0, (hardy_outcome)SUCCEEDS).status,
+                     HARDY_E_OPEN);
+}
+
 /* --- rate and slots --------------------------------------------------------------------------- */
 
 static void rate_spaces_attempts(void **state) {
@@ -1181,6 +1206,7 @@ int main(void) {
         TEST(waits_for_the_breaker),
         TEST(closing_paces_those_who_waited),
         TEST(forced_by_hand),
+        TEST(its_breaker_outlives_it),
         TEST(rate_spaces_attempts),
         TEST(every_attempt_pays_the_rate),
         TEST(throttling_holds_everybody_back),

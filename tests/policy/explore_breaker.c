@@ -319,6 +319,62 @@ static void never_above_the_pace(void) {
     }
 }
 
+/* --- shares, and restoring -----------------------------------------------------------------------
+ */
+
+static void two_calls_out_of_a_rate(uint32_t window_calls) {
+    fresh();
+    c.failure_mode = HARDY_FAILURE_RATE;
+    c.failure_rate = 1;
+    c.minimum_calls = 2;
+    c.window_calls = window_calls;
+    acquire(&held[0], NOW);
+    acquire(&held[1], NOW);
+}
+static void two_calls_out_of_a_time_window(void) {
+    two_calls_out_of_a_rate(0);
+}
+static void two_calls_out_of_the_last_calls(void) {
+    two_calls_out_of_a_rate(2);
+}
+static void reset_and_fail_once(void) {
+    breaker_force(&w, HARDY_CLOSED, 0, NOW);
+    try_call(HARDY_FAILURE, NOW);
+}
+static void one_of_two(void) {
+    hardy_breaker_stats s;
+    breaker_stats(&w, &c, NOW, &s);
+    explore_expect(s.state == HARDY_CLOSED, "a failure from before the reset counted");
+    explore_expect(s.recent_failures == 1, "a late failure wiped the count out");
+}
+
+static unsigned char saved[BREAKER_SNAPSHOT];
+
+/* An open breaker was saved; now it is closed, with one call under way. */
+static void saved_while_open(void) {
+    fresh();
+    open_it(NOW);
+    breaker_save(&w, &c, NOW, saved);
+    fresh();
+    acquire(&held[0], NOW);
+}
+static void restore_it(void) {
+    explore_expect(breaker_restore(&w, &c, saved, sizeof saved, 0, NOW, NULL) == HARDY_OK,
+                   "what was saved cannot be restored");
+}
+static void end_and_ask(void) {
+    record(&held[0], HARDY_FAILURE, NOW);
+    acquire(&held[1], NOW);
+}
+static void is_open(void) {
+    hardy_permit permit;
+    int64_t at;
+    explore_expect(state() == HARDY_OPEN, "what was restored was not kept");
+    explore_expect(!breaker_acquire(&w, &c, NOW, 0, &permit, &at, NULL), "it lets calls through");
+    explore_expect(at == NOW + c.recovery_timeout, "it is open for another time");
+    explore_expect(w.opened >= 1, "its totals were lost");
+}
+
 const struct scenario breaker_scenarios[] = {
     {"breaker: two callers when it has recovered",
      EXPLORE_ALL,
@@ -405,5 +461,30 @@ const struct scenario breaker_scenarios[] = {
      in_trial,
      {fail_held_wait_and_try, try_twice_late},
      check_openings},
+    {"breaker: two failures of a share at once, in a time window",
+     1,
+     two_calls_out_of_a_time_window,
+     {fail_first, fail_second},
+     opened_once},
+    {"breaker: two failures of a share at once, of the last calls",
+     4,
+     two_calls_out_of_the_last_calls,
+     {fail_first, fail_second},
+     opened_once},
+    {"breaker: a late failure and a time window after a reset",
+     1,
+     two_calls_out_of_a_time_window,
+     {fail_first, reset_and_fail_once},
+     one_of_two},
+    {"breaker: a late failure and the last calls after a reset",
+     4,
+     two_calls_out_of_the_last_calls,
+     {fail_first, reset_and_fail_once},
+     one_of_two},
+    {"breaker: restored while calls end and begin",
+     2,
+     saved_while_open,
+     {restore_it, end_and_ask},
+     is_open},
     {0},
 };

@@ -115,6 +115,7 @@ static void read_good(enum guard_base base, const char *name, const char *yaml,
       s->breaker.recovery_jitter == 0.2)                                                           \
     X(decision, "breaker.trial_decision", "breaker: {failure_rate: 0.5, trial_decision: ratio}",   \
       s->breaker.trial_decision == HARDY_TRIALS_RATIO)                                             \
+    X(pace, "breaker.close_rate", "breaker: {close_rate: 120/m}", s->breaker.close_rate == 2)      \
     X(shadow, "breaker.shadow", "breaker: {shadow: true}", s->breaker.shadow)                      \
     X(recovery, "breaker.recovery_timeout", "breaker: {recovery_timeout: 9s}",                     \
       s->breaker.recovery_timeout == 9 * S)                                                        \
@@ -647,8 +648,8 @@ static void refused_maps(void **state) {
          "`breaker` is text; expected a map with the keys failure_mode, failure_threshold, "
          "failure_window, failure_rate, slow_call, slow_call_rate, minimum_calls, window_calls, "
          "recovery_timeout, recovery_factor, recovery_max, recovery_jitter, success_threshold, "
-         "half_open_max_calls, trial_decision, trial_lease, close_ramp, counts, shadow, "
-         "when_open"},
+         "half_open_max_calls, trial_decision, trial_lease, close_ramp, close_rate, counts, "
+         "shadow, when_open"},
         {"[1]\n", 1, 1,
          "a guard is a list; expected a map with the keys preset, deadline, timeout, retry, "
          "breaker, rate, bulkhead"},
