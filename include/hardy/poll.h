@@ -118,8 +118,10 @@ typedef bool (*hardy_look_function)(void *ctx, const hardy_call *call, hardy_out
  *
  * OK: the condition holds. E_DEADLINE: it did not by `options->deadline`; the error tells what the
  * last look found. E_CANCELLED: by `options->cancel`, at once where it waits. `config` NULL: the
- * defaults; `options` NULL: no deadline. `outcome` (may be NULL): the last look's. Does not
- * allocate. E_INVALID as hardy_poll_begin() and hardy_guard_run_with().
+ * defaults; `options` NULL: no deadline. `outcome` (may be NULL): the last look's as
+ * hardy_guard_run() hands it on; a poll that ended otherwise than OK leaves no success there, so it
+ * can be an outer guard's. Does not allocate. E_INVALID as hardy_poll_begin() and
+ * hardy_guard_run_with().
  */
 HARDY_API HARDY_MUST_USE hardy_status hardy_poll_run(hardy_guard *guard, hardy_look_function look,
                                                      void *ctx, const hardy_poll_config *config,

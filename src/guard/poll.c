@@ -45,9 +45,9 @@ static hardy_status too_late(const hardy_guard *guard, const hardy_poll_step *st
                 step->looks > 0 && step->last == HARDY_LOOK_UNKNOWN ? last->message : "");
 }
 
-hardy_status hardy_poll_run(hardy_guard *guard, hardy_look_function look, void *ctx,
-                            const hardy_poll_config *config, const hardy_run_options *options,
-                            hardy_outcome *outcome, hardy_error *error) {
+static hardy_status run_poll(hardy_guard *guard, hardy_look_function look, void *ctx,
+                             const hardy_poll_config *config, const hardy_run_options *options,
+                             hardy_outcome *outcome, hardy_error *error) {
     struct looker looker = {.look = look, .ctx = ctx};
     const hardy_env *env = &guard->env;
     hardy_cancel_token own = {{0}};
@@ -96,4 +96,22 @@ hardy_status hardy_poll_run(hardy_guard *guard, hardy_look_function look, void *
         }
         hardy_poll_report(&poll, found, last.retry_after, env->now(env->ctx));
     }
+}
+
+/* Of a poll that did not end well: no success, as an outer guard would else take it for. */
+static void tell_outcome(hardy_status status, hardy_outcome *outcome) {
+    if (outcome->kind == HARDY_SUCCESS || outcome->kind == HARDY_SLOW) {
+        *outcome = hardy_outcome_of_status(status, -1);
+    }
+    outcome->status = status;
+}
+
+hardy_status hardy_poll_run(hardy_guard *guard, hardy_look_function look, void *ctx,
+                            const hardy_poll_config *config, const hardy_run_options *options,
+                            hardy_outcome *outcome, hardy_error *error) {
+    hardy_status status = run_poll(guard, look, ctx, config, options, outcome, error);
+    if (status != HARDY_OK && outcome != NULL) {
+        tell_outcome(status, outcome);
+    }
+    return status;
 }

@@ -589,11 +589,16 @@ static void looks_are_guarded_and_not_yet_is_no_failure(void **state) {
                      HARDY_E_DEADLINE);
     assert_non_null(strstr(error.message, "it does not hold in time: after "));
     assert_non_null(strstr(error.message, "looks not yet"));
+    assert_int_equal(outcome.kind, HARDY_IGNORED); /* the last look was a success, this is none */
+    assert_int_equal(outcome.status, HARDY_E_DEADLINE);
     options.deadline = clock + 300 * S;
     job = (struct job){.found = "o"};
     assert_int_equal(hardy_poll_run(guard, look_at_job, &job, NULL, &options, &outcome, &error),
                      HARDY_E_DEADLINE);
     assert_non_null(strstr(error.message, "the last brought no answer: "));
+    assert_int_equal(outcome.kind, HARDY_THROTTLED);
+    assert_int_equal(outcome.code, 429);
+    assert_int_equal(outcome.status, HARDY_E_DEADLINE);
 
     /* No time for any. */
     options.deadline = clock;
