@@ -106,9 +106,9 @@ static void ranges_of_the_jitters(void **state) {
     assert_int_equal(draw(&proportional, 9, 0).at_cap, 0);
 }
 
-/* Where the cap is what counts, for any settings: capping what was drawn would put half of the waits
- * and more exactly there, all callers at the same instant. And the values spread over the whole
- * range, no tenth of it has more than its share. */
+/* Where the cap is what counts, for any settings: capping what was drawn would put half of the
+ * waits and more exactly there, all callers at the same instant. And the values spread over the
+ * whole range, no tenth of it has more than its share. */
 static void nobody_waits_exactly_the_cap(void **state) {
     (void)state;
     static const hardy_jitter kinds[] = {HARDY_JITTER_FULL, HARDY_JITTER_EQUAL,
