@@ -226,7 +226,8 @@ struct call { /* of this command */
     struct options *o;
     struct state state;
     int64_t span;                /* --for */
-    hardy_explain_options fleet; /* --clients, --capacity, --load */
+    hardy_explain_options fleet; /* --clients, --capacity, --load, --effects */
+    bool by_request;             /* the requests of an upstream say whether they may be repeated */
     hardy_error error;
 };
 
@@ -375,7 +376,7 @@ static void print_state(const struct row *row) {
 }
 
 /* As the gateway uses it, or as `guards:` says, or the one that calls of models have without a
- * file; E_NOT_FOUND: none of them. Notes in the fleet when its calls can have side effects. */
+ * file; E_NOT_FOUND: none of them. */
 static hardy_status find_settings(struct call *c, const char *name, struct guard_settings *out) {
     const struct config *config = c->state.config;
     struct gateway_settings gateway = {0};
@@ -393,8 +394,7 @@ static hardy_status find_settings(struct call *c, const char *name, struct guard
     if (used && source.base == GUARD_LLM) {
         out->retry.repeatable = true; /* as the gateway declares each call of a model */
     }
-    c->fleet.effects_without_key =
-        c->fleet.effects_without_key || (looked && gateway_guard_is_plain(&gateway, name));
+    c->by_request = looked && gateway_guard_is_plain(&gateway, name);
     gateway_settings_free(&gateway);
     return status;
 }
@@ -412,7 +412,7 @@ static void list_codes(const struct guard_settings *s, struct buf *out) {
 /* What the guard will do; `named` may be NULL. */
 static void tell_settings(const struct call *c, const hardy_guard_config *config,
                           const struct guard_settings *named, struct json_out *j) {
-    struct explain_more more = {0};
+    struct explain_more more = {.by_request = c->by_request};
     struct buf text, codes;
     buf_init(&codes, TEXT_MAX);
     if (named) {
@@ -690,10 +690,9 @@ const struct command command_guards = {
         "counters and settings, so that the next call may bring other settings.\n\n"
         "'explain' prints what applies, when and how long is waited, and warns of what cannot\n"
         "hold. --load against --capacity tells whether retries could keep an outage up, --clients\n"
-        "whether they would all come back at once, --effects whether one of them can be had twice\n"
-        "(a guard of an upstream with the protocol http is taken to be of that kind: it can be "
-        "sent\n"
-        "a POST). RATE is 10/s, 600/m or the number of one second.\n\n"
+        "whether they would all come back at once, --effects whether one of them can be had "
+        "twice.\n"
+        "RATE is 10/s, 600/m or the number of one second.\n\n"
         "They live beside the state, in PATH-guards, and start anew when the machine does.",
     .examples = "hardy guards list\n"
                 "hardy guards list --json\n"

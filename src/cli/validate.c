@@ -150,10 +150,8 @@ static void warn_of_guard(struct validate *v, const struct yaml_node *key,
         return;
     }
     hardy_guard_free(guard);
-    hardy_explain_options known;
-    hardy_explain_options_init(&known, sizeof known);
-    known.effects_without_key = plain;
-    explain_problems(&s->config, &known, on_guard_problem,
+    const struct explain_more more = {.by_request = plain};
+    explain_problems(&s->config, &more, NULL, on_guard_problem,
                      &(struct guard_problems){v, key, s->name});
 }
 

@@ -56,7 +56,8 @@ void gateway_settings_free(struct gateway_settings *s);
 /* What the guard of this name is before its own map is read: as the first upstream that uses it
  * says; false: none does. */
 bool gateway_guard_base(const struct gateway_settings *s, const char *guard, enum guard_base *out);
-/* Whether an upstream of the protocol http uses it: it can be sent what has side effects. */
+/* Whether an upstream of the protocol http uses it: each request says whether it may be repeated.
+ */
 bool gateway_guard_is_plain(const struct gateway_settings *s, const char *guard);
 /* "HOST:PORT"; port 0 = a free one. */
 bool listen_parse(const char *text, struct http_authority *out);

@@ -78,6 +78,8 @@ static hardy_status prepare_guard(struct loop *loop, struct standings *standings
     if (!standing) {
         return fail(error, HARDY_E_NOMEM, NULL, "no memory for a guard");
     }
+    /* What may be repeated is each request's own matter: its method, its key, its protocol. */
+    settings->retry.repeatable = false;
     if (!settings->config.bulkhead) { /* so that it can be lowered */
         hardy_bulkhead_config_init(&settings->bulkhead, sizeof settings->bulkhead);
         settings->bulkhead.max_concurrent = UNLIMITED;

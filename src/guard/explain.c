@@ -176,7 +176,9 @@ static void put_settings(struct buf *b, const hardy_guard_config *c,
                    "jitter %s, max_total_wait %s, repeatable %s\n",
                    r->max_retries, SPAN(r->base_delay), SPAN(r->max_delay), r->exponential_base,
                    explain_jitter(r->jitter), SPAN(r->max_total_wait),
-                   r->repeatable ? "yes" : "no");
+                   more->by_request ? "by GET, HEAD, PUT, DELETE or an Idempotency-Key"
+                   : r->repeatable  ? "yes"
+                                    : "no");
         if (more->retry_on != NULL) {
             buf_printf(b, "    only after               %s\n", more->retry_on);
         }
@@ -240,7 +242,7 @@ void explain_text(const hardy_guard_config *c, const struct explain_more *more,
                   const hardy_explain_options *o, struct buf *to) {
     static const struct explain_more nothing;
     put_settings(to, c, more != NULL ? more : &nothing);
-    explain_problems(c, o, put_problem, to);
+    explain_problems(c, more, o, put_problem, to);
 }
 
 void hardy_explain_options_init(hardy_explain_options *options, size_t size) {

@@ -13,13 +13,14 @@ struct explain_more {
     int64_t connect;                 /* the time-out of a connection; 0 or HARDY_NEVER: none */
     const hardy_rate_config *tokens; /* of a model; NULL: none */
     const char *retry_on;            /* "75, 500-599"; NULL: all that can pass */
+    bool by_request; /* what may be repeated is decided by each request, whatever the guard says */
 };
 
-/* A warning is of settings that cannot hold; else it is a note of what follows from them. */
+/* A warning is of settings that cannot hold; else it is a note of what follows from them. `more`
+ * may be NULL in all of these. */
 typedef void explain_fn(void *ctx, bool warning, const char *text);
-void explain_problems(const hardy_guard_config *c, const hardy_explain_options *o, explain_fn *tell,
-                      void *ctx);
-/* `more` may be NULL. */
+void explain_problems(const hardy_guard_config *c, const struct explain_more *more,
+                      const hardy_explain_options *o, explain_fn *tell, void *ctx);
 void explain_text(const hardy_guard_config *c, const struct explain_more *more,
                   const hardy_explain_options *o, struct buf *to);
 /* One object. */

@@ -140,10 +140,11 @@ static void put_problem(void *ctx, bool warning, const char *text) {
 }
 
 static void put_problems(struct json_out *j, const char *key, const hardy_guard_config *c,
-                         const hardy_explain_options *o, bool warnings) {
+                         const struct explain_more *more, const hardy_explain_options *o,
+                         bool warnings) {
     json_out_key(j, key);
     json_out_array(j);
-    explain_problems(c, o, put_problem, &(struct listing){j, warnings});
+    explain_problems(c, more, o, put_problem, &(struct listing){j, warnings});
     json_out_array_end(j);
 }
 
@@ -173,6 +174,9 @@ void explain_json(const hardy_guard_config *c, const struct explain_more *more,
     if (more != NULL && more->retry_on != NULL) {
         json_out_member_string(j, "retry_on", more->retry_on);
     }
+    if (more != NULL && more->by_request) {
+        put_bool(j, "repeatable_by_request", true);
+    }
     if (more != NULL && more->connect > 0) {
         put_seconds(j, "connect_s", more->connect);
     }
@@ -180,7 +184,7 @@ void explain_json(const hardy_guard_config *c, const struct explain_more *more,
         put_bulkhead(j, c->bulkhead);
     }
     put_seconds(j, "longest_s", explain_worst_case(c));
-    put_problems(j, "warnings", c, o, true);
-    put_problems(j, "notes", c, o, false);
+    put_problems(j, "warnings", c, more, o, true);
+    put_problems(j, "notes", c, more, o, false);
     json_out_object_end(j);
 }

@@ -80,7 +80,7 @@ static void warn_of_rate(const struct telling *t, const hardy_guard_config *c) {
     }
 }
 
-static void warn_of_retries(const struct telling *t, const hardy_guard_config *c) {
+static void warn_of_retries(const struct telling *t, const hardy_guard_config *c, bool by_request) {
     const hardy_retry_config *r = c->retry;
     if (r == NULL || r->max_retries == 0) {
         return;
@@ -120,7 +120,11 @@ static void warn_of_retries(const struct telling *t, const hardy_guard_config *c
              "will be made",
              attempts, SPAN(c->timeout), SPAN(time_add(calls, waits)), SPAN(c->deadline));
     }
-    if (!r->repeatable) {
+    if (by_request && r->repeatable) {
+        warn(t, "repeatable changes nothing for an upstream of the protocol http: GET, HEAD, PUT, "
+                "DELETE and what has an Idempotency-Key are repeated anyway, anything else only "
+                "where it had no effect");
+    } else if (!by_request && !r->repeatable) {
         note(t, "repeatable is no: only attempts that had no effect are retried, not those that "
                 "timed out or broke off after sending");
     }
@@ -237,15 +241,18 @@ static void warn_of_effects(const struct telling *t, const hardy_guard_config *c
     }
 }
 
-void explain_problems(const hardy_guard_config *c, const hardy_explain_options *o, explain_fn *fn,
-                      void *ctx) {
+void explain_problems(const hardy_guard_config *c, const struct explain_more *more,
+                      const hardy_explain_options *o, explain_fn *fn, void *ctx) {
     const struct telling t = {fn, ctx};
     static const hardy_explain_options nothing_known;
+    bool by_request = more != NULL && more->by_request;
     o = o != NULL ? o : &nothing_known;
     warn_of_times(&t, c);
     warn_of_rate(&t, c);
-    warn_of_retries(&t, c);
+    warn_of_retries(&t, c, by_request);
     warn_of_waiting(&t, c);
-    warn_of_effects(&t, c, o);
+    if (!by_request) {
+        warn_of_effects(&t, c, o);
+    }
     warn_of_fleet(&t, c, o);
 }

@@ -696,8 +696,9 @@ static void who_leaves_cancels_the_upstream(void **state) {
 
 /* --- other services --------------------------------------------------------------------------- */
 
+/* `state`: guards: and the upstream's key; what a guard says of itself makes no difference. */
 static void plain_http_repeats_what_may_be(void **state) {
-    (void)state;
+    const char *const *guard = *state;
     static const struct {
         const char *method, *key;
         int attempts, status;
@@ -708,8 +709,11 @@ static void plain_http_repeats_what_may_be(void **state) {
                                  json_answer(200, "", "{\"fine\":1}")};
         struct bench b;
         struct asked a;
-        bench_begin(&b,
-                    &(struct bench_options){.answers = answers, .count = 2, .protocol = "http"});
+        bench_begin(&b, &(struct bench_options){.answers = answers,
+                                                .count = 2,
+                                                .protocol = "http",
+                                                .sections = guard ? guard[0] : NULL,
+                                                .upstream_keys = guard ? guard[1] : NULL});
         ask(&b, &a, cases[i].method, "/up/search?q=1", cases[i].method[0] == 'P' ? "{}" : NULL,
             cases[i].key ? "Idempotency-Key" : NULL, cases[i].key, NULL);
         assert_int_equal(a.log.status, cases[i].status);
@@ -792,6 +796,8 @@ static void large_answers_flow(void **state) {
 }
 
 int main(void) {
+    static const char *const repeatable[] = {
+        "guards: {shop: {retry: {max_retries: 3, repeatable: true}}}\n", ", guard: shop"};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_untouched),
         cmocka_unit_test(compressed_answers_pass),
@@ -814,6 +820,7 @@ int main(void) {
         cmocka_unit_test(whole_answers_may_take_long),
         cmocka_unit_test(who_leaves_cancels_the_upstream),
         cmocka_unit_test(plain_http_repeats_what_may_be),
+        cmocka_unit_test_prestate(plain_http_repeats_what_may_be, (void *)repeatable),
         cmocka_unit_test(plain_post_in_doubt),
         cmocka_unit_test(other_calls_of_an_api_in_doubt),
         cmocka_unit_test(large_answers_flow),
