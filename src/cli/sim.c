@@ -113,19 +113,6 @@ static hardy_status parse_controls(const char *text, unsigned *controls, hardy_e
     return HARDY_OK;
 }
 
-/* "100" or "100/s". */
-static hardy_status parse_capacity(const char *text, double *capacity, hardy_error *error) {
-    struct rate rate;
-    if (!strchr(text, '/')) {
-        return parse_number(text, 0, 1e12, capacity, error);
-    }
-    hardy_status status = parse_rate(text, &rate, error);
-    if (status == HARDY_OK) {
-        *capacity = rate.events * (double)HARDY_SECOND / (double)rate.period;
-    }
-    return status;
-}
-
 static hardy_status set_option(struct sim_settings *s, int id, const char *text,
                                hardy_error *error) {
     int64_t number = 0;
@@ -133,7 +120,7 @@ static hardy_status set_option(struct sim_settings *s, int id, const char *text,
     size_t i;
     switch (id) {
     case OPT_CAPACITY:
-        return parse_capacity(text, &s->capacity, error);
+        return parse_per_second(text, &s->capacity, error);
     case OPT_OUTAGE:
         return parse_duration(text, &s->outage, error);
     case OPT_STRATEGY:
