@@ -36,19 +36,18 @@ enum {
 };
 
 static const struct option_row rows[] = {
-    {OPT_MODEL, "model", 0, "A|S|O|M",
-     "the model (S); what is not given has the model's own figures"},
+    {OPT_MODEL, "model", 0, "A|S|O|M", "the model (S); what is not given has its own figures"},
     {OPT_CLIENTS, "clients", 0, "N", "how many call; 1 to 1000000"},
     {OPT_CAPACITY, "capacity", 0, "C", "calls that the server serves in a second"},
-    {OPT_OUTAGE, "outage", 0, "DURATION", "how long the trouble lasts"},
+    {OPT_OUTAGE, "outage", 0, "DURATION", "model: how long the trouble lasts"},
     {OPT_STRATEGY, "strategy", 0, "NAME",
-     "none, fixed, linear, exponential, full, equal, decorrelated or proportional (full)"},
+     "model: none, fixed, linear, exponential, full, equal, decorrelated or proportional (full)"},
     {OPT_CONTROL, "control", 0, "LIST",
-     "of budget, breaker, throttle (or shared-...), ramp, pace, deadline (none)"},
-    {OPT_ATTEMPTS, "attempts", 0, "N", "calls of an operation at most; 0 is no limit"},
+     "model: of budget, breaker, throttle (or shared-...), ramp, pace, deadline (none)"},
+    {OPT_ATTEMPTS, "attempts", 0, "N", "model: calls of an operation at most; 0 is no limit"},
     {OPT_BASE_DELAY, "base-delay", 0, "DURATION",
-     "the models' base; the first exponential wait is up to twice that"},
-    {OPT_MAX_DELAY, "max-delay", 0, "DURATION", "no wait is longer"},
+     "model: the first exponential wait is up to twice that"},
+    {OPT_MAX_DELAY, "max-delay", 0, "DURATION", "model: no wait is longer"},
     {OPT_SEED, "seed", 0, "N", "the same seed, the same run (42)"},
     {OPT_SVG, "svg", 0, "FILE", "also write a picture there"},
     {OPT_SCENARIO, "scenario", 0, "NAME|FILE",
@@ -306,11 +305,8 @@ static int run(struct options *o) {
 
 const struct command command_sim = {
     .name = "sim",
-    .synopsis = "[--model A|S|O|M] [--clients N] [--capacity C] [--outage DURATION]\n"
-                "    [--strategy NAME] [--control LIST] [--attempts N] [--base-delay DURATION]\n"
-                "    [--max-delay DURATION] [--seed N] [--svg FILE]\n"
-                "[-c FILE] --scenario NAME|FILE [--guard NAME] [--clients N] [--capacity C]\n"
-                "    [--seed N] [--svg FILE] [--print]\n"
+    .synopsis = "[--model A|S|O|M] [--clients N] [--capacity C] [OPTION]...\n"
+                "[-c FILE] --scenario NAME|FILE [--guard NAME] [OPTION]...\n"
                 "--claims",
     .summary = "simulate what callers that retry do in an outage",
     .details =

@@ -386,12 +386,13 @@ static void utilisation_times_attempts_decides(void **state) {
 static struct sim_settings random_settings(struct prng *p) {
     struct sim_settings s;
     do {
-        sim_settings_init(&s, (enum sim_model)prng_below(p, SIM_MODELS),
-                          1 + (uint32_t)prng_below(p, 60));
+        enum sim_model model = (enum sim_model)prng_below(p, SIM_MODELS);
+        sim_settings_init(&s, model, 1 + (uint32_t)prng_below(p, 60));
         s.seed = prng_next(p);
         s.capacity *= prng_unit(p) * 3;
         s.outage = (int64_t)prng_below(p, 30) * HARDY_SECOND / 2;
-        s.controls = (unsigned)(prng_next(p) & prng_next(p)) % (1u << SIM_CONTROLS);
+        s.controls = (unsigned)prng_next(p) % (1u << SIM_CONTROLS);
+        s.controls &= (unsigned)prng_next(p);
         if (s.model != SIM_S || prng_below(p, 2)) { /* without a limit O and M may take long */
             s.attempts = 1 + (uint32_t)prng_below(p, 8);
         }
