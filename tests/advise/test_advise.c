@@ -294,6 +294,7 @@ static void check_configuration(const struct advice *a, const char *text) {
     struct config *config = NULL;
     hardy_error error;
     hardy_error_init(&error, sizeof error);
+    check_guard(a);
     check_line(a, text);
     if (config_load_bytes("hardy.yaml", text, strlen(text), &config, &error) != HARDY_OK) {
         wrong(a, error.message);
@@ -345,7 +346,6 @@ static void check_advice(const struct answers *answers) {
     check_texts(&out);
     check_safe(&out);
     check_times(&out);
-    check_guard(&out);
     check_once(&out);
 }
 
