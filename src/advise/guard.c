@@ -307,15 +307,18 @@ static void about_retry(struct advice *a) {
 
 /* --- the other layers ------------------------------------------------------------------------- */
 
-/* Who waits while it is open comes back all at once when it closes. Only where no more can come
- * than the far side bears, and there is time for it, is that better than a refusal. */
+/* Who waits while it is open comes back when it closes, with all the others. Only where no more can
+ * come than the far side bears, and the last of them has its turn in time, is that better than a
+ * refusal: a crowd takes three times as long where two thirds of the capacity are in use by those
+ * who come meanwhile. */
 static bool waits_when_open(const struct advice *a) {
     const struct answers *q = &a->answers;
     const hardy_guard_config *g = &a->guard;
     int64_t recovery = a->breaker.recovery_timeout;
     int64_t attempt = g->timeout == HARDY_NEVER ? recovery : g->timeout;
     bool few = q->clients == 1 || q->capacity.events > 0;
-    return !advise_somebody_waits(q) && g->deadline > time_add(recovery, attempt) &&
+    return !advise_somebody_waits(q) &&
+           g->deadline > time_add(time_scale(advise_crowd(q), 3), time_add(recovery, attempt)) &&
            (q->depends == DEPENDS_LLM || (q->deadline != HARDY_NEVER && few));
 }
 

@@ -33,7 +33,7 @@ crowd() { # SCENARIO CLIENTS CAPACITY, then DEPENDS/EFFECTS/DEADLINE...
 }
 ok 'after a minute of outage for all of them' crowd herd 75 7.5 {llm,api}/{none,probe}/{never,5s}
 ok 'after the trouble that retries keep up' crowd metastable 70 100 api/none/never
-ok 'a crowd whose last waits for minutes' crowd brownout 10000 100 api/none/never
+ok 'a crowd whose last waits for minutes' crowd brownout 3000 30 {api,llm}/none/never
 
 # --- flags
 advise 'answers by flags' 0 --side-effects key --depends-on api --takes 1s --deadline 10s
