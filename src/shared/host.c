@@ -175,10 +175,12 @@ static hardy_status open_file(struct host *host, bool create, hardy_error *error
         }
         host->fd = open(host->path, flags, 0600);
     }
+    if (host->fd < 0 && errno == ENOENT) {
+        return fail(error, HARDY_E_NOT_FOUND, host->path,
+                    "no guard has been used with this state yet");
+    }
     if (host->fd < 0) {
-        return fail_errno(error, errno, host->path,
-                          errno == ENOENT ? "no guard has been used with this state yet"
-                                          : "cannot open");
+        return fail_errno(error, errno, host->path, "cannot open");
     }
     return HARDY_OK;
 }

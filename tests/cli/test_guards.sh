@@ -10,6 +10,7 @@ like 'which state was read' "$err" "no guard has been used with the state $work/
 is 'also as JSON' "$(json '(d["state"], d["guards"])')" "('$work/state/hardy.db', [])"
 not_ok 'looking makes nothing' test -e state
 code 'a name that is not there' 1 "$HARDY" guards explain search
+like 'for nothing was used' "$err" 'hardy\.db-guards: no guard has been used with this state yet$'
 code 'a state without guards' 0 "$HARDY" guards --state memory list
 
 "$HARDY" exec --name search --rate 10/s --max-concurrent 3 -- true
