@@ -227,7 +227,7 @@ static void check_settings(const struct advice *a, const struct config *config, 
         wrong(a, "other times than were advised");
     }
     check_layers(a, got);
-    explain_problems(got, NULL, on_problem, (void *)a);
+    explain_problems(got, NULL, NULL, on_problem, (void *)a);
     guard_settings_free(&guard);
 }
 
