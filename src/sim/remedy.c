@@ -2,6 +2,7 @@
 #include "sim/remedy.h"
 #include "base/parse.h"
 #include "guard/capacity.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +284,24 @@ static bool pace_calls(const struct situation *s, struct copy *c) {
     return true;
 }
 
+/* The same only for those who come when the breaker closes, for as long as all of them take and
+ * half of that again. */
+static bool pace_close_at(const struct situation *s, struct copy *c) {
+    double rate = 0.8 * scenario_per_second(s->scenario->server.capacity);
+    if (!c->config.breaker || c->breaker.close_rate > 0 || !measures_peak(s->now) || rate < 1) {
+        return false;
+    }
+    c->breaker.close_rate = (double)(int64_t)rate;
+    double seconds = ceil(1.5 * s->scenario->clients.count / c->breaker.close_rate);
+    seconds = seconds < 10 ? 10 : seconds > 3600 ? 3600 : seconds;
+    c->breaker.close_ramp = (int64_t)seconds * HARDY_SECOND;
+    char span[48];
+    format_duration(c->breaker.close_ramp, span);
+    snprintf(s->setting, s->size, "breaker: {close_rate: %.0f/s, close_ramp: %s}",
+             c->breaker.close_rate, span);
+    return true;
+}
+
 static bool no_rate(const struct situation *s, struct copy *c) {
     if (!c->config.rate) {
         return false;
@@ -293,9 +312,10 @@ static bool no_rate(const struct situation *s, struct copy *c) {
 }
 
 static bool (*const changes[])(const struct situation *s, struct copy *c) = {
-    add_budget,     add_breaker, pace_close,  spread_retries, longer_waits, wait_when_open,
-    recover_sooner, add_timeout, limit_slots, longer_queue,   more_slots,   fewer_retries,
-    count_attempts, add_retries, no_rate,     pace_calls,     outlast,      count_share,
+    add_budget,     add_breaker,    pace_close,     spread_retries, longer_waits,
+    wait_when_open, recover_sooner, add_timeout,    limit_slots,    longer_queue,
+    more_slots,     fewer_retries,  count_attempts, add_retries,    no_rate,
+    pace_calls,     outlast,        count_share,    pace_close_at,
 };
 _Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room for each change");
 
