@@ -124,6 +124,7 @@ static void fit_waits(const struct answers *q, int64_t deadline, hardy_retry_con
 static void fit_deadline(struct advice *a) {
     hardy_guard_config *g = &a->guard;
     int64_t least = time_scale(advise_step(&a->answers), 2);
+    least = least > HARDY_MILLISECOND ? least : HARDY_MILLISECOND;
     for (; a->retry.max_retries > 0; a->retry.max_retries--) {
         int64_t waits = hardy_backoff_worst_case(&a->retry);
         double attempts = a->retry.max_retries + 1.0;
@@ -131,9 +132,10 @@ static void fit_deadline(struct advice *a) {
             return;
         }
         if (waits < g->deadline) {
-            int64_t shorter = rounded_down((int64_t)((double)(g->deadline - waits) / attempts));
-            if (shorter >= least) {
-                g->timeout = shorter;
+            int64_t longest = (int64_t)((double)(g->deadline - waits) / attempts);
+            if (longest >= least) {
+                int64_t shorter = rounded_down(longest);
+                g->timeout = shorter > least ? shorter : least;
                 return;
             }
         }

@@ -561,6 +561,27 @@ static void test_scenarios(void **state) {
     }
 }
 
+/* As many attempts as there is room for with twice the usual time for each. */
+static void test_room(void **state) {
+    (void)state;
+    static const struct {
+        const char *flags;
+        uint32_t retries;
+        int64_t timeout;
+    } rows[] = {
+        {"takes 1s deadline 10s", 2, 2 * HARDY_SECOND},
+        {"takes 2s deadline 10s", 1, 4 * HARDY_SECOND},
+        {"takes 4s deadline 10s", 0, HARDY_NEVER},
+        {"takes 100ms deadline 1s", 2, 200 * HARDY_MILLISECOND},
+    };
+    static struct advice a;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        advice_of(rows[i].flags, &a);
+        assert_int_equal(a.retry.max_retries, rows[i].retries);
+        assert_true(a.guard.timeout == rows[i].timeout);
+    }
+}
+
 /* What the crowd rule asks for: max_delay >= 2N/C. */
 static void test_crowd(void **state) {
     (void)state;
@@ -676,6 +697,7 @@ int main(void) {
         cmocka_unit_test(test_answers_together),
         cmocka_unit_test(test_matrix),
         cmocka_unit_test(test_scenarios),
+        cmocka_unit_test(test_room),
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_effects_if_down),
         cmocka_unit_test(test_opposite_answers),
