@@ -150,9 +150,9 @@ HARDY_API void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats
 HARDY_API HARDY_MUST_USE hardy_status hardy_guard_force(hardy_guard *guard,
                                                         hardy_breaker_state state, int64_t until);
 
-/* The breaker as bytes, to outlive the process: as hardy_breaker_snapshot(), with the guard's clock.
- * Any thread. 0: there is no breaker. Guards that share memory with other processes need neither
- * this nor the next: their breaker is there until the machine is started again. */
+/* The breaker as bytes, to outlive the process: as hardy_breaker_snapshot(), with the guard's
+ * clock. Any thread. 0: there is no breaker. Guards that share memory with other processes need
+ * neither this nor the next: their breaker is there until the machine is started again. */
 HARDY_API size_t hardy_guard_snapshot(hardy_guard *guard, void *bytes, size_t size);
 /* And back again: as hardy_breaker_restore(), with the guard's clock. Any thread. E_INVALID also
  * when there is no breaker. */
