@@ -148,7 +148,7 @@ static void put_fit(struct json_out *j, const char *key, enum fit fit) {
 void plan_json(const struct plan *p, struct json_out *j) {
     struct rule rules[RULES];
     hardy_rate_config rate;
-    int64_t window, least = least_max_delay(p);
+    int64_t window = HARDY_SECOND, least = least_max_delay(p);
     rules_of(p, rules);
     json_out_object(j);
     json_out_key(j, "least_max_delay_s");
@@ -178,6 +178,8 @@ void plan_json(const struct plan *p, struct json_out *j) {
     } else {
         json_out_null(j);
     }
+    json_out_key(j, "window_s");
+    json_out_double(j, (double)window / (double)HARDY_SECOND);
     put_fit(j, "rate_fits", rules[RATE].fit);
     json_out_object_end(j);
 }

@@ -52,7 +52,7 @@ like 'is safe' "$out" '^attempts +4, a budget +yes +up to 2, or a budget '
 code 'too much of all' 0 "$HARDY" sim --model M --clients 100 --capacity 50/s --attempts 1
 like 'no number of attempts helps' "$out" '^attempts +1 +no +none +1\.40 is offered of 1$'
 code 'as JSON' 0 "$HARDY" sim --model M --clients 100 --capacity 200/s --max-delay 500ms --attempts 3 --json
-is 'the same figures' "$(json 'd["plan"]')" "{'least_max_delay_s': 1, 'max_delay_fits': False, 'most_attempts': 2, 'attempts_fit': False, 'rate_per_second': 160, 'burst': 40, 'rate_fits': None}"
+is 'the same figures' "$(json 'd["plan"]')" "{'least_max_delay_s': 1, 'max_delay_fits': False, 'most_attempts': 2, 'attempts_fit': False, 'rate_per_second': 160, 'burst': 40, 'window_s': 1, 'rate_fits': None}"
 
 # --- what cannot be
 code 'no such model' 2 "$HARDY" sim --model B
