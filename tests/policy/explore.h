@@ -41,6 +41,6 @@ struct exploration {
 void explore(const struct scenario *scenario, struct exploration *out);
 
 /* Lists that end with a row without a name. */
-extern const struct scenario breaker_scenarios[], limit_scenarios[], bulkhead_scenarios[],
-    edition_scenarios[];
+extern const struct scenario breaker_window_scenarios[], breaker_scenarios[], limit_scenarios[],
+    bulkhead_scenarios[], edition_scenarios[];
 #endif

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct scenario *const lists[] = {breaker_scenarios, limit_scenarios,
-                                               bulkhead_scenarios, edition_scenarios};
+static const struct scenario *const lists[] = {breaker_window_scenarios, breaker_scenarios,
+                                               limit_scenarios, bulkhead_scenarios,
+                                               edition_scenarios};
 #define LISTS (sizeof lists / sizeof lists[0])
 
 static int must_hold(void) {
