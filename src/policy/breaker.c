@@ -60,11 +60,15 @@ static int64_t spread(const hardy_breaker_config *c, int64_t span, uint64_t rand
 }
 
 /* Each failed trial goes one level up, and so does an opening after a closing; each window that it
- * stayed closed goes one down. Not up where that would make nothing longer: after a long outage
- * there would be as many windows to go down for nothing. */
+ * stayed closed goes one down. There are no levels above the first that is the longest, for from
+ * them there would be windows to go down for nothing; one may come from other settings. */
 static unsigned next_level(const hardy_breaker_config *c, uint64_t decision, int64_t now) {
-    int64_t level = level_of(decision);
-    level += recovery_of(c, level_of(decision)) < longest_recovery(c);
+    unsigned before = level_of(decision);
+    while (before > 0 && recovery_of(c, before - 1) == longest_recovery(c)) {
+        before--;
+    }
+    int64_t level = before;
+    level += recovery_of(c, before) < longest_recovery(c);
     if (state_of(decision) == HARDY_CLOSED) {
         if (until_of(decision) == 0) {
             return 0;

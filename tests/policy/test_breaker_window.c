@@ -799,6 +799,15 @@ static void a_step_back_from_the_maximum(void **unused) {
             expect_pause(expected[healthy] * S);
         }
     }
+    fresh_growing(1, 60 * S); /* other settings: steps that were none */
+    fail_trials(20);
+    c.recovery_factor = 2;
+    fail_trials(1);
+    expect_pause(60 * S);
+    close_it();
+    now += c.failure_window;
+    fail_trials(0);
+    expect_pause(40 * S);
     fresh_growing(1.001, HARDY_DAY); /* no further than 31 steps */
     fail_trials(100);
     int64_t longest = stats().recovery_timeout;
