@@ -75,10 +75,13 @@ static void *break_and_mend(void *seed) {
 static void breaker_under_threads(void **state) {
     (void)state;
     hardy_breaker_stats stats;
-    for (int mode = 0; mode < 2; mode++) {
+    for (int mode = 0; mode < 5; mode++) {
         memset(&breaker, 0, sizeof breaker);
         hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
-        breaker_config.failure_mode = (hardy_failure_mode)mode;
+        breaker_config.failure_mode = mode < 2 ? (hardy_failure_mode)mode : HARDY_FAILURE_RATE;
+        breaker_config.failure_rate = mode < 2 ? 0 : 0.2;
+        breaker_config.window_calls = mode == 3 ? 20 : 0;
+        breaker_config.slow_call = mode == 4 ? S : 0;
         breaker_config.failure_threshold = 3;
         breaker_config.failure_window = 50 * MS;
         breaker_config.recovery_timeout = 2 * MS;
@@ -90,6 +93,78 @@ static void breaker_under_threads(void **state) {
         assert_int_equal(stats.total_calls + stats.total_rejected, THREADS * ROUNDS);
         assert_true(stats.times_opened > 10);
     }
+}
+
+/* Calls that end late, in trouble and in health, while the window turns all the time. */
+static atomic_word failures;
+
+static void *begin_and_end(void *seed) {
+    struct prng p;
+    hardy_permit out[4] = {0};
+    prng_seed(&p, (uintptr_t)seed);
+    for (int i = 0; i < ROUNDS / 2; i++) {
+        hardy_permit *permit = &out[prng_below(&p, 4)];
+        int64_t at, now = tick();
+        if (permit->kind == 0) {
+            if (!breaker_acquire(&breaker, &breaker_config, now, 0, permit, &at, NULL)) {
+                word_add(&wrong, 1);
+            }
+            continue;
+        }
+        if (prng_below(&p, 16) == 0) {
+            sched_yield();
+        }
+        bool failed = prng_below(&p, 4) == 0;
+        word_add(&failures, failed);
+        breaker_record(&breaker, &breaker_config, permit, failed ? HARDY_FAILURE : HARDY_SUCCESS,
+                       now, NULL);
+        word_add(&granted, 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        if (out[i].kind != 0) {
+            breaker_record(&breaker, &breaker_config, &out[i], HARDY_SUCCESS, tick(), NULL);
+            word_add(&granted, 1);
+        }
+    }
+    return NULL;
+}
+
+/* None is lost in a turn, none is counted twice, and every watch ends. */
+static void windows_under_threads(void **state) {
+    (void)state;
+    hardy_breaker_stats stats = {.size = sizeof stats};
+    static const struct {
+        int64_t window, slow_call;
+        uint32_t calls;
+    } rows[] = {{HARDY_DAY, 0, 0}, {16 * MS, 0, 0}, {16 * MS, S, 0}, {S, S, BREAKER_CALLS}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        memset(&breaker, 0, sizeof breaker);
+        hardy_breaker_config_init(&breaker_config, sizeof breaker_config);
+        breaker_config.failure_mode = HARDY_FAILURE_RATE;
+        breaker_config.failure_rate = 1; /* never reached */
+        breaker_config.minimum_calls = BREAKER_CALLS;
+        breaker_config.failure_window = rows[i].window;
+        breaker_config.window_calls = rows[i].calls;
+        breaker_config.slow_call = rows[i].slow_call;
+        word_store(&granted, 0);
+        word_store(&failures, 0);
+        run(begin_and_end);
+        breaker_stats(&breaker, &breaker_config, tick(), &stats);
+        assert_int_equal(stats.total_calls, granted);
+        assert_int_equal(stats.total_failures, failures);
+        assert_int_equal(stats.total_rejected, 0);
+        if (rows[i].window == HARDY_DAY) {
+            assert_int_equal(stats.recent_calls, granted);
+            assert_int_equal(stats.recent_failures, failures);
+        }
+        if (rows[i].calls > 0) {
+            assert_int_equal(stats.recent_calls, rows[i].calls);
+            assert_in_range(stats.recent_failures, rows[i].calls / 8, rows[i].calls / 2);
+        }
+        breaker_stats(&breaker, &breaker_config, tick() + 2 * S, &stats);
+        assert_int_equal(stats.hung_calls, 0);
+    }
+    word_store(&granted, 0);
 }
 
 static void *reserve(void *seed) {
@@ -259,9 +334,8 @@ static void slots_under_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(breaker_under_threads),
-        cmocka_unit_test(limits_under_threads),
-        cmocka_unit_test(keys_under_threads),
+        cmocka_unit_test(breaker_under_threads), cmocka_unit_test(windows_under_threads),
+        cmocka_unit_test(limits_under_threads),  cmocka_unit_test(keys_under_threads),
         cmocka_unit_test(slots_under_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
