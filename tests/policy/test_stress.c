@@ -35,14 +35,26 @@ static int64_t tick(void) {
     return (int64_t)(1000000 + word_add(&clock_now_ms, 1) / 64) * MS;
 }
 
+/* All begin together: a thread alone would be done before the next has been made. */
+static pthread_barrier_t all_are_there;
+static void *(*body_of_all)(void *);
+
+static void *begin_together(void *seed) {
+    pthread_barrier_wait(&all_are_there);
+    return body_of_all(seed);
+}
+
 static void run(void *(*body)(void *)) {
     pthread_t threads[THREADS];
+    body_of_all = body;
+    assert_int_equal(pthread_barrier_init(&all_are_there, NULL, THREADS), 0);
     for (uintptr_t i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, body, (void *)(i + 1)), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, begin_together, (void *)(i + 1)), 0);
     }
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
+    pthread_barrier_destroy(&all_are_there);
     assert_int_equal(wrong, 0);
 }
 
