@@ -31,6 +31,7 @@ struct operation {
     int64_t begins, deadline, cancels, timer;
     uint32_t most; /* attempts it may make */
     bool hedges, has_breaker;
+    bool decided; /* a guard inside of its last attempt has ended without success */
     struct attempt attempts[AT_ONCE];
     hardy_step result;
 };
@@ -49,7 +50,7 @@ static struct story {
     uint64_t calls, hedges, begun;
 } s;
 static const char *breach;
-static uint64_t all_calls, all_hedges, all_lost, all_trials, all_late;
+static uint64_t all_calls, all_hedges, all_lost, all_trials, all_late, all_inside;
 
 static void expect(bool holds, const char *what) {
     if (!holds && breach == NULL) {
@@ -170,6 +171,13 @@ static hardy_outcome draw_outcome(void) {
         o.permanent = one_of(12);
         o.retry_after = one_of(6) ? between(1, 300 * MS) : 0;
     }
+    if (o.kind == HARDY_FAILURE && one_of(6)) { /* of a guard inside, told in either way */
+        static const hardy_status verdicts[] = {HARDY_E_OPEN, HARDY_E_DEADLINE, HARDY_E_EXHAUSTED,
+                                                HARDY_E_IN_DOUBT};
+        hardy_status verdict = verdicts[prng_below(&s.random, 4)];
+        o.status = verdict;
+        o = one_of(2) ? o : hardy_outcome_of_status(verdict, o.retry_after);
+    }
     return o;
 }
 
@@ -185,6 +193,7 @@ static void on_call(struct operation *o, const hardy_step *step) {
     expect(call.attempt == step->attempt && call.deadline == step->deadline,
            "a call that is told something else than the step");
     expect(!o->told, "a call after the result");
+    expect(!o->decided, "a call after what a guard inside has decided");
     expect(s.now < o->deadline, "a call past the deadline");
     expect(step->deadline <= o->deadline, "an attempt that may outlast the operation");
     expect(step->attempt <= o->most, "more attempts than there may be");
@@ -212,6 +221,8 @@ static void on_call(struct operation *o, const hardy_step *step) {
 static void end_attempt(struct operation *o, struct attempt *a) {
     a->running = false;
     all_late += s.now > a->deadline;
+    bool cut = a->outcome.status == HARDY_E_DEADLINE && s.now >= a->deadline;
+    o->decided = a->outcome.status != HARDY_OK && !cut && !a->stopped && running_of(o) == 0;
     hardy_op_report(&o->op, a->number, &a->outcome, s.now);
     hardy_op_report(&o->op, a->number, &a->outcome, s.now); /* ignored */
 }
@@ -269,6 +280,10 @@ static void pump(struct operation *o) {
                        ? step.outcome.kind == HARDY_SUCCESS || step.outcome.kind == HARDY_SLOW
                        : step.reason != HARDY_REASON_NONE,
                    "a result that does not say what happened");
+            expect(step.reason != HARDY_REASON_INSIDE || o->hedges ||
+                       (o->decided && step.status == step.outcome.status),
+                   "a verdict of a guard inside that it did not give");
+            all_inside += step.reason == HARDY_REASON_INSIDE;
             break;
         case HARDY_STEP_DONE:
             expect(o->told && running_of(o) == 0, "done too early");
@@ -408,11 +423,12 @@ int main(int argc, char **argv) {
     if (breach != NULL) {
         printf("# seed %llu: %s\n", (unsigned long long)seed - 1, breach);
     }
-    bool all = all_hedges > 0 && all_lost > 0 && all_trials > 0 && all_late > 0;
+    bool all = all_hedges > 0 && all_lost > 0 && all_trials > 0 && all_late > 0 && all_inside > 0;
     printf("%sok 2 - everything that can happen has happened\n", all ? "" : "not ");
-    printf("# %llu calls, %llu of them hedges, %llu lost, %llu trials, %llu late\n",
+    printf("# %llu calls, %llu of them hedges, %llu lost, %llu trials, %llu late, %llu decided "
+           "inside\n",
            (unsigned long long)all_calls, (unsigned long long)all_hedges,
            (unsigned long long)all_lost, (unsigned long long)all_trials,
-           (unsigned long long)all_late);
+           (unsigned long long)all_late, (unsigned long long)all_inside);
     return breach != NULL || !all;
 }
