@@ -311,11 +311,12 @@ static bool no_rate(const struct situation *s, struct copy *c) {
     return true;
 }
 
+/* The likeliest first, for a long run may not get to the end. */
 static bool (*const changes[])(const struct situation *s, struct copy *c) = {
-    add_budget,     add_breaker,    pace_close,     spread_retries, longer_waits,
-    wait_when_open, recover_sooner, add_timeout,    limit_slots,    longer_queue,
-    more_slots,     fewer_retries,  count_attempts, add_retries,    no_rate,
-    pace_calls,     outlast,        count_share,    pace_close_at,
+    add_budget,     add_breaker,    pace_close_at,  pace_calls,     limit_slots,
+    outlast,        count_share,    wait_when_open, recover_sooner, pace_close,
+    spread_retries, longer_waits,   add_timeout,    longer_queue,   more_slots,
+    fewer_retries,  count_attempts, add_retries,    no_rate,
 };
 _Static_assert(sizeof changes / sizeof *changes <= REMEDIES_MAX, "there is room for each change");
 

@@ -214,6 +214,7 @@ static void herd_is_held_by_a_rate(void **state) {
     assert_true(h.now.peak_1s > 1.2);
     assert_true(with(&h, "rate: {requests: 24/s, burst: 2}")->peak_1s <= 0.85);
     assert_true(with(&h, "rate: ")->recovered_after_s <= 10);
+    assert_true(with(&h, "breaker: {close_rate: 24/s, close_ramp: 19s}")->peak_1s <= 1);
 }
 
 /* --- events --------------------------------------------------------------------------------- */
