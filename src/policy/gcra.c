@@ -107,6 +107,18 @@ hardy_status gcra_reserve_word(atomic_word *arrival, const struct gcra *g, doubl
                    mark);
 }
 
+hardy_status gcra_look(uint64_t word, const struct gcra *g, double n, hardy_priority priority,
+                       int64_t now, int64_t latest, int64_t *at) {
+    int64_t span, ahead, next;
+    if (!measure(g, n, priority, &span, &ahead)) {
+        *at = HARDY_NEVER;
+        return HARDY_E_TOO_LARGE;
+    }
+    *at = slot(word, span, ahead, now, &next);
+    bool goes = *at <= (priority == HARDY_PRIORITY_LOW ? now : latest) && next != HARDY_NEVER;
+    return goes ? HARDY_OK : HARDY_E_LIMITED;
+}
+
 void gcra_return_word(atomic_word *arrival, const struct gcra *g, double n, uint64_t mark) {
     if (mark != 0) {
         uint64_t expected = mark;

@@ -58,6 +58,9 @@ hardy_status rate_check(const hardy_rate_config *c, hardy_error *error);
 hardy_status gcra_reserve_word(atomic_word *arrival, const struct gcra *g, double n,
                                hardy_priority priority, int64_t now, int64_t latest, int64_t *at,
                                uint64_t *mark);
+/* What gcra_reserve_word() would say of a word with this value, for n above 0. */
+hardy_status gcra_look(uint64_t word, const struct gcra *g, double n, hardy_priority priority,
+                       int64_t now, int64_t latest, int64_t *at);
 void gcra_return_word(atomic_word *arrival, const struct gcra *g, double n, uint64_t mark);
 void gcra_settle_word(atomic_word *arrival, const struct gcra *g, double taken, double cost,
                       int64_t now);

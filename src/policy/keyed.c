@@ -118,9 +118,8 @@ static hardy_status look(const struct place *p, const struct gcra *g, double n,
                          hardy_priority priority, int64_t now, int64_t latest, int64_t *at) {
     uint64_t changes = word_load(&p->set->changes);
     int way = find(p);
-    atomic_word copy;
-    word_init(&copy, way != NONE ? word_load(&p->set->arrivals[way]) : 0);
-    hardy_status status = gcra_reserve_word(&copy, g, n, priority, now, latest, at, NULL);
+    uint64_t arrival = way != NONE ? word_load(&p->set->arrivals[way]) : 0;
+    hardy_status status = gcra_look(arrival, g, n, priority, now, latest, at);
     bool same = changes % 2 == 0 && word_load(&p->set->changes) == changes;
     return status == HARDY_E_TOO_LARGE || (same && way != NONE) ? status : HARDY_OK;
 }
