@@ -19,6 +19,8 @@
 #define HALF_OPEN_LOOK HARDY_SECOND
 /* Paced admission doubles each second; after this many it is no limit any more. */
 #define RAMP_DOUBLINGS 24
+/* In the count of the ramp: it is the time at which the next is due. */
+#define RAMP_TIME (UINT64_C(1) << (COUNT_BITS - 1))
 
 static uint64_t pack(hardy_breaker_state state, unsigned level, uint64_t generation,
                      uint64_t until) {
@@ -154,6 +156,18 @@ static int64_t ramp_reaches(const hardy_breaker_config *c, uint64_t count) {
     return elapsed + (int64_t)(((count - base) * HARDY_SECOND + base - 1) / base);
 }
 
+/* What the word says, in the unit that these settings count in: others may have been in force when
+ * it was written. */
+static uint64_t ramp_of(const hardy_breaker_config *c, uint64_t word, uint64_t generation) {
+    uint64_t value = count_of(word) & ~RAMP_TIME;
+    bool time = count_of(word) & RAMP_TIME;
+    if (tag_of(word) != generation || time == (c->close_rate > 0)) {
+        return tag_of(word) == generation ? value : 0;
+    }
+    uint64_t allowed = time ? ramp_allows(c, (int64_t)value) : 0;
+    return allowed < RAMP_TIME ? allowed : RAMP_TIME - 1;
+}
+
 /* The pace that the user gives is kept as the time from closing at which the next is due, for what
  * was not used must not come later all at once. */
 static uint64_t ramp_next(const hardy_breaker_config *c, uint64_t ramp, int64_t elapsed) {
@@ -191,17 +205,16 @@ static enum answer take_ramp(struct breaker_words *w, const hardy_breaker_config
     uint64_t generation = generation_of(decision);
     uint64_t ramp = word_load(&w->ramp);
     for (;;) {
-        uint64_t before = 0;
-        if (tag_of(ramp) == generation) {
-            before = count_of(ramp);
-        } else if (word_load(&w->decision) != decision) {
+        uint64_t before = ramp_of(c, ramp, generation);
+        if (tag_of(ramp) != generation && word_load(&w->decision) != decision) {
             return MOVED;
         }
         if (!ramp_admits(c, decision, before, now, retry_at)) {
             return REFUSED;
         }
         uint64_t next = ramp_next(c, before, now - ms_to_time(until_of(decision)));
-        if (word_cas(&w->ramp, &ramp, tagged(generation, next & COUNT_MASK))) {
+        next |= c->close_rate > 0 ? RAMP_TIME : 0;
+        if (word_cas(&w->ramp, &ramp, tagged(generation, next))) {
             return ADMITTED;
         }
     }
@@ -324,8 +337,7 @@ static bool would_admit(const struct breaker_words *w, const hardy_breaker_confi
             return true;
         }
         uint64_t ramp = word_load(&w->ramp);
-        return ramp_admits(c, decision, tag_of(ramp) == generation ? count_of(ramp) : 0, now,
-                           retry_at);
+        return ramp_admits(c, decision, ramp_of(c, ramp, generation), now, retry_at);
     }
     case HARDY_HALF_OPEN:
         *retry_at = next_look(c, now);

@@ -10,9 +10,10 @@
  *     trial, watched taken 1, sequence 7, generation 15, end of the lease or start 41. The sequence
  *                    tells two takers of the same millisecond apart
  *     ring           written 1, generation at its usual place, time 41
- *     ramp, consecutive, ring_next, ended    generation 15, count 49; with a close_rate ramp holds
- * ns bucket         generation 15, epoch 23, count 26 bits           generation 15, lap 17, one bit
- * for each of 32 calls
+ *     ramp           generation 15, is a time 1, admitted or ns from closing to the next 48
+ *     consecutive, ring_next, ended    generation 15, count 49
+ *     bucket         generation 15, epoch 23, count 26
+ *     bits           generation 15, lap 17, one bit for each of 32 calls
  */
 #include "policy/breaker.h"
 

@@ -146,6 +146,32 @@ static void a_pace_that_was_not_used_is_lost(void **state) {
     assert_int_equal(flood(1000), 1000);
 }
 
+/* Other settings while it is paced: neither all at once nor nobody. */
+static void a_pace_that_changes_goes_on(void **state) {
+    (void)state;
+    c.close_ramp = 20 * S;
+    c.close_rate = 50;
+    close_it();
+    for (int ms = 0; ms < 4000; ms += 10) {
+        flood(1000);
+        now += 10 * MS;
+    }
+    c.close_rate = 0; /* 2 a second, doubled four times: 16 to 32 in all until the fifth second */
+    uint64_t in = 0;
+    for (int ms = 0; ms < 1000; ms += 10) {
+        in += flood(1000);
+        now += 10 * MS;
+    }
+    assert_in_range(in, 28, 34);
+    c.close_rate = 50;
+    in = 0;
+    for (int ms = 0; ms < 1000; ms += 10) {
+        in += flood(1000);
+        now += 10 * MS;
+    }
+    assert_in_range(in, 49, 51);
+}
+
 /* --- snapshots ----------------------------------------------------------------------------------
  */
 
@@ -440,6 +466,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(closing_keeps_the_pace_that_is_given),
         TEST(a_pace_that_was_not_used_is_lost),
+        TEST(a_pace_that_changes_goes_on),
         TEST(open_stays_open_for_what_is_left),
         TEST(what_was_set_by_hand_holds),
         TEST(trials_go_on_where_they_were),
