@@ -43,7 +43,8 @@ static const struct option_row rows[] = {
     {OPT_STRATEGY, "strategy", 0, "NAME",
      "model: none, fixed, linear, exponential, full, equal, decorrelated or proportional (full)"},
     {OPT_CONTROL, "control", 0, "LIST",
-     "model: of budget, breaker, throttle (or shared-...), ramp, pace, deadline (none)"},
+     "model: of budget, breaker, throttle (or shared-...), ramp, close-rate, pace, deadline "
+     "(none)"},
     {OPT_ATTEMPTS, "attempts", 0, "N", "model: calls of an operation at most; 0 is no limit"},
     {OPT_BASE_DELAY, "base-delay", 0, "DURATION",
      "model: the first exponential wait is up to twice that"},

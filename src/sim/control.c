@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/control.h"
+#include "base/clock.h"
 #include "base/error.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +14,9 @@
 #define THROTTLE_K 2
 #define THROTTLE_MEMORY (30 * HARDY_SECOND)
 
-const char *const sim_control_names[SIM_CONTROLS] = {"budget",          "shared-budget", "breaker",
-                                                     "shared-breaker",  "pace",          "throttle",
-                                                     "shared-throttle", "deadline",      "ramp"};
+const char *const sim_control_names[SIM_CONTROLS] = {
+    "budget",   "shared-budget",   "breaker",  "shared-breaker", "pace",
+    "throttle", "shared-throttle", "deadline", "ramp",           "close-rate"};
 
 static bool has(const struct control *c, unsigned controls) {
     return (c->set & controls) != 0;
@@ -44,6 +46,15 @@ static struct breaker_words *breakers(const struct control *c) {
     return words;
 }
 
+/* For as long as all of them take at that pace, and half as long besides for those who come again.
+ */
+static void pace_close(struct control *c, const struct sim_settings *settings) {
+    c->breaker.close_rate = fmin(fmax(SIM_PACE_SHARE * settings->capacity, 0.001), 1e6);
+    double seconds = 1.5 * settings->clients / c->breaker.close_rate;
+    int64_t ramp = time_scale(HARDY_SECOND, fmin(seconds, 86400));
+    c->breaker.close_ramp = ramp < HARDY_SECOND ? HARDY_SECOND : ramp;
+}
+
 hardy_status control_init(struct control *c, const struct sim_settings *settings,
                           hardy_error *error) {
     *c = (struct control){.set = settings->controls, .clients = settings->clients};
@@ -51,7 +62,9 @@ hardy_status control_init(struct control *c, const struct sim_settings *settings
     c->breaker.failure_mode = HARDY_CONSECUTIVE;
     c->breaker.success_threshold = 1;
     c->breaker.half_open_max_calls = 1;
-    if (!has(c, SIM_RAMP)) {
+    if (has(c, SIM_CLOSE_RATE)) {
+        pace_close(c, settings);
+    } else if (!has(c, SIM_RAMP)) {
         c->breaker.close_ramp = 0;
     }
     hardy_rate_config rate;

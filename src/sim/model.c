@@ -58,7 +58,7 @@ double sim_utilisation(const struct sim_settings *s) {
 static hardy_status check_controls(const struct sim_settings *s, hardy_error *error) {
     static const unsigned pairs[] = {SIM_BUDGET | SIM_SHARED_BUDGET,
                                      SIM_BREAKER | SIM_SHARED_BREAKER,
-                                     SIM_THROTTLE | SIM_SHARED_THROTTLE};
+                                     SIM_THROTTLE | SIM_SHARED_THROTTLE, SIM_RAMP | SIM_CLOSE_RATE};
     if (s->model == SIM_A && s->controls) {
         return fail(
             error, HARDY_E_INVALID, "controls",
@@ -74,10 +74,17 @@ static hardy_status check_controls(const struct sim_settings *s, hardy_error *er
         return fail(error, HARDY_E_INVALID, "controls",
                     "ramp is of a breaker that closes; expected breaker or shared-breaker with it");
     }
+    if (s->controls & SIM_CLOSE_RATE && !(s->controls & SIM_SHARED_BREAKER)) {
+        return fail(
+            error, HARDY_E_INVALID, "controls",
+            "close-rate is the pace of one breaker for all; expected shared-breaker with it");
+    }
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if ((s->controls & pairs[i]) == pairs[i]) {
-            return fail(error, HARDY_E_INVALID, "controls",
-                        "either each client has one or all share it; expected one of the two");
+            return fail(
+                error, HARDY_E_INVALID, "controls",
+                "two of them exclude each other: a control of each client and the same that all "
+                "share, or ramp and close-rate");
         }
     }
     return HARDY_OK;

@@ -32,10 +32,11 @@ enum sim_control {
     SIM_PACE = 16,          /* one rate limit of 0.8 * capacity for all, burst 1 */
     SIM_THROTTLE = 32,      /* client-side throttling as in Google's SRE book, K = 2 */
     SIM_SHARED_THROTTLE = 64,
-    SIM_DEADLINE = 128, /* the server refuses what it could not answer while its caller waits */
-    SIM_RAMP = 256      /* the breakers have hardy's close_ramp, too */
+    SIM_DEADLINE = 128,  /* the server refuses what it could not answer while its caller waits */
+    SIM_RAMP = 256,      /* the breakers have hardy's close_ramp, too */
+    SIM_CLOSE_RATE = 512 /* the one breaker has a close_rate of 0.8 * capacity */
 };
-#define SIM_CONTROLS 9
+#define SIM_CONTROLS 10
 extern const char *const sim_control_names[SIM_CONTROLS]; /* bit 1 << i */
 
 #define SIM_BUDGET_RATIO 0.1 /* that a success gives */

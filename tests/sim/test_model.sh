@@ -61,6 +61,8 @@ code 'a control that it does not have' 2 "$HARDY" sim --model S --control deadli
 code 'one of its own and a shared one' 2 "$HARDY" sim --control breaker,shared-breaker
 code 'a ramp without a breaker' 2 "$HARDY" sim --control ramp
 like 'says what is missing' "$err" 'expected breaker or shared-breaker with it'
+code 'a close rate without the one breaker' 2 "$HARDY" sim --control breaker,close-rate
+like 'says which' "$err" 'expected shared-breaker with it'
 code '--claims has its own runs' 2 "$HARDY" sim --claims --seed 7
 code 'a scenario has its guard' 2 "$HARDY" sim --scenario herd --strategy full
 code 'a folder that is not there' 1 "$HARDY" sim --clients 60 --svg none/x.svg
