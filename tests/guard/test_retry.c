@@ -486,6 +486,52 @@ static void a_poll_keeps_to_what_it_is_told(void **state) {
     assert_int_equal(p.end.looks, 3);
 }
 
+/* Whatever it is told and however long it takes: no look at or after the deadline, none before the
+ * time that was told, none later than the settings allow, and it gives up only when there is no
+ * room for another one. */
+static void whatever_a_poll_is_told(void **state) {
+    (void)state;
+    struct prng p;
+    prng_seed(&p, 23);
+    for (int i = 0; i < 3000; i++) {
+        hardy_poll_config c;
+        hardy_poll_config_init(&c, sizeof c);
+        c.jitter = (hardy_jitter)prng_below(&p, 5);
+        c.base_delay = (int64_t)(1 + prng_below(&p, 3000)) * MS;
+        c.max_delay = c.base_delay + (int64_t)prng_below(&p, 20000) * MS;
+        c.exponential_base = 1 + prng_unit(&p) * 3;
+        int64_t now = (int64_t)prng_below(&p, 1000) * S;
+        int64_t deadline = now + (int64_t)prng_below(&p, 120000) * MS, begun = 0;
+        int64_t longest = 0, told = now, floor = 0, most = 0;
+        hardy_poll poll;
+        hardy_poll_step step;
+        assert_int_equal(
+            hardy_poll_begin(&poll, sizeof poll, &c, deadline, prng_next(&p), now, NULL), HARDY_OK);
+        while ((step = hardy_poll_next(&poll, now)).kind != HARDY_POLL_DONE) {
+            if (step.kind == HARDY_POLL_WAIT) {
+                assert_true(step.until > now && step.until <= deadline);
+                /* Asked before it is time, it says the same. */
+                now += (int64_t)prng_below(&p, (uint64_t)(step.until - now) + 1);
+                continue;
+            }
+            assert_true(now < deadline);
+            assert_true(now >= told + floor && now <= told + floor + most);
+            begun = now;
+            now += prng_below(&p, 4) == 0 ? (int64_t)prng_below(&p, 9000) * MS : 0;
+            longest = now - begun > longest ? now - begun : longest;
+            floor = prng_below(&p, 5) == 0 ? (int64_t)prng_below(&p, 9000) * MS : 0;
+            told = now;
+            most = c.max_delay;
+            hardy_poll_report(&poll, prng_below(&p, 2) ? HARDY_LOOK_NOT_YET : HARDY_LOOK_UNKNOWN,
+                              floor, now);
+        }
+        assert_int_equal(step.status, HARDY_E_DEADLINE);
+        int64_t room = 2 * longest > MS ? 2 * longest : MS;
+        assert_true(now >= deadline - room || told + floor > deadline - room);
+        assert_int_equal(hardy_poll_next(&poll, now).kind, HARDY_POLL_DONE);
+    }
+}
+
 static void wrong_settings_of_a_poll(void **state) {
     (void)state;
     hardy_poll poll;
@@ -643,6 +689,7 @@ int main(void) {
         TEST(who_began_together_looks_apart),
         TEST(the_last_look_comes_before_the_deadline),
         TEST(a_poll_keeps_to_what_it_is_told),
+        TEST(whatever_a_poll_is_told),
         TEST(wrong_settings_of_a_poll),
         TEST(looks_are_guarded_and_not_yet_is_no_failure),
     };
