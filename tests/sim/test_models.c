@@ -3,8 +3,7 @@
  * The models against the figures of the study they were built after: a program of its own, with
  * other random numbers and a breaker and back-offs of its own. What a row does not give has no
  * figure there, or is not compared, for a reason that docs/sim.md tells: decorrelated jitter, which
- * hardy draws by another formula, and the shared breaker without a pace, which in the study let
- * late answers of calls from before it opened close it again.
+ * hardy draws by another formula, and the shared breaker without a pace, which behaves otherwise.
  *
  * With an argument: the rows that take long too. With three: the tests of that name have to notice
  * a mistake.
