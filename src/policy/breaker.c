@@ -421,6 +421,9 @@ bool breaker_acquire(struct breaker_words *w, const hardy_breaker_config *c, int
     if (breaker_acquire_plain(w, c, now, permit)) {
         return true;
     }
+    if (breaker_refuse_plain(w, c, now, permit, retry_at)) {
+        return false;
+    }
     do {
         decision = word_load(&w->decision);
         answer = try_acquire(w, c, decision, now, lease, permit, retry_at, change);

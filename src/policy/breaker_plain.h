@@ -2,9 +2,10 @@
 #ifndef POLICY_BREAKER_PLAIN_H
 #define POLICY_BREAKER_PLAIN_H
 /*
- * What nearly every call meets: a breaker that is closed and paces nobody, and a success. That is
- * one load and one addition, so it is inline: calls and copies would cost more than all the rest.
- * What is not as plain is false here, nothing has happened then, and breaker.c takes it.
+ * What nearly every call meets: a breaker that is closed and paces nobody, and a success; or one
+ * that is open. That is one load and one addition, so it is inline: calls and copies would cost
+ * more than all the rest. What is not as plain is false here, nothing has happened then, and
+ * breaker.c takes it.
  */
 #include "base/clock.h"
 #include "base/thread.h"
@@ -36,6 +37,25 @@ static inline bool breaker_acquire_plain(struct breaker_words *w, const hardy_br
         return false;
     }
     breaker_permit(permit, decision, now);
+    return true;
+}
+
+/* True: it is open, and will be at `now`. */
+static inline bool breaker_refuse_plain(struct breaker_words *w, const hardy_breaker_config *c,
+                                        int64_t now, hardy_permit *permit, int64_t *retry_at) {
+    uint64_t decision = word_load(&w->decision);
+    bool open = state_of(decision) == HARDY_OPEN && !c->shadow;
+    if (!(open || state_of(decision) == HARDY_FORCED_OPEN) ||
+        now >= ms_to_time(until_of(decision))) {
+        return false;
+    }
+    word_count(&breaker_shard(w)->rejected);
+    permit->generation = 0;
+    permit->deadline = HARDY_NEVER;
+    permit->started = 0;
+    permit->kind = 0;
+    permit->slot = 0;
+    *retry_at = ms_to_time(until_of(decision));
     return true;
 }
 
