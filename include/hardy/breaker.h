@@ -160,7 +160,8 @@ HARDY_API void hardy_breaker_progress(hardy_breaker *breaker, hardy_permit *perm
  */
 HARDY_API void hardy_breaker_force(hardy_breaker *breaker, hardy_breaker_state state, int64_t until,
                                    int64_t now);
-/* As it is at `now`; `stats->size` is set by the caller. */
+/* As it is at `now`; `stats->size` is set by the caller. Calls that hang may have made enough to
+ * open it: then this opens it, as the next call would. */
 HARDY_API void hardy_breaker_get_stats(const hardy_breaker *breaker, int64_t now,
                                        hardy_breaker_stats *stats);
 /*

@@ -386,18 +386,21 @@ static void look_at_layers(const struct edition *e, int64_t now, hardy_guard_sta
 }
 
 void hardy_guard_get_stats(const hardy_guard *guard, hardy_guard_stats *stats) {
-    hardy_guard *g = (hardy_guard *)(uintptr_t)guard; /* its lock is no part of what it is */
+    hardy_guard *g = (hardy_guard *)(uintptr_t)guard; /* to tell it makes it so */
     hardy_guard_stats full = {.budget_left = -1, .rate_left = -1};
     size_t size = stats->size < sizeof full ? stats->size : sizeof full;
     full.breaker.size = sizeof full.breaker;
     add_up(g, &full);
     bulkhead_counts(&g->bulkhead, &full.running, &full.waiting);
+    int64_t now = g->env.now(g->env.ctx);
     mutex_lock(&g->changing);
-    look_at_layers(edition_current(&g->editions), g->env.now(g->env.ctx), &full);
+    struct breaker_change change = guard_settle(edition_current(&g->editions), now);
+    look_at_layers(edition_current(&g->editions), now, &full);
     if (edition_current(&g->editions)->config.bulkhead != NULL) {
         full.concurrency_limit = bulkhead_limit_now(&g->bulkhead);
     }
     mutex_unlock(&g->changing);
+    guard_note_change(g, &change, now);
     full.size = size;
     memcpy(stats, &full, size);
 }

@@ -180,6 +180,8 @@ static void meet_open(struct op *op, int64_t retry_at, int64_t now) {
 /* The same after a mere look, which the breaker has not counted. */
 void op_look_at_open(struct op *op, int64_t retry_at, int64_t now) {
     const struct edition *e = op->edition;
+    struct breaker_change change = guard_settle(e, now);
+    guard_note_change(op->guard, &change, now);
     meet_open(op, retry_at, now);
     if (op->phase == PHASE_OVER) {
         breaker_count_rejected(e->words.breaker);

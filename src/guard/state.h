@@ -39,6 +39,16 @@ static inline void guard_note_change(hardy_guard *g, const struct breaker_change
     }
 }
 
+/* Makes what is told of the breaker true: calls that hang open it, and who only looks at it, or is
+ * refused by a look, would otherwise be told of an opening that never comes to be. */
+static inline struct breaker_change guard_settle(const struct edition *e, int64_t now) {
+    struct breaker_change change = {0};
+    if (e->words.breaker != NULL) {
+        breaker_settle(e->words.breaker, &e->breaker, now, &change);
+    }
+    return change;
+}
+
 /* A trial's lease outlasts the attempt's own time-out, so that its driver can report it. */
 #define LEASE_SLACK HARDY_SECOND
 

@@ -90,7 +90,9 @@ hardy_status hardy_breaker_restore(hardy_breaker *breaker, const void *bytes, si
 
 void hardy_breaker_get_stats(const hardy_breaker *breaker, int64_t now,
                              hardy_breaker_stats *stats) {
+    hardy_breaker *b = (hardy_breaker *)(uintptr_t)breaker; /* to tell it makes it so */
     hardy_breaker_stats full;
+    breaker_settle(&b->words, &b->config, now, NULL);
     breaker_stats(&breaker->words, &breaker->config, now, &full);
     size_t size = stats->size && stats->size < sizeof full ? stats->size : sizeof full;
     full.size = size;

@@ -878,6 +878,52 @@ static void waits_for_the_breaker(void **state) {
     assert_int_equal(hurried->result.retry_after, 2 * HARDY_SECOND);
 }
 
+/* Two calls hang, and who comes next is refused by a look at the breaker, before a slot. */
+static void hang_two_calls(void) {
+    b.config.breaker = &b.breaker;
+    b.config.bulkhead = &b.slots;
+    b.breaker.failure_threshold = 2;
+    b.breaker.slow_call = HARDY_SECOND;
+    b.breaker.recovery_timeout = 2 * HARDY_SECOND;
+    b.breaker.success_threshold = 1;
+    make();
+    client_plan(client(0, 0), 20 * HARDY_SECOND, (hardy_outcome)SUCCEEDS);
+    client_plan(client(1, 0), 20 * HARDY_SECOND, (hardy_outcome)SUCCEEDS);
+}
+
+static void expect_opened_once(void) {
+    hardy_event events[8];
+    assert_int_equal(hardy_guard_take_events(b.guard, events, 8), 1);
+    assert_int_equal(events[0].from, HARDY_CLOSED);
+    assert_int_equal(events[0].to, HARDY_OPEN);
+    assert_int_equal(stats().breaker.times_opened, 1);
+}
+
+static void a_look_at_calls_that_hang_opens_it(void **state) {
+    (void)state;
+    hang_two_calls();
+    struct client *refused = client(2, 1500 * MS), *trial = client(3, 3500 * MS);
+    world_run(&b.world, 1500 * MS);
+    assert_int_equal(refused->result.status, HARDY_E_OPEN);
+    assert_int_equal(refused->result.retry_after, 2 * HARDY_SECOND);
+    expect_opened_once();
+    world_run(&b.world, 3600 * MS);
+    assert_int_equal(trial->result.status, HARDY_OK);
+    assert_int_equal(stats().breaker.state, HARDY_CLOSED);
+}
+
+static void what_is_told_as_open_is_open(void **state) {
+    (void)state;
+    hang_two_calls();
+    world_run(&b.world, 1500 * MS);
+    assert_int_equal(stats().breaker.state, HARDY_OPEN);
+    expect_opened_once();
+    assert_int_equal(stats().breaker.time_until_retry, 2 * HARDY_SECOND);
+    world_run(&b.world, HARDY_NEVER); /* they end, and it has been open all the same */
+    assert_int_equal(stats().breaker.times_opened, 1);
+    assert_int_equal(stats().breaker.state, HARDY_OPEN);
+}
+
 /* A hundred callers wait out an outage: two trials, then the growing pace, never the herd. */
 static void closing_paces_those_who_waited(void **state) {
     (void)state;
@@ -1204,6 +1250,8 @@ int main(void) {
         TEST(cancelled_and_ignored_teach_nothing),
         TEST(the_permit_is_taken_last),
         TEST(waits_for_the_breaker),
+        TEST(a_look_at_calls_that_hang_opens_it),
+        TEST(what_is_told_as_open_is_open),
         TEST(closing_paces_those_who_waited),
         TEST(forced_by_hand),
         TEST(its_breaker_outlives_it),
