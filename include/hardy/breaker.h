@@ -7,8 +7,8 @@
  *
  * A permit is {generation, kind, deadline}: a result that arrives after the breaker has moved on is
  * ignored, a permit is given back exactly once, and a trial that hangs loses its lease, so that
- * half-open cannot be stuck. After closing, callers are let through at a growing pace, for letting
- * all go at once makes the herd again.
+ * half-open cannot be stuck. After closing, callers are let through at a growing pace, or at
+ * `close_rate`, for letting all go at once makes the herd again.
  *
  * Three ways to count, `failure_mode`:
  *
