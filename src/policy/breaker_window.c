@@ -130,8 +130,7 @@ static bool empty_places(struct breaker_words *w, atomic_word *buckets, atomic_w
  * at most all places there are. Without that, what was left alone until the number of the step has
  * come round would count again, which with a window of a millisecond is every nine minutes.
  */
-static void turn_to(struct breaker_words *w, const hardy_breaker_config *c, int64_t now) {
-    unsigned shift = bucket_shift(c);
+__attribute__((noinline)) static void turn(struct breaker_words *w, unsigned shift, int64_t now) {
     uint64_t epoch = (uint64_t)now >> shift, turned = word_load(&w->turned);
     while (turned >> shift < epoch) {
         uint64_t first = (turned >> shift) + 1;
@@ -149,6 +148,14 @@ static void turn_to(struct breaker_words *w, const hardy_breaker_config *c, int6
         } else if (word_cas(&w->turned, &turned, (uint64_t)now)) {
             break;
         }
+    }
+}
+
+/* Apart from the above, so that a count that need not turn costs a look and no more. */
+static void turn_to(struct breaker_words *w, const hardy_breaker_config *c, int64_t now) {
+    unsigned shift = bucket_shift(c);
+    if (word_load(&w->turned) >> shift < (uint64_t)now >> shift) {
+        turn(w, shift, now);
     }
 }
 
