@@ -157,7 +157,8 @@ static const struct schema_key breaker_keys[] = {
      .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "how long a failure counts"},
     {"failure_rate", SCHEMA_NUMBER, offsetof(struct raw_breaker, failure_rate), .def = "0",
-     .min = "0", .max = "1", .also = "failure_rate_threshold error_threshold",
+     .min = "0", .max = "1", .flag = "--failure-rate",
+     .also = "failure_rate_threshold error_threshold",
      .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "rate: failures that are this share of the calls open it; window: and so many as "
              "failure_threshold; 0: none"},
@@ -171,7 +172,8 @@ static const struct schema_key breaker_keys[] = {
      .given_offset = offsetof(struct raw_breaker, given_setting),
      .help = "rate: slow calls are no failures, but this share of them opens it as well; 0: none"},
     {"minimum_calls", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, minimum_calls), .def = "10",
-     .min = "1", .max = "1000000", .also = "volume_threshold minimum_number_of_calls",
+     .min = "1", .max = "1000000", .flag = "--minimum-calls",
+     .also = "volume_threshold minimum_number_of_calls",
      .given_offset = offsetof(struct raw_breaker, given_minimum_calls),
      .help = "rate: with fewer in the window it stays closed"},
     {"window_calls", SCHEMA_UNSIGNED, offsetof(struct raw_breaker, window_calls), .def = "0",
@@ -622,10 +624,10 @@ static hardy_status take_breaker(const struct guard_source *source, const struct
         return HARDY_OK;
     }
     if (!source->name) {
-        static const char *const flags[] = {"--failure-mode",      "--failure-threshold",
-                                            "--failure-window",    "--recovery-timeout",
-                                            "--success-threshold", "--half-open-max-calls",
-                                            "--when-open"};
+        static const char *const flags[] = {
+            "--failure-mode",     "--failure-threshold", "--failure-window",
+            "--recovery-timeout", "--success-threshold", "--half-open-max-calls",
+            "--failure-rate",     "--minimum-calls",     "--when-open"};
         bool only_breaker = raw->preset >= 0 && !preset_sets(raw->preset, "retry.");
         const char *flag = only_breaker ? "--preset" : NULL;
         for (size_t i = 0; i < COUNT(flags); i++) {

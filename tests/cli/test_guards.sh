@@ -139,6 +139,9 @@ code 'half of four' 1 "$HARDY" exec --name share -- false
 code 'opens it' 69 "$HARDY" exec --name share -- true
 like 'and that is why' "$err" 'breaker share is open, for too large a share of the calls failed or was slow; may try again in'
 is 'JSON has the mode' "$(json '[(g["breaker"]["failure_mode"], "failure_threshold" in g["breaker"]) for g in d["guards"] if g["name"] == "share"]')" "[('rate', False)]"
+"$HARDY" exec --name flags --failure-mode rate --failure-rate 0.5 --minimum-calls 2 -- false
+code 'one of two is not yet two' 1 "$HARDY" exec --name flags -- false
+code 'flags say the same' 69 "$HARDY" exec --name flags -- true
 truncate -s 100 state/hardy.db-guards
 code 'a file that was cut' 1 "$HARDY" guards list
 like 'is told' "$err" 'hardy\.db-guards: has 100 bytes instead of [0-9]+, it was cut'

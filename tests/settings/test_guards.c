@@ -563,6 +563,19 @@ static void refused_flags(void **state) {
          "sets a breaker, which needs a name: without one nothing is shared, and there is no "
          "breaker"},
         {NULL,
+         {{"--failure-rate", "0.5"}},
+         "--failure-rate",
+         "sets a breaker, which needs a name: without one nothing is shared, and there is no "
+         "breaker"},
+        {"api",
+         {{"--failure-mode", "rate"}},
+         "--failure-mode",
+         "failure_mode is rate, which needs a failure_rate or a slow_call_rate above 0"},
+        {"api",
+         {{"--minimum-calls", "20"}},
+         "--minimum-calls",
+         "minimum_calls needs failure_mode rate, and it is window"},
+        {NULL,
          {{"--preset", "critical"}},
          "--preset",
          "sets a breaker, which needs a name: without one nothing is shared, and there is no "
