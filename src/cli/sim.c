@@ -70,8 +70,7 @@ static void join(const char *const *names, size_t count, char out[NAMES_MAX]) {
 }
 
 /* The index of a name; `count` when it is none of them, and the error says so. */
-static size_t find(const char *text, const char *const *names, size_t count, const char *option,
-                   hardy_error *error) {
+static size_t find(const char *text, const char *const *names, size_t count, hardy_error *error) {
     for (size_t i = 0; i < count; i++) {
         if (str_eq(text, names[i])) {
             return i;
@@ -80,7 +79,7 @@ static size_t find(const char *text, const char *const *names, size_t count, con
     char all[NAMES_MAX];
     join(names, count, all);
     const char *nearest = str_nearest(text, names, count);
-    fail(error, HARDY_E_INVALID, option, "\"%s\" is none of %s%s%s%s", text, all,
+    fail(error, HARDY_E_INVALID, NULL, "\"%s\" is none of %s%s%s%s", text, all,
          nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     return count;
 }
@@ -90,7 +89,7 @@ static hardy_status parse_model(const char *text, enum sim_model *model, hardy_e
     for (size_t i = 0; i < SIM_MODELS; i++) {
         names[i] = sim_model_name((enum sim_model)i);
     }
-    size_t i = find(text, names, SIM_MODELS, "--model", error);
+    size_t i = find(text, names, SIM_MODELS, error);
     *model = (enum sim_model)i;
     return i < SIM_MODELS ? HARDY_OK : HARDY_E_INVALID;
 }
@@ -103,7 +102,7 @@ static hardy_status parse_controls(const char *text, unsigned *controls, hardy_e
         char name[32];
         size_t len = strcspn(text, ",");
         snprintf(name, sizeof name, "%.*s", (int)(len < 31 ? len : 31), text);
-        size_t i = find(name, names, SIM_CONTROLS + 1, "--control", error);
+        size_t i = find(name, names, SIM_CONTROLS + 1, error);
         if (i > SIM_CONTROLS) {
             return HARDY_E_INVALID;
         }
@@ -124,7 +123,7 @@ static hardy_status set_option(struct sim_settings *s, int id, const char *text,
     case OPT_OUTAGE:
         return parse_duration(text, &s->outage, error);
     case OPT_STRATEGY:
-        i = find(text, strategy_names, STRATEGY_KINDS, NULL, error);
+        i = find(text, strategy_names, STRATEGY_KINDS, error);
         s->strategy.kind = (enum strategy_kind)i;
         return i < STRATEGY_KINDS ? HARDY_OK : HARDY_E_INVALID;
     case OPT_CONTROL:
@@ -146,6 +145,17 @@ static hardy_status set_option(struct sim_settings *s, int id, const char *text,
     }
 }
 
+/* An error that is about the value of an option names it. */
+static hardy_status of_option(int id, hardy_status status, hardy_error *error) {
+    if (status == HARDY_OK || error == NULL || error->where[0] != '\0') {
+        return status;
+    }
+    char option[32], message[sizeof error->message];
+    snprintf(option, sizeof option, "--%s", rows[id - OPT_MODEL].name);
+    str_copy(message, sizeof message, error->message);
+    return fail(error, status, option, "%s", message);
+}
+
 /* Model and clients come first: what is not given follows from them. */
 static hardy_status settings_read(const char *const given[OPTIONS], struct sim_settings *s,
                                   hardy_error *error) {
@@ -153,10 +163,11 @@ static hardy_status settings_read(const char *const given[OPTIONS], struct sim_s
     int64_t clients = 0;
     hardy_status status = HARDY_OK;
     if (given[OPT_MODEL]) {
-        status = parse_model(given[OPT_MODEL], &model, error);
+        status = of_option(OPT_MODEL, parse_model(given[OPT_MODEL], &model, error), error);
     }
     if (status == HARDY_OK && given[OPT_CLIENTS]) {
         status = parse_integer(given[OPT_CLIENTS], 1, SIM_CLIENTS_MAX, &clients, error);
+        status = of_option(OPT_CLIENTS, status, error);
     }
     if (status != HARDY_OK) {
         return status;
@@ -164,7 +175,7 @@ static hardy_status settings_read(const char *const given[OPTIONS], struct sim_s
     sim_settings_init(s, model, (uint32_t)clients);
     for (int id = OPT_CAPACITY; id <= OPT_SEED && status == HARDY_OK; id++) {
         if (given[id]) {
-            status = set_option(s, id, given[id], error);
+            status = of_option(id, set_option(s, id, given[id], error), error);
         }
     }
     return status == HARDY_OK ? sim_settings_check(s, error) : status;

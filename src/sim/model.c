@@ -99,6 +99,11 @@ hardy_status sim_settings_check(const struct sim_settings *s, hardy_error *error
         return fail(error, HARDY_E_INVALID, "capacity",
                     "%g calls a second is not from 0.001 to %.0f", s->capacity, CAPACITY_MAX);
     }
+    if (s->model == SIM_A && (s->capacity != 0 || s->outage != 0)) {
+        return fail(error, HARDY_E_INVALID, s->capacity != 0 ? "capacity" : "outage",
+                    "model A has none: its clients only contend; expected one of the models S, "
+                    "O, M");
+    }
     if (s->outage < 0 || s->outage > HARDY_DAY) {
         return fail(error, HARDY_E_INVALID, "outage", "it is not from 0 to 24h");
     }

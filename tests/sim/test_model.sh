@@ -5,8 +5,9 @@
 json() { python3 -c 'import json,sys; d=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1" <<<"$out"; }
 
 # --- each model
-small=(--clients 60 --outage 5s)
 for model in A S O M; do
+    small=(--clients 60 --outage 5s)
+    [ "$model" != A ] || small=(--clients 60) # it has none
     code "$model" 0 "$HARDY" sim --model "$model" "${small[@]}" --svg "$model.svg"
     once=$out
     like "$model has a title" "$once" "^model $model: 60 clients(, capacity [0-9.]+/s)?, strategy full, control none, seed 42"
@@ -63,6 +64,13 @@ code 'a ramp without a breaker' 2 "$HARDY" sim --control ramp
 like 'says what is missing' "$err" 'expected breaker or shared-breaker with it'
 code 'a close rate without the one breaker' 2 "$HARDY" sim --control breaker,close-rate
 like 'says which' "$err" 'expected shared-breaker with it'
+code 'A has no outage' 2 "$HARDY" sim --model A --outage 5s
+like 'says which have one' "$err" 'outage: model A has none: .*expected one of the models S, O, M'
+code 'nor a capacity' 2 "$HARDY" sim --model A --capacity 5
+for option in --clients --capacity --outage --strategy --control --attempts --base-delay --max-delay --seed --model; do
+    code "$option with nonsense" 2 "$HARDY" sim "$option" -1z
+    like "$option: named" "$err" "^hardy sim: $option: .*-1z"
+done
 code '--claims has its own runs' 2 "$HARDY" sim --claims --seed 7
 code 'a scenario has its guard' 2 "$HARDY" sim --scenario herd --strategy full
 code 'a folder that is not there' 1 "$HARDY" sim --clients 60 --svg none/x.svg
