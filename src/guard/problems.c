@@ -4,6 +4,7 @@
 #include "guard/capacity.h"
 #include "guard/explain.h"
 #include <math.h>
+#include <stdio.h>
 
 #define MARGIN 0.8 /* of a limit that is to be stayed below */
 
@@ -214,10 +215,15 @@ static void warn_of_fleet(const struct telling *t, const hardy_guard_config *c,
                                     : "a retry budget that leaves room");
     }
     if (retries && c->budget != NULL && utilisation < 1 && o->load > 0 && budgeted >= o->capacity) {
+        char one[96] = "";
+        if (clients > 1) {
+            snprintf(one, sizeof one, "; one guard for all of them, such as a gateway's: %g/s",
+                     capacity_of_budget(c->budget, o->load, 1));
+        }
         warn(t,
              "the retry budget lets through %g/s, calls and retries (%g/s * %g, and floor %g/s for "
-             "each of %g clients), which is not below the capacity %g/s",
-             budgeted, o->load, 1 + c->budget->ratio, c->budget->floor, clients, o->capacity);
+             "each of %g clients), which is not below the capacity %g/s%s",
+             budgeted, o->load, 1 + c->budget->ratio, c->budget->floor, clients, o->capacity, one);
     }
     double longest = capacity_least_max_delay(o->clients, o->capacity);
     if (retries && (double)r->max_delay / (double)HARDY_SECOND < longest) {

@@ -362,7 +362,8 @@ static void warns_of_a_fleet(void **state) {
     assert_non_null(
         strstr(explain_to((hardy_explain_options){.clients = 90, .capacity = 1000, .load = 100}),
                "warning: the retry budget lets through 1010/s, calls and retries (100/s * 1.1, and "
-               "floor 10/s for each of 90 clients), which is not below the capacity 1000/s\n"));
+               "floor 10/s for each of 90 clients), which is not below the capacity 1000/s; one "
+               "guard for all of them, such as a gateway's: 120/s\n"));
     assert_non_null(strstr(explain_to((hardy_explain_options){.capacity = 10, .load = 10}),
                            "warning: 10/s are offered to a capacity of 10/s"));
     assert_null(
