@@ -64,6 +64,8 @@ line() {
 printf '%-44s %8s   %s\n' 'ns per call, one thread' hardy 'the peers, and how many times hardy'
 line 'breaker closed: admit, call, record' 'breaker, closed: admit + record' 'opossum=opossum closed' 'cockatiel=cockatiel closed'
 line 'breaker open: refuse' 'breaker, open: refuse' 'opossum=opossum open' 'cockatiel=cockatiel open'
+line 'breaker: a failure, 1,000 in its window' 'breaker, a failure of 1,000 in a minute' 'opossum=opossum failure 1000'
+line 'breaker: a failure, 100,000 in its window' 'breaker, a failure of 100,000 in a minute' 'opossum=opossum failure 100000'
 line 'rate limit: grant' 'limiter: grant' 'x/time/rate=x/time/rate grant'
 line 'rate limit: refuse' 'limiter: refuse' 'x/time/rate=x/time/rate deny'
 line 'guard with retry, budget and breaker' 'guarded no-op: retry, budget, breaker' 'cockatiel=cockatiel retry and breaker' 'tenacity (retry only)=tenacity retry'

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What README.md tells someone on call: each line is run as it is written, in the order in which it is
-# written; what it shows of the morning after is what is printed, but for times and ids.
+# What README.md tells someone who chooses settings, and someone on call: each line is run as it is written, in
+# the order in which it is written. What it shows of an outage is what is printed; so is what it shows of the
+# morning after, but for times and ids.
 home=$(cd "$(dirname "$0")/../.." && pwd)
 . "$home/tools/free_port.sh"
 . "$home/tests/tap.sh"
@@ -14,7 +15,17 @@ rm -rf examples/night/state
 SHOP_PORT=$(free_port)
 export SHOP_PORT
 
-sed -n '/^## For someone on call/,/^## For a C/p' "$home/README.md" >section
+sed -n '/^## For someone choosing/,/^## For a C/p' "$home/README.md" >section
+awk '/^```sh/ { b = 1; next } /^```/ { b = 0 } b' section | sed 's/  *# .*//' >lines
+awk '/^```text/ { b = 1; next } /^```/ { b = 0 } b' section >shown
+ok 'there are settings to choose' test "$(wc -l <lines)" -ge 4
+while IFS= read -r line; do
+    code "$line" 0 timeout 20 bash -c "$line"
+done <lines
+ok 'something is shown' test -s shown
+is 'the outage is as README.md shows it' "$(comm -23 <(sort -u shown) <(sort -u <<<"$out"))" ''
+
+sed -n '/^## For someone on call/,/^## For someone choosing/p' "$home/README.md" >section
 awk '/^```sh/ { b = 1; next } /^```/ { b = 0 } b' section | sed 's/  *# .*//' >lines
 awk '/^```text/ { b = 1; next } /^```/ { b = 0 } b' section >morning
 ok 'there are lines' test "$(wc -l <lines)" -ge 9
