@@ -59,5 +59,15 @@ const struct scenario_builtin scenario_builtins[] = {
                    "executed}\n"
                    "phases:\n"
                    "  - {name: a tenth, from: 5m, for: 5m, capacity: 0.1}\n"},
+    {"transactions", "about: for two minutes one transaction in ten fails; seven of ten such "
+                     "failures pass, three do not\n"
+                     "duration: 6m\n"
+                     "clients: {count: 100, rate: 1/s}\n"
+                     "server: {capacity: 150/s, service_time: 50ms}\n"
+                     "phases:\n"
+                     "  - {name: will not pass, from: 2m, for: 2m, fail: status, status: 400, "
+                     "share: 0.03}\n"
+                     "  - {name: passes, from: 2m, for: 2m, fail: status, status: 503, share: "
+                     "0.07}\n"},
     {0},
 };

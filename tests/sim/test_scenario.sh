@@ -7,7 +7,7 @@ json() { python3 -c 'import json,sys; d=json.load(sys.stdin); print(eval(sys.arg
 scenario() { printf '%s\n' "$@" >mine.yaml; }
 
 # --- the built-in ones
-builtin='3am outage hang brownout slow-start 429-storm herd metastable'
+builtin='3am outage hang brownout slow-start 429-storm herd metastable transactions'
 code 'help' 0 "$HARDY" sim --help
 help=$(tr -s ' \n,;' '    ' <<<"$out")
 for name in $builtin; do
@@ -74,7 +74,7 @@ code 'no file' 2 "$HARDY" sim -c absent.yaml --scenario outage
 
 # --- what is asked wrongly
 code 'no such scenario' 2 "$HARDY" sim --scenario hrd
-like 'lists them' "$err" 'no scenario "hrd", did you mean "herd"\?; there are 3am, outage, hang, brownout, slow-start, 429-storm, herd, metastable'
+like 'lists them' "$err" 'no scenario "hrd", did you mean "herd"\?; there are 3am, outage, hang, brownout, slow-start, 429-storm, herd, metastable, transactions'
 code 'no such file' 2 "$HARDY" sim --scenario ./hrd.yaml
 like 'is named' "$err" 'hrd\.yaml'
 code 'too many clients' 2 "$HARDY" sim --scenario herd --clients 1000000000000
