@@ -130,7 +130,8 @@ static void put_callers(const struct story *s, struct buf *out) {
     }
     hardy_reason reason = main_reason(s->result);
     if (s->result->reasons[reason] > 0) {
-        buf_printf(out, "What ended most of those that did not end well: %s (%llu).\n",
+        buf_printf(out,
+                   "In the whole run, what ended most of those that did not end well: %s (%llu).\n",
                    hardy_reason_text(reason), ull(s->result->reasons[reason]));
     }
     if (s->result->unfinished > s->scenario->clients.count) {
