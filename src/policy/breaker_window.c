@@ -97,14 +97,6 @@ static uint64_t bucket_tag(uint64_t generation, uint64_t epoch) {
     return generation << EPOCH_BITS | (epoch & EPOCH_MASK);
 }
 
-/* Whether a bucket belongs to a later epoch of the same generation. Only to one of the next: after
- * failure_window was changed, the numbers of epochs are others, and old ones say nothing. */
-static bool ahead(uint64_t bucket, uint64_t tag) {
-    uint64_t distance = ((bucket >> BUCKET_BITS) - tag) & EPOCH_MASK;
-    return bucket >> BUCKET_BITS >> EPOCH_BITS == tag >> EPOCH_BITS && distance != 0 &&
-           distance <= BREAKER_BUCKETS;
-}
-
 /* Empties the places of steps `first` to `last`. False: another thread has turned since. */
 static bool empty_places(struct breaker_words *w, atomic_word *buckets, atomic_word *total,
                          uint64_t first, uint64_t last, uint64_t turned) {
@@ -167,7 +159,8 @@ static void turn_to(struct breaker_words *w, const hardy_breaker_config *c, int6
 static bool count_in_bucket(struct breaker_words *w, const hardy_breaker_config *c,
                             atomic_word *buckets, uint64_t generation, int64_t now,
                             uint64_t *displaced) {
-    uint64_t epoch = (uint64_t)now >> bucket_shift(c);
+    unsigned shift = bucket_shift(c);
+    uint64_t epoch = (uint64_t)now >> shift;
     uint64_t tag = bucket_tag(generation, epoch);
     atomic_word *bucket = &buckets[epoch % BREAKER_BUCKETS];
     uint64_t before = word_load(bucket);
@@ -175,7 +168,9 @@ static bool count_in_bucket(struct breaker_words *w, const hardy_breaker_config 
         uint64_t count = before & BUCKET_MASK;
         *displaced = 0;
         if (before >> BUCKET_BITS != tag) {
-            if (ahead(before, tag) || generation_passed(w, generation)) {
+            /* It may be a later step's, but only if that has been turned to. */
+            bool late = word_load(&w->turned) >> shift >= epoch + BREAKER_BUCKETS;
+            if (late || generation_passed(w, generation)) {
                 return false;
             }
             *displaced = count;

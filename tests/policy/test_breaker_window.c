@@ -272,7 +272,8 @@ static void what_is_old_does_not_come_back(void **unused) {
             calls(4, HARDY_SLOW);
             calls(20, HARDY_SUCCESS);
             /* So long that a counter of any number of bits has come round to where it was. */
-            int64_t round = windows[i] <= 120 * S ? step << (23 + k % 4) : 0;
+            int64_t round =
+                windows[i] <= 120 * S ? (step << (23 + k % 4)) + (int64_t)(k % 4 * 5) * step : 0;
             now += k < 4 ? idle[k] : round > 0 ? round : 2 * windows[i];
             assert_int_equal(stats().recent_calls, 0);
             calls(4, HARDY_FAILURE);
@@ -282,6 +283,26 @@ static void what_is_old_does_not_come_back(void **unused) {
             calls(6, HARDY_FAILURE);
             assert_int_equal(state(), HARDY_OPEN);
         }
+    }
+}
+
+/* A thread that was held up brings the time of its call with it. */
+static void late_counts_are_in_the_totals(void **unused) {
+    (void)unused;
+    int64_t step = INT64_C(1) << 33; /* of two minutes */
+    for (int64_t late = 1; late <= 40; late++) {
+        fresh_rate(0.5, 10);
+        call(HARDY_SUCCESS);
+        call(HARDY_FAILURE);
+        now -= late * step;
+        call(HARDY_SUCCESS);
+        call(HARDY_FAILURE);
+        now += late * step;
+        hardy_breaker_stats s = stats();
+        assert_int_equal(s.total_successes, 2);
+        assert_int_equal(s.total_failures, 2);
+        assert_true(s.recent_calls == (late < 14 ? 4 : 2)); /* fourteen of them are the window */
+        assert_int_equal(s.recent_failures, s.recent_calls / 2);
     }
 }
 
@@ -888,6 +909,7 @@ static void shadow_counts_and_tells_and_refuses_nothing(void **unused) {
     assert_int_equal(s.times_opened, 1);
     now += c.recovery_timeout;
     hardy_permit trials[2] = {admitted(), admitted()}, third = admitted();
+    assert_int_equal(stats().total_calls, 7); /* trials that run are among them */
     assert_int_equal(state(), HARDY_HALF_OPEN);
     assert_int_equal(trials[1].kind, PERMIT_TRIAL);
     assert_int_equal(third.kind, PERMIT_SHADOW);
@@ -917,6 +939,7 @@ static void forced_open_holds_in_shadow(void **unused) {
     breaker_force(&w, HARDY_DISABLED, HARDY_NEVER, now);
     calls(50, HARDY_FAILURE);
     assert_int_equal(state(), HARDY_DISABLED);
+    assert_int_equal(stats().recent_failures, 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, fresh)
@@ -931,6 +954,7 @@ int main(void) {
         TEST(a_time_window_slides_in_small_steps),
         TEST(the_steps_are_as_documented),
         TEST(what_is_old_does_not_come_back),
+        TEST(late_counts_are_in_the_totals),
         TEST(old_failures_do_not_come_back_while_all_is_well),
         TEST(a_window_of_calls_slides_by_single_calls),
         TEST(a_window_of_calls_after_millions),
