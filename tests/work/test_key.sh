@@ -97,8 +97,10 @@ code 'hardy in hardy: each has its own key' 0 "$HARDY" exec --key outer -- \
 is 'and only one' "$out" 'HARDY_IDEMPOTENCY_KEY=inner'
 code 'a deadline is told' 0 "$HARDY" exec --key told --deadline 1h -- sh -c 'echo "$HARDY_DEADLINE"'
 like 'as a time' "$out" '^20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9:.]+Z$'
-code 'an old one is not handed on' 0 env HARDY_DEADLINE=x "$HARDY" exec --key told2 -- sh -c 'echo "${HARDY_DEADLINE-none}"'
-is 'without one' "$out" none
+code 'one around it is handed on' 0 env HARDY_DEADLINE=2099-01-01T00:00:00Z "$HARDY" exec --key told2 -- sh -c 'echo "$HARDY_DEADLINE"'
+like 'to the millisecond' "$out" '^2098-12-31T23:59:59.999Z|^2099-01-01T00:00:00'
+code 'one that is no time' 125 env HARDY_DEADLINE=x "$HARDY" exec --key told3 -- sh -c 'echo "${HARDY_DEADLINE-none}"'
+like 'is named' "$err" 'HARDY_DEADLINE: "x" is not a time'
 
 # --- how long a result is kept
 again
