@@ -47,3 +47,12 @@ int64_t chart_step(const struct chart *c, unsigned marks) {
     }
     return steps[i] * HARDY_SECOND;
 }
+
+void figure_json(struct json_out *j, const char *key, double value) {
+    json_out_key(j, key);
+    if (value < 0) {
+        json_out_null(j);
+    } else {
+        json_out_double(j, value);
+    }
+}

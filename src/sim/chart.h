@@ -4,6 +4,7 @@
 /* What was offered, what was served and what the breaker did over time, as a plot for a terminal
  * and as a picture. The same chart gives the same bytes. */
 #include "base/buf.h"
+#include "base/json.h"
 #include <hardy/breaker.h>
 #include <stddef.h>
 
@@ -37,4 +38,6 @@ double chart_round_up(double value);
 /* Between two marks of the axis of time: a round span, of which at most `marks` fit into all of it.
  */
 int64_t chart_step(const struct chart *c, unsigned marks);
+/* A figure of a run as a member; null below 0, which is what did not happen. */
+void figure_json(struct json_out *j, const char *key, double value);
 #endif

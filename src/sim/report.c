@@ -159,26 +159,17 @@ static void put_values(struct json_out *j, const char *key, const double *values
     json_out_array_end(j);
 }
 
-static void put_number(struct json_out *j, const char *key, double value) {
-    json_out_key(j, key);
-    if (value < 0) {
-        json_out_null(j);
-    } else {
-        json_out_double(j, value);
-    }
-}
-
 static void put_settings(struct json_out *j, const struct sim_settings *s) {
     char controls[NAMES_MAX];
     controls_text(s->controls, controls);
     json_out_member_string(j, "model", sim_model_name(s->model));
     json_out_member_count(j, "clients", s->clients);
-    put_number(j, "capacity", s->capacity > 0 ? s->capacity : -1);
-    put_number(j, "outage_s", seconds(s->outage));
+    figure_json(j, "capacity", s->capacity > 0 ? s->capacity : -1);
+    figure_json(j, "outage_s", seconds(s->outage));
     json_out_member_string(j, "strategy", strategy_names[s->strategy.kind]);
-    put_number(j, "base_delay_s", seconds(s->strategy.base));
-    put_number(j, "max_delay_s", seconds(s->strategy.cap));
-    put_number(j, "attempts", s->attempts > 0 ? (double)s->attempts : -1);
+    figure_json(j, "base_delay_s", seconds(s->strategy.base));
+    figure_json(j, "max_delay_s", seconds(s->strategy.cap));
+    figure_json(j, "attempts", s->attempts > 0 ? (double)s->attempts : -1);
     json_out_member_string(j, "control", controls);
     json_out_member_count(j, "seed", s->seed);
 }
@@ -193,7 +184,7 @@ void report_json(const struct report *r, struct buf *out) {
     json_out_member_count(&j, "calls", r->result->calls);
     figures_of(r->result, figures);
     for (size_t i = 0; i < FIGURES; i++) {
-        put_number(&j, figures[i].key, figures[i].value);
+        figure_json(&j, figures[i].key, figures[i].value);
     }
     json_out_key(&j, "plan");
     if (r->settings->capacity > 0) {
@@ -203,7 +194,7 @@ void report_json(const struct report *r, struct buf *out) {
     }
     json_out_key(&j, "series");
     json_out_object(&j);
-    put_number(&j, "width_s", seconds(r->chart.width));
+    figure_json(&j, "width_s", seconds(r->chart.width));
     put_values(&j, "calls", r->chart.offered, r->chart.count);
     put_values(&j, "good", r->chart.good, r->chart.count);
     put_values(&j, "capacity", r->chart.capacity, r->chart.count);

@@ -2,29 +2,20 @@
 #include "base/json.h"
 #include "sim/story.h"
 
-static void put_number(struct json_out *j, const char *key, double value) {
-    json_out_key(j, key);
-    if (value < 0) {
-        json_out_null(j);
-    } else {
-        json_out_double(j, value);
-    }
-}
-
 static double seconds(int64_t span) {
     return (double)span / (double)HARDY_SECOND;
 }
 
 static void put_measures(struct json_out *j, const struct measures *m) {
-    put_number(j, "calls_per_operation", m->calls_per_operation);
-    put_number(j, "peak_over_capacity_1s", m->peak_1s);
-    put_number(j, "peak_over_capacity_100ms", m->peak_100ms);
-    put_number(j, "goodput_last_minute", m->goodput_last_minute);
-    put_number(j, "recovered_after_s", m->recovered_after_s);
-    put_number(j, "good_per_second_before", m->good_before);
-    put_number(j, "good_per_second_in_trouble", m->good_during);
-    put_number(j, "longest_s", m->longest_s);
-    put_number(j, "work_for_nobody", m->for_nobody);
+    figure_json(j, "calls_per_operation", m->calls_per_operation);
+    figure_json(j, "peak_over_capacity_1s", m->peak_1s);
+    figure_json(j, "peak_over_capacity_100ms", m->peak_100ms);
+    figure_json(j, "goodput_last_minute", m->goodput_last_minute);
+    figure_json(j, "recovered_after_s", m->recovered_after_s);
+    figure_json(j, "good_per_second_before", m->good_before);
+    figure_json(j, "good_per_second_in_trouble", m->good_during);
+    figure_json(j, "longest_s", m->longest_s);
+    figure_json(j, "work_for_nobody", m->for_nobody);
     json_out_member_count(j, "operations", m->operations);
     json_out_member_count(j, "good", m->good);
     json_out_member_count(j, "failed", m->failed);
@@ -44,7 +35,7 @@ static void put_parts(struct json_out *j, const struct fleet_result *r) {
         json_out_member_count(j, "failed", p->failed);
         json_out_member_count(j, "refused", p->refused);
         json_out_member_count(j, "calls", p->calls);
-        put_number(j, "longest_s", seconds(p->longest));
+        figure_json(j, "longest_s", seconds(p->longest));
         json_out_object_end(j);
     }
     json_out_object_end(j);
@@ -56,8 +47,8 @@ static void put_phases(struct json_out *j, const struct chart *c) {
     for (size_t i = 0; i < c->span_count; i++) {
         json_out_object(j);
         json_out_member_string(j, "name", c->spans[i].name);
-        put_number(j, "from_s", seconds(c->spans[i].from));
-        put_number(j, "until_s", seconds(c->spans[i].until));
+        figure_json(j, "from_s", seconds(c->spans[i].from));
+        figure_json(j, "until_s", seconds(c->spans[i].until));
         json_out_object_end(j);
     }
     json_out_array_end(j);
@@ -68,7 +59,7 @@ static void put_breaker(struct json_out *j, const struct fleet_result *r) {
     json_out_array(j);
     for (size_t i = 0; i < r->change_count; i++) {
         json_out_object(j);
-        put_number(j, "at_s", seconds(r->changes[i].at));
+        figure_json(j, "at_s", seconds(r->changes[i].at));
         json_out_member_string(j, "from", hardy_breaker_state_name(r->changes[i].from));
         json_out_member_string(j, "to", hardy_breaker_state_name(r->changes[i].to));
         json_out_object_end(j);
@@ -89,7 +80,7 @@ static void put_values(struct json_out *j, const char *key, const double *values
 static void put_series(struct json_out *j, const struct chart *c) {
     json_out_key(j, "series");
     json_out_object(j);
-    put_number(j, "width_s", seconds(c->width));
+    figure_json(j, "width_s", seconds(c->width));
     put_values(j, "calls", c->offered, c->count);
     put_values(j, "good", c->good, c->count);
     put_values(j, "capacity", c->capacity, c->count);
@@ -152,9 +143,9 @@ void story_json(const struct story *s, struct buf *out) {
     json_out_member_string(&j, "guard", s->guard->name);
     put_policies(&j, s->guard);
     json_out_member_count(&j, "clients", s->scenario->clients.count);
-    put_number(&j, "capacity", scenario_per_second(s->scenario->server.capacity));
+    figure_json(&j, "capacity", scenario_per_second(s->scenario->server.capacity));
     json_out_member_count(&j, "seed", s->seed);
-    put_number(&j, "done_after_s", -1);
+    figure_json(&j, "done_after_s", -1);
     put_measures(&j, s->measures);
     json_out_member_count(&j, "unfinished", s->result->unfinished);
     json_out_member_count(&j, "retries_suppressed", s->result->stats.retries_suppressed);
