@@ -39,6 +39,7 @@ CLUSTER_DELAY=5 hardy exec -c hardy.yaml --name cluster --key restart-api-1 \
 round=$!
 wait_for is_begun
 kill_hard $round $(shims)
+wait_for no_shims
 is 'killed in the middle of a restart: nothing happened yet' "$(cat cluster-state/api.pod)" '1 failing'
 code 'the next round looks' 0 ./remediate.sh
 like 'with the probe' "$err" 'the probe says: not done'

@@ -63,7 +63,7 @@ ok 'it says when it has loaded its configuration again' wait_for twice
 is 'and that it is about to' "$(grep -oE 'RELOADING=1 MONOTONIC_USEC=[0-9]+$|READY=1' heard | sed 's/MONO.*/at/' | tr '\n' ' ')" 'READY=1 RELOADING=1 at READY=1 '
 kill -TERM "$hardy"
 ends 0 'it ends'
-ok 'and says so before' heard 'STOPPING=1 STATUS=waiting for requests to end$'
+ok 'and says so before' wait_for heard 'STOPPING=1 STATUS=waiting for requests to end$'
 silent
 
 # --- over an abstract name; without a watchdog, or with one that is another process's
@@ -88,7 +88,7 @@ wait_for test -s environment
 is 'what it starts does not speak for it' "$(grep -cE '^(NOTIFY_SOCKET|WATCHDOG_)' environment)" 0
 kill -TERM "$hardy"
 ends 143 'it ends'
-ok 'and says so before' heard 'STOPPING=1 STATUS='
+ok 'and says so before' wait_for heard 'STOPPING=1 STATUS='
 silent
 
 # --- nobody listens
