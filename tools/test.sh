@@ -12,7 +12,7 @@ fi
 cd "$(dirname "$0")/.." || exit 2
 export PATH=$PATH:/usr/sbin:/sbin
 # A sanitizer's finding ends the test, with the place where it was found.
-export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:abort_on_error=0
+export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:halt_on_error=1:abort_on_error=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 exec </dev/null

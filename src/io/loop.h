@@ -34,7 +34,7 @@ hardy_env loop_env(struct loop *loop); /* now, wall and random of this loop, for
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* loop_run() returns after this turn; may be run again */
 
-/* --- timers: caller-owned, one shot ------------------------------------------------------- */
+/* --- timers: caller-owned, one shot; one that is set is there until it is stopped or the loop freed */
 struct loop_timer {
     struct heap_node node;
     void (*fn)(struct loop_timer *timer);
