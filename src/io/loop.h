@@ -34,7 +34,7 @@ hardy_env loop_env(struct loop *loop); /* now, wall and random of this loop, for
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop); /* loop_run() returns after this turn; may be run again */
 
-/* --- timers: caller-owned, one shot; one that is set is there until it is stopped or the loop freed */
+/* --- timers: caller-owned, one shot. One that is set outlasts the loop, unless it is stopped. */
 struct loop_timer {
     struct heap_node node;
     void (*fn)(struct loop_timer *timer);
