@@ -11,6 +11,7 @@
 #include "cli/serving.h"
 #include "cli/session.h"
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -348,7 +349,8 @@ static void print_timeline(const json_t *r) {
     str_copy(reason, sizeof reason,
              remote_text(r, str_eq(remote_text(r, "outcome"), "running") ? "phase" : "reason"));
     str_make_printable(reason);
-    mark(&l, remote_number(r, "took_ms"), "%s: %s%s%s",
+    /* The end of an attempt is a sum, which may be rounded to later than the end of all. */
+    mark(&l, fmax(remote_number(r, "took_ms"), l.marks[l.count - 1].at_ms), "%s: %s%s%s",
          str_eq(remote_text(r, "outcome"), "running") ? "now" : "the end",
          remote_text(r, "outcome"), reason[0] ? ": " : "", reason);
     for (i = 0; i < l.count; i++) {
