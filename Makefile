@@ -21,7 +21,7 @@ demo-gateway demo-workflow demo-incident: ## one part of it
 	@tools/build.sh build -Dtests=false
 	@tools/demo.sh $(@:demo-%=%)
 
-test: ## builds with both compilers and the sanitizers, and runs every test (a quarter of an hour)
+test: ## builds with both compilers and the sanitizers, and runs every test (twelve to fifteen minutes)
 	@tools/packages.sh build run test
 	@tools/test.sh
 
