@@ -80,12 +80,13 @@ void breaker_force(struct breaker_words *w, hardy_breaker_state state, int64_t u
 void breaker_reset(struct breaker_words *w, int64_t now);
 void breaker_clear_totals(struct breaker_words *w); /* only these */
 /* As hardy_breaker_snapshot() and hardy_breaker_restore(); `out` has BREAKER_SNAPSHOT bytes. */
-#define BREAKER_SNAPSHOT 1056
+#define BREAKER_SNAPSHOT 1064
 void breaker_save(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                   unsigned char *out);
 hardy_status breaker_restore(struct breaker_words *w, const hardy_breaker_config *c,
                              const void *bytes, size_t length, int64_t elapsed, int64_t now,
                              hardy_error *error);
+void breaker_seal(unsigned char *snapshot); /* makes the hash at its end right */
 void breaker_stats(const struct breaker_words *w, const hardy_breaker_config *c, int64_t now,
                    hardy_breaker_stats *stats);
 /* "window" "consecutive" "rate" */

@@ -12,11 +12,13 @@
  *     512  their ages, the oldest first
  *     192  buckets of a time window, the youngest first: successes, failures, slow
  *     260  calls in a window of calls, and a bit for each, failed and slow
+ *     8    a hash of all that, under no secret: it tells what is damaged, not what is forged
  *
  * Counts that were made with other settings say nothing and are left out; state and totals stay.
  */
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/siphash.h"
 #include "policy/breaker.h"
 #include "policy/breaker_layout.h"
 #include "policy/breaker_plain.h"
@@ -24,12 +26,13 @@
 #include <string.h>
 
 #define MARK "HrdyBrk\1"
+#define SEAL 8 /* bytes */
 #define FOR_EVER UINT64_MAX
 /* The longest recovery timeout, with its jitter; all that is set by hand may be longer. */
 #define LONGEST_OPEN (48 * HARDY_HOUR)
 
 _Static_assert(BREAKER_SNAPSHOT == 8 + 4 + 8 + 48 + 16 + 8 + 8 * BREAKER_RING +
-                                       12 * BREAKER_BUCKETS + 4 + 2 * BREAKER_CALLS / 8,
+                                       12 * BREAKER_BUCKETS + 4 + 2 * BREAKER_CALLS / 8 + SEAL,
                "BREAKER_SNAPSHOT");
 
 struct snapshot {
@@ -104,6 +107,12 @@ static void pass(struct cursor *c, struct snapshot *s) {
     }
 }
 
+void breaker_seal(unsigned char *snapshot) {
+    static const uint64_t no_secret[2];
+    size_t sealed = BREAKER_SNAPSHOT - SEAL;
+    number(&(struct cursor){.at = snapshot + sealed}, SEAL, siphash(no_secret, snapshot, sealed));
+}
+
 /* --- out ----------------------------------------------------------------------------------- */
 
 static uint64_t span_of(uint64_t decision, int64_t now) {
@@ -147,6 +156,7 @@ void breaker_save(const struct breaker_words *w, const hardy_breaker_config *c, 
     window_take(w, c, generation_of(decision), now, &s.counts);
     memcpy(out, MARK, 8);
     pass(&(struct cursor){.at = out + 8}, &s);
+    breaker_seal(out);
 }
 
 /* --- in ------------------------------------------------------------------------------------ */
@@ -235,6 +245,10 @@ hardy_status breaker_restore(struct breaker_words *w, const hardy_breaker_config
         return fail(error, HARDY_E_INVALID, NULL, "elapsed is negative: a snapshot of the future");
     }
     memcpy(copy, bytes, sizeof copy);
+    breaker_seal(copy);
+    if (memcmp(copy, bytes, sizeof copy) != 0) {
+        return damaged(error, "it is damaged");
+    }
     struct snapshot s = {0};
     pass(&(struct cursor){.at = copy + 8, .reading = true}, &s);
     hardy_status status = check(&s, error);

@@ -368,7 +368,8 @@ static void other_settings_keep_the_state_only(void **state) {
     expect_state(HARDY_CLOSED);
 }
 
-/* Whatever it is told, it either says no and stays what it was, or is a breaker that works. */
+/* Whatever it is told, though it be forged, it either says no and stays what it was, or is a
+ * breaker that works. */
 static void hostile_bytes(void **state) {
     hardy_error error;
     hardy_error_init(&error, sizeof error);
@@ -384,16 +385,23 @@ static void hostile_bytes(void **state) {
     memcpy(taken, good, sizeof taken);
     taken[8] = HARDY_OPEN;
     taken[8 + 4 + 7] = 0x7f;
+    breaker_seal(taken);
     assert_int_equal(breaker_restore(&w, &c, taken, sizeof taken, 0, now, &error), HARDY_E_INVALID);
     assert_non_null(strstr(error.message, "open for more than 48h"));
     memcpy(taken, good, sizeof taken);
-    taken[sizeof taken - 1] = 1; /* a slow call, in a window of none */
+    taken[sizeof taken - 9] = 1; /* a slow call, in a window of none */
+    breaker_seal(taken);
     assert_int_equal(breaker_restore(&w, &c, taken, sizeof taken, 0, now, &error), HARDY_E_INVALID);
     assert_non_null(strstr(error.message, "more calls failed than there were"));
     memcpy(taken, good, sizeof taken);
     taken[7] = 2;
     assert_int_equal(breaker_restore(&w, &c, taken, sizeof taken, 0, now, &error), HARDY_E_INVALID);
     assert_non_null(strstr(error.message, "of another version"));
+    for (size_t bit = 0; bit < 8 * sizeof taken; bit++) { /* one is wrong: it is seen, always */
+        memcpy(taken, good, sizeof taken);
+        taken[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        assert_int_equal(restore(0), HARDY_E_INVALID);
+    }
     assert_int_equal(stats().recent_failures, 3);
     struct prng p;
     prng_seed(&p, 14);
@@ -411,6 +419,7 @@ static void hostile_bytes(void **state) {
             size_t at = 8 + (size_t)prng_below(&p, run % 3 ? sizeof taken - 8 : 24);
             taken[at] = (unsigned char)prng_next(&p);
         }
+        breaker_seal(taken);
         int64_t elapsed = prng_below(&p, 2) ? 0 : (int64_t)(prng_next(&p) >> 1);
         if (restore(elapsed) != HARDY_OK) {
             assert_memory_equal(&w, (&(struct breaker_words){0}), sizeof w);
