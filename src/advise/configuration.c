@@ -69,7 +69,9 @@ static void put_retry(const struct advice *a, struct buf *to) {
     if (r->repeatable) {
         buf_puts(to, ", repeatable: true");
     }
-    buf_printf(to, ", budget: {ratio: %g, floor: %g/s}}\n", a->budget.ratio, a->budget.floor);
+    char floor[32];
+    advise_floor(a, floor);
+    buf_printf(to, ", budget: {ratio: %g, floor: %s}}\n", a->budget.ratio, floor);
 }
 
 static void put_breaker(const struct advice *a, struct buf *to) {

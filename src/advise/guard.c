@@ -3,6 +3,7 @@
 #include "advise/inside.h"
 #include "base/clock.h"
 #include <math.h>
+#include <stdio.h>
 
 bool advise_somebody_waits(const struct answers *a) {
     return a->deadline <= 30 * HARDY_SECOND;
@@ -298,12 +299,16 @@ static void about_retry(struct advice *a) {
                 "up to %s of waits, and the attempts themselves; nothing when the first one "
                 "succeeds.",
                 waits);
+    char floor_text[32] = "ten a second";
+    if (a->budget.floor < 10) {
+        advise_floor(a, floor_text);
+    }
     advise_say(
         a, PATTERN_BUDGET, NEEDED,
         "In an outage every call becomes %u. Without a budget, retries keep the far side "
-        "down that they wait for, with any backoff; with it they add a tenth of the calls, and ten "
-        "a second.",
-        r->max_retries + 1);
+        "down that they wait for, with any backoff; with it they add a tenth of the calls, and "
+        "%s.",
+        r->max_retries + 1, floor_text);
     advise_cost(a, PATTERN_BUDGET, 0, "in an outage most calls fail at their first attempt.");
 }
 
@@ -448,9 +453,29 @@ static void about_bulkhead(struct advice *a) {
                 "callers have to do something sensible with a refusal: wait, or tell theirs.");
 }
 
+void advise_floor(const struct advice *a, char out[32]) {
+    bool seconds = a->budget.floor >= 1;
+    snprintf(out, 32, "%g/%c", seconds ? a->budget.floor : round(a->budget.floor * 3600),
+             seconds ? 's' : 'h');
+}
+
+/* Where four fifths of the capacity are in use, a tenth of the calls and a tenth of the capacity is
+ * as much as there is room for. Not less than one an hour: it is a floor. */
+static void choose_budget(struct advice *a) {
+    const struct rate *capacity = &a->answers.capacity;
+    hardy_budget_config_init(&a->budget, sizeof a->budget);
+    if (capacity->events > 0) {
+        double tenth = 0.1 * capacity->events * (double)HARDY_SECOND / (double)capacity->period;
+        double an_hour = fmax(floor(tenth * 3600), 1);
+        a->budget.floor =
+            fmin(a->budget.floor, tenth >= 1 ? floor(10 * tenth) / 10
+                                             : an_hour * (double)HARDY_SECOND / (double)HARDY_HOUR);
+    }
+}
+
 void advise_guard(struct advice *a, const char *dependency) {
     hardy_guard_config_init(&a->guard, sizeof a->guard);
-    hardy_budget_config_init(&a->budget, sizeof a->budget);
+    choose_budget(a);
     choose_times(a);
     about_times(a, dependency);
     about_retry(a);

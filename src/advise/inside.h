@@ -15,6 +15,8 @@ int64_t advise_step(const struct answers *a); /* ns of one step when all goes we
 bool advise_somebody_waits(const struct answers *a);
 /* ns until every caller has been answered once; 0: no crowd, or the capacity is not known. */
 int64_t advise_crowd(const struct answers *a);
+/* The floor of the retry budget, as it stands in the configuration. */
+void advise_floor(const struct advice *a, char out[32]);
 /* Whether a gathering can ask for it: a question is answered by doing it, so it must change
  * nothing, and there has to be time for one that is twice as slow as usual. */
 bool advise_gathers(const struct answers *a);

@@ -9,12 +9,8 @@
 #include "cli/exec.h"
 #include "cli/say.h"
 #include "io/file.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define REPORT_MAX ((size_t)4 << 20)
 
@@ -298,32 +294,15 @@ static void put_report(struct json_out *j, const struct exec_plan *plan,
     json_out_object_end(j);
 }
 
-/* A pipe or a terminal cannot be replaced by renaming a file. */
-static hardy_status write_through(const char *path, const struct buf *text, hardy_error *error) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        return fail_errno(error, errno, path, "cannot open");
-    }
-    hardy_status status = HARDY_OK;
-    if (write(fd, text->data, text->len) != (ssize_t)text->len) {
-        status = fail_errno(error, errno, path, "cannot write");
-    }
-    close(fd);
-    return status;
-}
-
 bool exec_write_report(const struct exec_plan *plan, struct buf *text) {
-    struct stat st;
     hardy_error error;
     hardy_status status;
     hardy_error_init(&error, sizeof error);
     buf_putc(text, '\n');
     if (text->failed) {
         status = fail(&error, HARDY_E_TOO_LARGE, plan->json, "the report is too long");
-    } else if (stat(plan->json, &st) == 0 && !S_ISREG(st.st_mode)) {
-        status = write_through(plan->json, text, &error);
     } else {
-        status = file_write(plan->json, text->data, text->len, false, &error);
+        status = file_write_out(plan->json, text->data, text->len, 0600, &error);
     }
     if (status != HARDY_OK) {
         say_error(plan->o, &error);

@@ -296,11 +296,14 @@ static int run(struct options *o) {
     if (o->argc > 0) {
         return options_wrong(o, "\"%s\" is too much", o->argv[0]);
     }
+    if (given[OPT_SCENARIO] && !given[OPT_CLAIMS]) {
+        return run_scenario(o, given);
+    }
+    if (o->globals.config) {
+        return options_wrong(o, "--config goes with --scenario: models have no guard");
+    }
     if (given[OPT_CLAIMS]) {
         return run_claims(o, given);
-    }
-    if (given[OPT_SCENARIO]) {
-        return run_scenario(o, given);
     }
     for (id = OPT_GUARD; id <= OPT_PRINT; id++) {
         if (given[id]) {

@@ -210,7 +210,7 @@ hardy_status sim_picture(const struct chart *chart, const char *path, hardy_erro
     chart_svg(chart, &picture);
     hardy_status status = picture.failed
                               ? fail(error, HARDY_E_NOMEM, path, "no memory for a picture")
-                              : file_write(path, picture.data, picture.len, false, error);
+                              : file_write_out(path, picture.data, picture.len, 0666, error);
     buf_free(&picture);
     return status;
 }
@@ -219,7 +219,10 @@ static hardy_status tell(struct play *p, hardy_error *error) {
     struct buf title, text;
     struct plan plan;
     double capacity = scenario_per_second(p->scenario.server.capacity);
-    struct story story = {.name = p->ask->name,
+    char name[256]; /* a file's may hold what a terminal obeys */
+    str_copy(name, sizeof name, p->ask->name);
+    str_make_printable(name);
+    struct story story = {.name = name,
                           .scenario = &p->scenario,
                           .guard = &p->guard.config,
                           .seed = p->seed,

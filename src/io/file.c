@@ -107,8 +107,9 @@ hardy_status file_sync_name(const char *path, hardy_error *error) {
     return status;
 }
 
-hardy_status file_write(const char *path, const void *data, size_t len, bool sync,
-                        hardy_error *error) {
+/* `keep`: the mode that it gets, whatever the umask says; 0: `mode` as the umask leaves it. */
+static hardy_status replace(const char *path, const void *data, size_t len, bool sync, mode_t mode,
+                            mode_t keep, hardy_error *error) {
     static atomic_word count; /* two threads may write the same path */
     char *temporary = str_format("%s.tmp.%ld.%llu", path, (long)getpid(),
                                  (unsigned long long)word_add(&count, 1));
@@ -116,13 +117,14 @@ hardy_status file_write(const char *path, const void *data, size_t len, bool syn
         return fail(error, HARDY_E_NOMEM, path, "no memory");
     }
     hardy_status status = HARDY_OK;
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0) {
         status = fail_errno(error, errno, temporary, "cannot create the file");
         free(temporary);
         return status;
     }
-    bool ok = write_all(fd, data, len) && (!sync || fsync(fd) == 0);
+    bool ok = write_all(fd, data, len) && (keep == 0 || fchmod(fd, keep) == 0) &&
+              (!sync || fsync(fd) == 0);
     int why = errno;
     if (close(fd) != 0 && ok) {
         ok = false;
@@ -139,6 +141,42 @@ hardy_status file_write(const char *path, const void *data, size_t len, bool syn
         unlink(temporary);
     }
     free(temporary);
+    return status;
+}
+
+hardy_status file_write(const char *path, const void *data, size_t len, bool sync,
+                        hardy_error *error) {
+    return replace(path, data, len, sync, 0600, 0, error);
+}
+
+static hardy_status write_through(const char *path, const void *data, size_t len,
+                                  hardy_error *error) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return fail_errno(error, errno, path, "cannot open");
+    }
+    bool ok = write_all(fd, data, len);
+    int why = errno;
+    close(fd);
+    return ok ? HARDY_OK : fail_errno(error, why, path, "cannot write %zu bytes", len);
+}
+
+hardy_status file_write_out(const char *path, const void *data, size_t len, unsigned mode,
+                            hardy_error *error) {
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        return *path ? replace(path, data, len, false, (mode_t)mode, 0, error)
+                     : fail(error, HARDY_E_INVALID, NULL, "the name of the file is empty");
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return write_through(path, data, len, error);
+    }
+    char *target = realpath(path, NULL);
+    if (!target) {
+        return fail_errno(error, errno, path, "cannot find what it stands for");
+    }
+    hardy_status status = replace(target, data, len, false, 0600, st.st_mode & (mode_t)0777, error);
+    free(target);
     return status;
 }
 

@@ -13,6 +13,11 @@ hardy_status file_read_tail(const char *path, size_t max, struct buf *out, hardy
  * fsync of the file and its directory. Mode 0600. */
 hardy_status file_write(const char *path, const void *data, size_t len, bool sync,
                         hardy_error *error);
+/* The same for a file that a person names, who may name anything: a pipe, a terminal and a device
+ * are written to, a link is followed, a file that is there keeps its mode, a new one has `mode` as
+ * the umask leaves it. E_INVALID: the name is empty. */
+hardy_status file_write_out(const char *path, const void *data, size_t len, unsigned mode,
+                            hardy_error *error);
 hardy_status file_make_dirs(const char *path, unsigned mode, hardy_error *error); /* mkdir -p */
 /* What stands before the last slash: "." without one, "/" at the front. Malloc'd; NULL = no memory.
  */

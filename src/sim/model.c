@@ -105,17 +105,17 @@ hardy_status sim_settings_check(const struct sim_settings *s, hardy_error *error
                     "O, M");
     }
     if (s->outage < 0 || s->outage > HARDY_DAY) {
-        return fail(error, HARDY_E_INVALID, "outage", "it is not from 0 to 24h");
+        return fail(error, HARDY_E_INVALID, "outage", "it is to be from 0 to 24h");
     }
     if (s->attempts > ATTEMPTS_MAX) {
         return fail(error, HARDY_E_INVALID, "attempts", "%u is not from 0 (no limit) to %d",
                     s->attempts, ATTEMPTS_MAX);
     }
     if (s->strategy.base < 0 || s->strategy.base > HARDY_HOUR) {
-        return fail(error, HARDY_E_INVALID, "base-delay", "it is not from 0 to 1h");
+        return fail(error, HARDY_E_INVALID, "base-delay", "it is to be from 0 to 1h");
     }
     if (s->strategy.cap < s->strategy.base || s->strategy.cap > HARDY_DAY) {
-        return fail(error, HARDY_E_INVALID, "max-delay", "it is not from the base delay to 24h");
+        return fail(error, HARDY_E_INVALID, "max-delay", "it is to be from the base delay to 24h");
     }
     return check_controls(s, error);
 }

@@ -188,6 +188,19 @@ size_t scenario_check(const struct yaml_node *root, schema_report report, void *
 
 /* --- reading -------------------------------------------------------------------------------- */
 
+/* A terminal would obey what else is in a text. */
+static void printable(struct scenario *s) {
+    struct scenario_phase *phases = s->phases.items;
+    if (s->about) {
+        str_make_printable(s->about);
+    }
+    for (size_t i = 0; i < s->phases.count; i++) {
+        if (phases[i].name) {
+            str_make_printable(phases[i].name);
+        }
+    }
+}
+
 static hardy_status take_file(struct scenario *out, hardy_error *error) {
     struct yaml_file *file = out->file;
     hardy_status status = schema_read(&scenario_section, file->root, out, error);
@@ -195,6 +208,7 @@ static hardy_status take_file(struct scenario *out, hardy_error *error) {
     if (status != HARDY_OK) {
         return status;
     }
+    printable(out);
     hardy_error first;
     hardy_error_init(&first, sizeof first);
     struct checking c = {.report = take_first, .ctx = &first};

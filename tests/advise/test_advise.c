@@ -102,6 +102,11 @@ static void check_safe(const struct advice *a) {
         retries != (a->patterns[PATTERN_RETRY].verdict != NOT_NEEDED)) {
         wrong(a, "retries without a budget");
     }
+    const struct rate *most = &a->answers.capacity;
+    double capacity = most->events * (double)HARDY_SECOND / (double)most->period;
+    if (retries && capacity > 0 && a->budget.floor > fmax(0.1 * capacity, 1.0 / 3600) + 1e-9) {
+        wrong(a, "a budget that a far side in good use has no room for");
+    }
     if (a->patterns[PATTERN_HEDGING].verdict != NOT_NEEDED &&
         (!retries || !a->retry.repeatable || q->effects > EFFECTS_KEY)) {
         wrong(a, "two calls at once of what may be done once, or where none may be repeated");

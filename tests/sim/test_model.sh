@@ -71,6 +71,8 @@ for option in --clients --capacity --outage --strategy --control --attempts --ba
     code "$option with nonsense" 2 "$HARDY" sim "$option" -1z
     like "$option: named" "$err" "^hardy sim: $option: .*-1z"
 done
+code 'a configuration without a scenario' 2 "$HARDY" sim -c nothing.yaml
+like 'is for a scenario' "$err" '^hardy sim: --config goes with --scenario'
 code '--claims has its own runs' 2 "$HARDY" sim --claims --seed 7
 code 'a scenario has its guard' 2 "$HARDY" sim --scenario herd --strategy full
 code 'a folder that is not there' 1 "$HARDY" sim --clients 60 --svg none/x.svg

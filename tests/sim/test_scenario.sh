@@ -101,6 +101,29 @@ wrong() { # wrong WHAT PATTERN LINES...: validate and sim refuse it with the sam
     code "$what: sim" 2 "$HARDY" sim --scenario ./mine.yaml
     like "$what: says it too" "$err" "mine\.yaml:$pattern"
 }
+mkfifo pipe
+cat pipe >piped &
+code 'a picture into a pipe' 0 "$HARDY" sim --scenario outage --svg pipe
+wait $!
+like 'arrives' "$(head -c 5 piped)" '^<'
+ok 'the pipe is one still' test -p pipe
+code 'into a device that is full' 1 "$HARDY" sim --scenario outage --svg /dev/full
+like 'is said' "$err" '/dev/full: cannot write'
+ok 'the device is one still' test -c /dev/full
+echo old >target.svg
+chmod 644 target.svg
+ln -s target.svg link.svg
+code 'through a link' 0 "$HARDY" sim --scenario outage --svg link.svg
+ok 'which is one still' test -L link.svg
+is 'its file keeps its mode' "$(stat -c %a target.svg)" 644
+like 'and has the picture' "$(head -c 5 target.svg)" '^<'
+(umask 027 && "$HARDY" sim --scenario outage --svg new.svg >/dev/null)
+is 'a new one has what the umask leaves' "$(stat -c %a new.svg)" 640
+code 'no name' 1 "$HARDY" sim --scenario outage --svg ''
+like 'is told' "$err" 'the name of the file is empty'
+scenario 'about: "\e]0;owned\a\e[2J"' 'duration: 3m' 'phases: [{fail: down, from: 1m, for: 1m, name: "\e[2J"}]'
+code 'texts that a terminal would obey' 0 "$HARDY" sim --scenario ./mine.yaml
+not_ok 'are shown, not sent' grep -q $'\e' <<<"$out"
 wrong 'an unknown key' '2:[0-9]+: .*capcity.*capacity' 'server:' '  capcity: 10/s' 'phases: [{fail: down, from: 1m, for: 1m}]'
 wrong 'an unknown fault' '1:[0-9]+: .*downn' 'phases: [{fail: downn, from: 1m, for: 1m}]'
 wrong 'no phase' '1:[0-9]+: no phase' 'phases: []'
