@@ -401,6 +401,9 @@ static uint64_t env_random(void *ctx) {
 
 static hardy_status open_fleet(struct fleet *f, hardy_error *error) {
     world_init(&f->world, f->options->seed);
+    if (f->options->events_max > 0) {
+        f->world.most = f->options->events_max;
+    }
     hardy_env env;
     hardy_env_system(&env, sizeof env);
     env.ctx = f;

@@ -67,6 +67,7 @@ struct fleet_options {
     void (*look)(void *ctx, const struct fleet_moment *moment); /* NULL */
     void *ctx;
     uint64_t seed;
+    uint64_t events_max; /* then it ends, E_TOO_LARGE; 0: WORLD_EVENTS_MAX */
 };
 /* E_TOO_LARGE with what would have to be smaller, E_NOMEM, what hardy_guard_new() says. The result
  * is to be freed all the same. */

@@ -371,6 +371,8 @@ hardy_status remedies_find(const struct fleet_options *options, const struct mea
         return HARDY_E_NOMEM;
     }
     hardy_status status = HARDY_OK;
+    /* One that makes everybody look again all the time leaves some for the others. */
+    uint64_t most = 4 * events + EVENTS_MAX / 10;
     for (size_t i = 0; i < sizeof changes / sizeof *changes && status == HARDY_OK; i++) {
         struct remedy remedy;
         struct copy copy;
@@ -387,16 +389,17 @@ hardy_status remedies_find(const struct fleet_options *options, const struct mea
         struct fleet_options changed = *options;
         changed.guard = &copy.config;
         changed.look = NULL;
+        changed.events_max = most < EVENTS_MAX - events + 1 ? most : EVENTS_MAX - events + 1;
         status = fleet_run(&changed, result, error);
+        events += result->events;
         if (status == HARDY_OK) {
             measure(options->scenario, result, &remedy.then);
-            events += result->events;
             out->tried++;
             if (is_better(now, &remedy.then)) {
                 add_found(out, &remedy);
             }
         } else if (status == HARDY_E_TOO_LARGE) {
-            status = HARDY_OK; /* it makes things worse */
+            status = HARDY_OK; /* it makes things worse, or takes too long to find out */
         }
         fleet_result_free(result);
     }

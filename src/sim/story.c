@@ -188,12 +188,13 @@ static void put_remedies(const struct story *s, struct buf *out) {
     }
     if (r->count == 0) {
         buf_printf(out,
-                   "%zu changes of the settings were tried in the same scenario; none was "
+                   "%zu change%s of the settings w%s tried in the same scenario; none was "
                    "clearly better.\n",
-                   r->tried);
+                   r->tried, r->tried == 1 ? "" : "s", r->tried == 1 ? "as" : "ere");
         return;
     }
-    buf_printf(out, "What would change it (%zu changes were tried%s):\n", r->tried,
+    buf_printf(out, "What would change it (%zu change%s tried%s):\n", r->tried,
+               r->tried == 1 ? " was" : "s were",
                r->cut ? ", not all there are: the run is long" : "");
     for (size_t i = 0; i < r->count && i < SHOWN; i++) {
         buf_printf(out, "  %s\n      ", r->found[i].setting);

@@ -9,7 +9,7 @@ __extension__ typedef unsigned __int128 wide;
 /* --- events --------------------------------------------------------------------------------- */
 
 void world_init(struct world *w, uint64_t seed) {
-    *w = (struct world){0};
+    *w = (struct world){.most = WORLD_EVENTS_MAX};
     agenda_init(&w->agenda);
     prng_seed(&w->arrivals, prng_mix(seed));
     prng_seed(&w->network, prng_mix(seed + 1));
@@ -32,11 +32,11 @@ hardy_status world_advance(struct world *w, int64_t end, hardy_error *error) {
     struct event *e;
     while (!w->no_memory && !w->too_long && (e = agenda_first(&w->agenda, &w->no_memory)) &&
            e->node.at <= end) {
-        if (w->handled == WORLD_EVENTS_MAX) {
+        if (w->handled >= w->most) {
             return fail(error, HARDY_E_TOO_LARGE, NULL,
                         "more than %llu events by %lld s of its time; fewer clients, a shorter "
                         "outage or longer waits make it end",
-                        (unsigned long long)WORLD_EVENTS_MAX, (long long)(w->now / HARDY_SECOND));
+                        (unsigned long long)w->most, (long long)(w->now / HARDY_SECOND));
         }
         w->now = e->node.at;
         w->handled++;

@@ -19,7 +19,7 @@
 struct world {
     struct agenda agenda;
     int64_t now;
-    uint64_t handled;         /* events so far */
+    uint64_t handled, most;   /* events so far; at most; WORLD_EVENTS_MAX */
     bool no_memory, too_long; /* for what it counts over time */
     /* Streams apart, so that what one draws more of leaves the others as they are. */
     struct prng arrivals, network, callers;

@@ -102,7 +102,7 @@ static void check_safe(const struct advice *a) {
         retries != (a->patterns[PATTERN_RETRY].verdict != NOT_NEEDED)) {
         wrong(a, "retries without a budget");
     }
-    const struct rate *most = &a->answers.capacity;
+    const struct rate *most = &q->capacity;
     double capacity = most->events * (double)HARDY_SECOND / (double)most->period;
     if (retries && capacity > 0 && a->budget.floor > fmax(0.1 * capacity, 1.0 / 3600) + 1e-9) {
         wrong(a, "a budget that a far side in good use has no room for");

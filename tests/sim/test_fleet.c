@@ -276,6 +276,25 @@ static void events_come_in_their_order(void **state) {
     world_free(&w);
 }
 
+static void who_is_to_have_few_events_ends_with_them(void **state) {
+    (void)state;
+    struct scenario s;
+    struct yaml_file *file;
+    struct guard_settings guard;
+    hardy_error error;
+    hardy_error_init(&error, sizeof error);
+    assert_int_equal(scenario_load("herd", &s, NULL), HARDY_OK);
+    read_guard("deadline: 2m\n", &file, &guard);
+    struct fleet_options few = *current(&s, &guard, false);
+    few.events_max = 1000;
+    assert_int_equal(fleet_run(&few, &result, &error), HARDY_E_TOO_LARGE);
+    assert_int_equal(result.events, 1000);
+    assert_non_null(strstr(error.message, "more than 1000 events"));
+    fleet_result_free(&result);
+    yaml_close(file);
+    scenario_free(&s);
+}
+
 /* A service that fails for a part, and serves the rest. */
 static void a_share_keeps_a_breaker_from_opening_for_few(void **state) {
     (void)state;
@@ -335,6 +354,7 @@ int main(void) {
         cmocka_unit_test(herd_needs_a_paced_close),
         cmocka_unit_test(herd_is_held_by_a_rate),
         cmocka_unit_test(a_share_keeps_a_breaker_from_opening_for_few),
+        cmocka_unit_test(who_is_to_have_few_events_ends_with_them),
         cmocka_unit_test(events_come_in_their_order),
         cmocka_unit_test(files_are_refused_with_their_place_or_run),
     };
