@@ -80,7 +80,7 @@ static void another_one_of_the_same_number_is_not_the_same(void **state) {
     struct process_identity who;
     struct process *p;
     (void)state;
-    int pid = shell("sleep 100");
+    int pid = shell("exec sleep 100");
     assert_int_equal(process_identify(loop, pid, &who), HARDY_OK);
     who.started--;
     assert_int_equal(process_attach(loop, &who, &events, NULL, &p, NULL), HARDY_E_NOT_FOUND);

@@ -291,6 +291,7 @@ static void who_is_to_have_few_events_ends_with_them(void **state) {
     assert_int_equal(result.events, 1000);
     assert_non_null(strstr(error.message, "more than 1000 events"));
     fleet_result_free(&result);
+    guard_settings_free(&guard);
     yaml_close(file);
     scenario_free(&s);
 }
