@@ -143,13 +143,12 @@ bool date_read_rfc3339(const char *at, int64_t *seconds, int64_t *nanoseconds) {
 }
 
 bool date_read_wall(const char *text, int64_t *wall) {
-    static const int64_t second = 1000000000;
     int64_t seconds, fraction;
     if (!date_read_rfc3339(text, &seconds, &fraction)) {
         return false;
     }
-    *wall = seconds >= INT64_MAX / second      ? INT64_MAX - 1
-            : seconds <= -(INT64_MAX / second) ? -INT64_MAX
-                                               : seconds * second + fraction;
+    *wall = seconds >= INT64_MAX / HARDY_SECOND      ? INT64_MAX - 1
+            : seconds <= -(INT64_MAX / HARDY_SECOND) ? -INT64_MAX
+                                                     : seconds * HARDY_SECOND + fraction;
     return true;
 }

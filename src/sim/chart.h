@@ -38,6 +38,9 @@ double chart_round_up(double value);
 /* Between two marks of the axis of time: a round span, of which at most `marks` fit into all of it.
  */
 int64_t chart_step(const struct chart *c, unsigned marks);
+static inline double figure_seconds(int64_t span) {
+    return (double)span / (double)HARDY_SECOND;
+}
 /* A figure of a run as a member; null below 0, which is what did not happen. */
 void figure_json(struct json_out *j, const char *key, double value);
 #endif

@@ -8,19 +8,15 @@
 #define LOOKED_AT (10 * HARDY_SECOND) /* so long at least */
 #define STAYS 0.9                     /* on average until the end */
 
-static double seconds(int64_t span) {
-    return (double)span / (double)HARDY_SECOND;
-}
-
 static double rate_of(const struct series *s, int64_t from, int64_t until) {
-    return until > from ? (double)series_sum(s, from, until) / seconds(until - from) : 0;
+    return until > from ? (double)series_sum(s, from, until) / figure_seconds(until - from) : 0;
 }
 
 /* Calls a second when all is well, if every call is answered at once when its turn has come. */
 static double offered(const struct scenario *s) {
     const struct scenario_clients *c = &s->clients;
     return c->given_rate ? c->count * scenario_per_second(c->rate)
-                         : c->count / seconds(time_add(c->think, s->server.service_time));
+                         : c->count / figure_seconds(time_add(c->think, s->server.service_time));
 }
 
 /* Before the first clients had their first answer the rate is not what it will be. */
@@ -35,8 +31,8 @@ static double recovered_after(const struct fleet_result *r, double before) {
     double rest = (double)series_sum(&r->good, r->trouble_until, r->duration);
     for (int64_t at = r->trouble_until; at + LOOKED_AT <= r->duration; at += HARDY_SECOND) {
         if (rate_of(&r->good, at, at + LOOKED_AT) >= AS_BEFORE * before &&
-            rest >= STAYS * before * seconds(r->duration - at)) {
-            return seconds(at - r->trouble_until);
+            rest >= STAYS * before * figure_seconds(r->duration - at)) {
+            return figure_seconds(at - r->trouble_until);
         }
         rest -= (double)series_sum(&r->good, at, at + HARDY_SECOND);
     }
@@ -63,7 +59,7 @@ void measure(const struct scenario *s, const struct fleet_result *r, struct meas
         }
     }
     m->calls_per_operation = m->operations > 0 ? (double)calls / (double)m->operations : -1;
-    m->longest_s = seconds(longest);
+    m->longest_s = figure_seconds(longest);
     uint64_t turns = series_sum(&r->turns, 0, time_add(r->duration, HARDY_SECOND));
     m->for_nobody = turns > 0 ? (double)r->for_nobody / (double)turns : 0;
     m->good_before = good_before(s, r);

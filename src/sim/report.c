@@ -6,10 +6,6 @@
 #define NAMES_MAX 160
 #define SHORT (20 * HARDY_SECOND) /* a run that is drawn in tenths of a second */
 
-static double seconds(int64_t span) {
-    return (double)span / (double)HARDY_SECOND;
-}
-
 static void controls_text(unsigned controls, char out[NAMES_MAX]) {
     size_t len = (size_t)snprintf(out, NAMES_MAX, "%s", controls ? "" : "none");
     for (size_t i = 0; i < SIM_CONTROLS; i++) {
@@ -70,9 +66,9 @@ static hardy_status make_chart(struct report *r, hardy_error *error) {
         int64_t at = (int64_t)i * width;
         bool within = at >= result->trouble_from && at < result->trouble_until;
         c->offered[i] =
-            (double)series_sum(&result->calls_over_time, at, at + width) / seconds(width);
-        c->good[i] =
-            (double)series_sum(&result->successes_over_time, at, at + width) / seconds(width);
+            (double)series_sum(&result->calls_over_time, at, at + width) / figure_seconds(width);
+        c->good[i] = (double)series_sum(&result->successes_over_time, at, at + width) /
+                     figure_seconds(width);
         if (c->capacity) {
             c->capacity[i] = s->capacity * (within ? result->trouble_share : 1);
         }
@@ -165,10 +161,10 @@ static void put_settings(struct json_out *j, const struct sim_settings *s) {
     json_out_member_string(j, "model", sim_model_name(s->model));
     json_out_member_count(j, "clients", s->clients);
     figure_json(j, "capacity", s->capacity > 0 ? s->capacity : -1);
-    figure_json(j, "outage_s", seconds(s->outage));
+    figure_json(j, "outage_s", figure_seconds(s->outage));
     json_out_member_string(j, "strategy", strategy_names[s->strategy.kind]);
-    figure_json(j, "base_delay_s", seconds(s->strategy.base));
-    figure_json(j, "max_delay_s", seconds(s->strategy.cap));
+    figure_json(j, "base_delay_s", figure_seconds(s->strategy.base));
+    figure_json(j, "max_delay_s", figure_seconds(s->strategy.cap));
     figure_json(j, "attempts", s->attempts > 0 ? (double)s->attempts : -1);
     json_out_member_string(j, "control", controls);
     json_out_member_count(j, "seed", s->seed);
@@ -194,7 +190,7 @@ void report_json(const struct report *r, struct buf *out) {
     }
     json_out_key(&j, "series");
     json_out_object(&j);
-    figure_json(&j, "width_s", seconds(r->chart.width));
+    figure_json(&j, "width_s", figure_seconds(r->chart.width));
     put_values(&j, "calls", r->chart.offered, r->chart.count);
     put_values(&j, "good", r->chart.good, r->chart.count);
     put_values(&j, "capacity", r->chart.capacity, r->chart.count);

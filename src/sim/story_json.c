@@ -2,10 +2,6 @@
 #include "base/json.h"
 #include "sim/story.h"
 
-static double seconds(int64_t span) {
-    return (double)span / (double)HARDY_SECOND;
-}
-
 static void put_measures(struct json_out *j, const struct measures *m) {
     figure_json(j, "calls_per_operation", m->calls_per_operation);
     figure_json(j, "peak_over_capacity_1s", m->peak_1s);
@@ -35,7 +31,7 @@ static void put_parts(struct json_out *j, const struct fleet_result *r) {
         json_out_member_count(j, "failed", p->failed);
         json_out_member_count(j, "refused", p->refused);
         json_out_member_count(j, "calls", p->calls);
-        figure_json(j, "longest_s", seconds(p->longest));
+        figure_json(j, "longest_s", figure_seconds(p->longest));
         json_out_object_end(j);
     }
     json_out_object_end(j);
@@ -47,8 +43,8 @@ static void put_phases(struct json_out *j, const struct chart *c) {
     for (size_t i = 0; i < c->span_count; i++) {
         json_out_object(j);
         json_out_member_string(j, "name", c->spans[i].name);
-        figure_json(j, "from_s", seconds(c->spans[i].from));
-        figure_json(j, "until_s", seconds(c->spans[i].until));
+        figure_json(j, "from_s", figure_seconds(c->spans[i].from));
+        figure_json(j, "until_s", figure_seconds(c->spans[i].until));
         json_out_object_end(j);
     }
     json_out_array_end(j);
@@ -59,7 +55,7 @@ static void put_breaker(struct json_out *j, const struct fleet_result *r) {
     json_out_array(j);
     for (size_t i = 0; i < r->change_count; i++) {
         json_out_object(j);
-        figure_json(j, "at_s", seconds(r->changes[i].at));
+        figure_json(j, "at_s", figure_seconds(r->changes[i].at));
         json_out_member_string(j, "from", hardy_breaker_state_name(r->changes[i].from));
         json_out_member_string(j, "to", hardy_breaker_state_name(r->changes[i].to));
         json_out_object_end(j);
@@ -80,7 +76,7 @@ static void put_values(struct json_out *j, const char *key, const double *values
 static void put_series(struct json_out *j, const struct chart *c) {
     json_out_key(j, "series");
     json_out_object(j);
-    figure_json(j, "width_s", seconds(c->width));
+    figure_json(j, "width_s", figure_seconds(c->width));
     put_values(j, "calls", c->offered, c->count);
     put_values(j, "good", c->good, c->count);
     put_values(j, "capacity", c->capacity, c->count);
